@@ -1,0 +1,194 @@
+"""TOML files become frozen, checked specs; the shipped TOMLs are found by name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from omasgan.errors import ConfigError, unknown
+
+Protocol = Literal["leave-one-out", "one-vs-rest", "out-of-dataset"]
+Metric = Literal["auroc", "average_precision", "fpr95"]
+Kind = Literal["benchmarks", "search_spaces"]
+Seed = Annotated[int, Field(ge=0, lt=1_000_000)]
+Cap = Annotated[int, Field(ge=1)] | None
+
+
+class BenchmarkSpec(BaseModel):
+    """What is compared: data, protocol, seeds, metrics and the version of these rules.
+
+    ``dataset`` and ``anomalies`` are names of ``datasets.names()``; ``anomalies`` goes with
+    out-of-dataset only. ``validation_fraction`` is the share of the normal training samples that
+    no detector trains on. ``max_folds`` takes the first folds; ``max_train`` caps a fold's train
+    and validation samples together, ``max_test`` its test samples. A cap changes ``id``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    version: int = Field(ge=1)
+    description: str = ""
+    protocol: Protocol
+    dataset: str
+    anomalies: str | None = None
+    seeds: tuple[Seed, ...] = Field(default=(0, 1, 2), min_length=1)
+    metrics: tuple[Metric, ...] = Field(
+        default=("auroc", "average_precision", "fpr95"), min_length=1
+    )
+    validation_fraction: float = Field(default=0.1, gt=0, lt=1)
+    split_seed: Seed = 0
+    max_folds: Cap = None
+    max_train: Cap = None
+    max_test: Cap = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> BenchmarkSpec:
+        if (self.anomalies is not None) != (self.protocol == "out-of-dataset"):
+            raise ValueError(
+                "anomalies must be given with protocol 'out-of-dataset', and only then"
+            )
+        if self.anomalies == self.dataset:
+            raise ValueError("anomalies must be another data set than dataset")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds must differ from each other")
+        return self
+
+    @property
+    def id(self) -> str:
+        """Name, version and caps: ``digits-loo-v1`` or ``digits-loo-v1-f2-train500-test200``."""
+        caps = {"f": self.max_folds, "train": self.max_train, "test": self.max_test}
+        parts = (f"-{key}{cap}" for key, cap in caps.items() if cap is not None)
+        return f"{self.name}-v{self.version}" + "".join(parts)
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that the numbers depend on, ready for JSON."""
+        return self.model_dump(mode="json", exclude={"description"})
+
+
+def resource(kind: Kind, name: str) -> Path:
+    """The shipped TOML ``name``, in a checkout and in an installed wheel alike.
+
+    Raises:
+        ConfigError: there is none of this name.
+    """
+    if name not in resource_names(kind):
+        raise unknown(kind.removesuffix("s").replace("_", " "), name, resource_names(kind))
+    return _folder(kind) / f"{name}.toml"
+
+
+def resource_names(kind: Kind) -> list[str]:
+    """The names of the shipped TOMLs of one kind, sorted."""
+    return sorted(path.stem for path in _folder(kind).glob("*.toml"))
+
+
+def _folder(kind: Kind) -> Path:
+    package = Path(__file__).resolve().parent
+    installed = package / "_data"
+    return (installed if installed.is_dir() else package.parent) / kind
+
+
+def benchmark_names() -> list[str]:
+    """The shipped benchmarks.
+
+    >>> "digits-loo" in benchmark_names()
+    True
+    """
+    return resource_names("benchmarks")
+
+
+def load_benchmark(
+    name_or_path: str,
+    *,
+    max_folds: int | None = None,
+    max_train: int | None = None,
+    max_test: int | None = None,
+) -> BenchmarkSpec:
+    """A shipped benchmark by name, or one's own by the path of its TOML; caps override its own.
+
+    Raises:
+        ConfigError: no such benchmark, or a TOML that does not describe one.
+    """
+    is_path = name_or_path.endswith(".toml") or "/" in name_or_path
+    path = Path(name_or_path) if is_path else resource("benchmarks", name_or_path)
+    caps = {"max_folds": max_folds, "max_train": max_train, "max_test": max_test}
+    given = load_toml(path) | {key: cap for key, cap in caps.items() if cap is not None}
+    try:
+        return BenchmarkSpec.model_validate(given)
+    except ValidationError as error:
+        raise _one_line(path, error) from error
+
+
+def _one_line(path: Path, error: ValidationError) -> ConfigError:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        valid = BenchmarkSpec.model_fields
+        return ConfigError(f"{path}: {unknown('key', key, valid)}")
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "missing" or not key:
+        return ConfigError(f"{path}: {key + ': ' if key else ''}{message}")
+    return ConfigError(f"{path}: {key}: {message}, got {first['input']!r}")
+
+
+def load_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file.
+
+    Raises:
+        ConfigError: it cannot be read, or is not TOML (the line is named).
+    """
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+
+
+def load_params(path: Path) -> dict[str, Any]:
+    """Params of a detector from a TOML: its ``[params]`` table, or its top level without one."""
+    tables = load_toml(path)
+    params = tables.get("params", tables)
+    if not isinstance(params, dict):
+        raise ConfigError(f"{path}: params must be a table, got {params!r}")
+    return params
+
+
+def digest(obj: object) -> str:
+    """SHA-256 (hex) of the canonical JSON of ``obj``: the order of keys does not matter.
+
+    >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    True
+    """
+    text = json.dumps(obj, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """What changed from ``old`` to ``new``, in one line; empty if nothing did.
+
+    >>> difference({"lr": 0.1, "net": {"width": 8}}, {"lr": 0.2, "net": {"width": 8}, "q": 1})
+    'lr: 0.1 -> 0.2; q: absent -> 1'
+    """
+    before, after = _flat(old), _flat(new)
+    changes = (
+        f"{key}: {before.get(key, 'absent')} -> {after.get(key, 'absent')}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key, "absent") != after.get(key, "absent")
+    )
+    return "; ".join(changes)
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = json.dumps(value, default=str)
+    return flat
