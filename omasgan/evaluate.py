@@ -1,0 +1,392 @@
+"""The only loop that trains and scores, for a trial of a sweep and for a run of a benchmark."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import resource
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omasgan import __version__, detectors, metrics, protocols, selection
+from omasgan.errors import ConfigError, OmasganError, TrainingDiverged
+from omasgan.store import (
+    Row,
+    RunKey,
+    Store,
+    load_state,
+    params_id,
+    read_json,
+    save_state,
+    write_atomic,
+    write_json,
+)
+
+if TYPE_CHECKING:
+    from omasgan.config import BenchmarkSpec
+    from omasgan.datasets import Dataset
+    from omasgan.detectors.base import Epoch, IterativeDetector
+    from omasgan.protocols import Fold
+    from omasgan.selection import Task, TrialData
+
+logger = logging.getLogger(__name__)
+
+PICTURES = 10
+"""How many images a row of ``pictures.npz`` holds."""
+
+
+def train(
+    detector: IterativeDetector,
+    X: NDArray[Any],
+    *,
+    checkpoint: Path | None,
+    every_seconds: float = 30.0,
+) -> Iterator[Epoch]:
+    """Train on ``X``, going on from ``checkpoint`` if it is there.
+
+    The checkpoint is renewed between epochs, after the consumer has dealt with the last one, at
+    most every ``every_seconds``. The caller deletes it once the result is safe.
+
+    Raises:
+        TrainingDiverged: a loss is not finite.
+        StoreError: the checkpoint is damaged or cannot be written.
+    """
+    if checkpoint is not None and checkpoint.exists():
+        detector.load_state_dict(load_state(checkpoint))
+    saved = time.monotonic()
+    for epoch in detector.fit_epochs(X):
+        yield epoch
+        if checkpoint is not None and time.monotonic() - saved >= every_seconds:
+            save_state(checkpoint, detector.state_dict())
+            saved = time.monotonic()
+
+
+def run_trial(
+    detector_name: str,
+    params: Mapping[str, Any],
+    data: TrialData,
+    *,
+    device: str,
+    workdir: Path | None,
+) -> Iterator[Row]:
+    """Train and judge one configuration on every task of ``data``.
+
+    Yields flat rows: ``{task, step, epoch, phase, **losses}`` for each epoch, then
+    ``{task, step, value}`` for each task, and at the very end
+    ``{outcome, objective, error, seconds, peak_memory_mb}``. With a ``workdir`` an interrupted
+    trial goes on where it stopped; the values of finished tasks are yielded again. Task ``step``
+    is trained with the seed ``data.seed + step``, the same for all trials.
+    """
+    started = _start()
+    values: list[float] = []
+    ending: Row = {"outcome": "ok", "objective": None, "error": None}
+    try:
+        for step, task in enumerate(data.tasks):
+            for row in _judge(detector_name, params, data, task, step, device, workdir):
+                if "value" in row:
+                    values.append(row["value"])
+                yield row
+        ending["objective"] = float(np.mean(values))
+    except Exception as error:
+        ending |= _failure(error)
+    yield ending | {"seconds": time.monotonic() - started} | _peak_memory()
+
+
+def run_fold(
+    spec: BenchmarkSpec,
+    dataset: Dataset,
+    fold: Fold,
+    detector_name: str,
+    params: Mapping[str, Any],
+    *,
+    seed: int,
+    selection: str,
+    store: Store,
+    device: str,
+    save: bool = False,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> Row:
+    """Train on a fold, test it, store scores and row, and return the row.
+
+    A run that is done is returned as it is stored; one that was interrupted goes on from its
+    checkpoint. With ``save`` the trained detector is kept as ``model.safetensors``.
+
+    Raises:
+        OmasganError: the detector cannot work with these data or params. What goes wrong in the
+            training itself is told by the row's ``outcome`` and ``error``.
+    """
+    key = RunKey(spec.id, detector_name, selection, params_id(params), seed, fold.index)
+    if store.is_done(key):
+        return store.read_result(key) or {}
+    started = _start() - _seconds_before(store, key)
+    device = resolve_device(device)
+    row = _identity(spec, dataset, fold, params, key) | {"device": device}
+    scores = None
+    try:
+        detector = detectors.load(detector_name)(**params, seed=seed, device=device)
+        row["epochs"] = _train_run(detector, dataset, fold, store, key, started, on_epoch)
+        X = dataset.test.X[fold.test]
+        labels = protocols.labels(fold, dataset.test.classes[fold.test])
+        stages = _score(detector, X)
+        row |= _metrics(spec, labels, stages)
+        scores = {
+            "sample_id": fold.test,
+            "class": dataset.test.classes[fold.test],
+            "label": labels,
+            **stages,
+        }
+        _keep_extras(detector, store.run_dir(key), X[labels == 0], save)
+    except TrainingDiverged as error:
+        row |= _failure(error)
+    except OmasganError:
+        raise
+    except Exception as error:
+        row |= _failure(error)
+    row |= {"seconds": time.monotonic() - started} | _peak_memory()
+    row["finished_at"] = datetime.now(UTC).isoformat(timespec="seconds")
+    _finish(store, key, scores, row)
+    return row
+
+
+def resolve_device(device: str) -> str:
+    """``auto`` as the best device of this machine; others as they are.
+
+    Raises:
+        ConfigError: this machine has no such device.
+    """
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device '{device}' cannot be used: {reason}; try auto") from error
+    return device
+
+
+@functools.cache
+def code_version() -> str:
+    """The package's version, with the commit when it runs from a checkout."""
+    checkout = Path(__file__).parents[1]
+    if not (checkout / ".git").exists():
+        return __version__
+    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return __version__
+    return f"{__version__}+{done.stdout.strip()}"
+
+
+@dataclass(frozen=True)
+class _Workdir:
+    """What an interrupted trial leaves behind: the values of its tasks, a checkpoint."""
+
+    path: Path
+
+    @property
+    def values(self) -> dict[str, float]:
+        file = self.path / "values.json"
+        return read_json(file) if file.exists() else {}
+
+    def checkpoint(self, step: int) -> Path:
+        return self.path / f"task-{step}.safetensors"
+
+    def finish(self, step: int, value: float) -> None:
+        write_json(self.path / "values.json", {**self.values, str(step): value})
+        self.checkpoint(step).unlink(missing_ok=True)
+
+
+def _judge(
+    detector_name: str,
+    params: Mapping[str, Any],
+    data: TrialData,
+    task: Task,
+    step: int,
+    device: str,
+    workdir: Path | None,
+) -> Iterator[Row]:
+    """The rows of one task of a trial: its epochs, then its value."""
+    place = {"task": task.name, "step": step}
+    work = None if workdir is None else _Workdir(workdir)
+    if work is not None and str(step) in work.values:
+        yield place | {"value": work.values[str(step)]}
+        return
+    cls = detectors.load(detector_name)
+    detector = cls(**params, seed=data.seed + step, device=resolve_device(device))
+    checkpoint = None if work is None else work.checkpoint(step)
+    for epoch in train(detector, data.pool[task.train], checkpoint=checkpoint):
+        yield place | {"epoch": epoch.index, "phase": epoch.phase, **epoch.losses}
+    value = selection.objective(task, detector.decision_function, data.pool)
+    if work is not None:
+        work.finish(step, value)
+    yield place | {"value": value}
+
+
+def _checkpoint(store: Store, key: RunKey) -> Path:
+    return store.run_dir(key) / "checkpoint.safetensors"
+
+
+def _seconds_before(store: Store, key: RunKey) -> float:
+    """What an interrupted start of this run has already cost."""
+    epochs = store.read_epochs(key) if _checkpoint(store, key).exists() else []
+    return float(epochs[-1]["seconds"]) if epochs else 0.0
+
+
+def _train_run(
+    detector: IterativeDetector,
+    dataset: Dataset,
+    fold: Fold,
+    store: Store,
+    key: RunKey,
+    started: float,
+    on_epoch: Callable[[Epoch], None] | None,
+) -> int:
+    """Train, log every epoch beside the result, and return how many there are."""
+    resumed = _checkpoint(store, key).exists()
+    if not resumed:
+        store.drop_epochs(key, 0)
+    X = dataset.train.X[fold.train]
+    for epoch in train(detector, X, checkpoint=_checkpoint(store, key)):
+        if resumed:
+            store.drop_epochs(key, epoch.index)
+            resumed = False
+        seconds = time.monotonic() - started
+        log = {"epoch": epoch.index, "phase": epoch.phase, "seconds": seconds, **epoch.losses}
+        store.append_epochs(key, [log])
+        if on_epoch is not None:
+            on_epoch(epoch)
+    epochs = store.read_epochs(key)
+    return epochs[-1]["epoch"] + 1 if epochs else 0
+
+
+def _score(detector: IterativeDetector, X: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+    """``score`` and, where one training gives several, every stage's score by name."""
+    stages = detector.stage_scores(X)
+    if len(stages) == 1:
+        stages = {"score": next(iter(stages.values()))}
+    else:
+        stages = {"score": detector.decision_function(X), **stages}
+    for name, scores in stages.items():
+        if not np.isfinite(scores).all():
+            raise TrainingDiverged(f"{name}: {np.sum(~np.isfinite(scores))} scores are not finite")
+    return stages
+
+
+def _metrics(
+    spec: BenchmarkSpec, labels: NDArray[Any], stages: Mapping[str, NDArray[np.float32]]
+) -> Row:
+    row: Row = {"outcome": "ok", "error": None}
+    for name, scores in stages.items():
+        end = "" if name == "score" else f".{name}"
+        found = metrics.compute(spec.metrics, labels, scores)
+        row |= {f"{metric}{end}": value for metric, value in found.items()}
+    return row
+
+
+def _identity(
+    spec: BenchmarkSpec, dataset: Dataset, fold: Fold, params: Mapping[str, Any], key: RunKey
+) -> Row:
+    """Everything that the numbers of a run depend on."""
+    import torch
+
+    labels = protocols.labels(fold, dataset.test.classes[fold.test])
+    return {
+        "benchmark": key.benchmark,
+        "benchmark_version": spec.version,
+        "protocol": spec.protocol,
+        "dataset": dataset.name,
+        "data_sha256": dataset.sha256,
+        "detector": key.detector,
+        "params": dict(params),
+        "params_id": key.params_id,
+        "selection": key.selection,
+        "seed": key.seed,
+        "fold": key.fold,
+        "anomalous_classes": list(fold.anomalous_classes),
+        "n_train": len(fold.train),
+        "n_test": len(fold.test),
+        "n_anomalous": int(labels.sum()),
+        "epochs": 0,
+        "code_version": code_version(),
+        "torch_version": torch.__version__,
+    }
+
+
+def _keep_extras(
+    detector: IterativeDetector, folder: Path, normals: NDArray[Any], save: bool
+) -> None:
+    pictures = detector.pictures(PICTURES)
+    if pictures:
+        from omasgan.datasets import as_float
+
+        buffer = BytesIO()
+        rows: dict[str, Any] = {"real": as_float(normals[:PICTURES]), **pictures}
+        np.savez_compressed(buffer, **rows)
+        write_atomic(folder / "pictures.npz", buffer.getvalue())
+    if save:
+        save_state(folder / "model.safetensors", detector.state_dict())
+
+
+def _finish(store: Store, key: RunKey, scores: Mapping[str, Any] | None, row: Row) -> None:
+    import pandas as pd
+
+    store.write_run(key, None if scores is None else pd.DataFrame(scores), row)
+    _checkpoint(store, key).unlink(missing_ok=True)
+
+
+def _failure(error: Exception) -> Row:
+    """Outcome and error of a training that did not end well."""
+    import torch
+
+    text = str(error).strip() or type(error).__name__
+    if isinstance(error, TrainingDiverged):
+        return {"outcome": "diverged", "error": text}
+    # The CPU allocator says so only in words.
+    words = isinstance(error, RuntimeError) and "can't allocate memory" in text
+    if words or isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return {"outcome": "out-of-memory", "error": text}
+    logger.error("training failed: %s", text, exc_info=error)
+    return {"outcome": "failed", "error": f"{type(error).__name__}: {text}"}
+
+
+def _start() -> float:
+    """Begin to measure; one thread a trial, since two trials of one thread beat one of two."""
+    import torch
+
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        logger.debug("the peak memory of this process cannot be reset")
+    return time.monotonic()
+
+
+def _peak_memory() -> Row:
+    """Peak resident memory since ``_start`` where the system can tell, else of the process."""
+    import torch
+
+    row: Row = {"peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                row["peak_memory_mb"] = int(line.split()[1]) / 1024
+    if torch.cuda.is_available():
+        row["gpu_peak_memory_mb"] = torch.cuda.max_memory_reserved() / 2**20
+    return row
