@@ -128,7 +128,7 @@ def _dataset(name: str, train: Split, test: Split, class_names: tuple[str, ...])
 
 
 def _digits() -> Dataset:
-    """scikit-learn's 1,797 digits, 8x8, 17 grey levels over uint8; a fifth of each class is test."""
+    """scikit-learn's 1,797 digits, 8x8, 17 grey levels over uint8; a fifth of a class is test."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()

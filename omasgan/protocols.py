@@ -56,7 +56,8 @@ def folds(spec: BenchmarkSpec, dataset: Dataset) -> list[Fold]:
     """All folds of a benchmark, in the order of their indices.
 
     A class without training samples is never normal. A class that leaves a fold without normal
-    samples to train on, or without both kinds of test samples, gives no fold. ``dataset`` is what ``load_data`` gave.
+    samples to train on, or without both kinds of test samples, gives no fold. ``dataset`` is
+    what ``load_data`` gave.
 
     Raises:
         ConfigError: no fold is left, or a cap is too small for the number of classes.
