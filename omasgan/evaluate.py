@@ -37,10 +37,11 @@ if TYPE_CHECKING:
     from omasgan.datasets import Dataset
     from omasgan.detectors.base import Epoch, IterativeDetector
     from omasgan.protocols import Fold
-    from omasgan.selection import Task, TrialData
+    from omasgan.selection import TrialData
 
 logger = logging.getLogger(__name__)
 
+CHECKPOINT_SECONDS = 30.0
 PICTURES = 10
 """How many images a row of ``pictures.npz`` holds."""
 
@@ -50,7 +51,7 @@ def train(
     X: NDArray[Any],
     *,
     checkpoint: Path | None,
-    every_seconds: float = 30.0,
+    every_seconds: float = CHECKPOINT_SECONDS,
 ) -> Iterator[Epoch]:
     """Train on ``X``, going on from ``checkpoint`` if it is there.
 
@@ -78,6 +79,7 @@ def run_trial(
     *,
     device: str,
     workdir: Path | None,
+    every_seconds: float = CHECKPOINT_SECONDS,
 ) -> Iterator[Row]:
     """Train and judge one configuration on every task of ``data``.
 
@@ -85,14 +87,18 @@ def run_trial(
     ``{task, step, value}`` for each task, and at the very end
     ``{outcome, objective, error, seconds, peak_memory_mb}``. With a ``workdir`` an interrupted
     trial goes on where it stopped; the values of finished tasks are yielded again. Task ``step``
-    is trained with the seed ``data.seed + step``, the same for all trials.
+    is trained with the seed ``data.seed + step``, the same for all trials. ``every_seconds`` is
+    the time between checkpoints.
     """
     started = _start()
     values: list[float] = []
     ending: Row = {"outcome": "ok", "objective": None, "error": None}
     try:
-        for step, task in enumerate(data.tasks):
-            for row in _judge(detector_name, params, data, task, step, device, workdir):
+        cls = detectors.load(detector_name)
+        device = resolve_device(device)
+        for step in range(len(data.tasks)):
+            detector = cls(**params, seed=data.seed + step, device=device)
+            for row in _judge(detector, data, step, workdir, every_seconds):
                 if "value" in row:
                     values.append(row["value"])
                 yield row
@@ -115,11 +121,13 @@ def run_fold(
     device: str,
     save: bool = False,
     on_epoch: Callable[[Epoch], None] | None = None,
+    every_seconds: float = CHECKPOINT_SECONDS,
 ) -> Row:
     """Train on a fold, test it, store scores and row, and return the row.
 
     A run that is done is returned as it is stored; one that was interrupted goes on from its
-    checkpoint. With ``save`` the trained detector is kept as ``model.safetensors``.
+    checkpoint, which is renewed every ``every_seconds``. With ``save`` the trained detector is
+    kept as ``model.safetensors``.
 
     Raises:
         OmasganError: the detector cannot work with these data or params. What goes wrong in the
@@ -134,18 +142,14 @@ def run_fold(
     scores = None
     try:
         detector = detectors.load(detector_name)(**params, seed=seed, device=device)
-        row["epochs"] = _train_run(detector, dataset, fold, store, key, started, on_epoch)
-        X = dataset.test.X[fold.test]
-        labels = protocols.labels(fold, dataset.test.classes[fold.test])
-        stages = _score(detector, X)
-        row |= _metrics(spec, labels, stages)
-        scores = {
-            "sample_id": fold.test,
-            "class": dataset.test.classes[fold.test],
-            "label": labels,
-            **stages,
-        }
-        _keep_extras(detector, store.run_dir(key), X[labels == 0], save)
+        X = dataset.train.X[fold.train]
+        for epoch in _logged_epochs(detector, X, store, key, started, every_seconds):
+            if on_epoch is not None:
+                on_epoch(epoch)
+        row["epochs"] = len(store.read_epochs(key))
+        scores = _score(detector, dataset, fold)
+        row |= _metrics(spec, scores)
+        _keep_extras(detector, dataset.train.X[fold.train[:PICTURES]], store.run_dir(key), save)
     except TrainingDiverged as error:
         row |= _failure(error)
     except OmasganError:
@@ -210,26 +214,28 @@ class _Workdir:
 
 
 def _judge(
-    detector_name: str,
-    params: Mapping[str, Any],
+    detector: IterativeDetector,
     data: TrialData,
-    task: Task,
     step: int,
-    device: str,
     workdir: Path | None,
+    every_seconds: float,
 ) -> Iterator[Row]:
     """The rows of one task of a trial: its epochs, then its value."""
+    task = data.tasks[step]
     place = {"task": task.name, "step": step}
     work = None if workdir is None else _Workdir(workdir)
     if work is not None and str(step) in work.values:
         yield place | {"value": work.values[str(step)]}
         return
-    cls = detectors.load(detector_name)
-    detector = cls(**params, seed=data.seed + step, device=resolve_device(device))
     checkpoint = None if work is None else work.checkpoint(step)
-    for epoch in train(detector, data.pool[task.train], checkpoint=checkpoint):
+    X = data.pool[task.train]
+    for epoch in train(detector, X, checkpoint=checkpoint, every_seconds=every_seconds):
         yield place | {"epoch": epoch.index, "phase": epoch.phase, **epoch.losses}
-    value = selection.objective(task, detector.decision_function, data.pool)
+
+    def score(X: NDArray[Any]) -> NDArray[np.float32]:
+        return _finite("score", detector.decision_function(X))
+
+    value = selection.objective(task, score, data.pool)
     if work is not None:
         work.finish(step, value)
     yield place | {"value": value}
@@ -245,53 +251,58 @@ def _seconds_before(store: Store, key: RunKey) -> float:
     return float(epochs[-1]["seconds"]) if epochs else 0.0
 
 
-def _train_run(
+def _logged_epochs(
     detector: IterativeDetector,
-    dataset: Dataset,
-    fold: Fold,
+    X: NDArray[Any],
     store: Store,
     key: RunKey,
     started: float,
-    on_epoch: Callable[[Epoch], None] | None,
-) -> int:
-    """Train, log every epoch beside the result, and return how many there are."""
-    resumed = _checkpoint(store, key).exists()
+    every_seconds: float,
+) -> Iterator[Epoch]:
+    """Train; every epoch is written beside the result as it passes."""
+    checkpoint = _checkpoint(store, key)
+    resumed = checkpoint.exists()
     if not resumed:
         store.drop_epochs(key, 0)
-    X = dataset.train.X[fold.train]
-    for epoch in train(detector, X, checkpoint=_checkpoint(store, key)):
+    for epoch in train(detector, X, checkpoint=checkpoint, every_seconds=every_seconds):
         if resumed:
             store.drop_epochs(key, epoch.index)
             resumed = False
         seconds = time.monotonic() - started
         log = {"epoch": epoch.index, "phase": epoch.phase, "seconds": seconds, **epoch.losses}
         store.append_epochs(key, [log])
-        if on_epoch is not None:
-            on_epoch(epoch)
-    epochs = store.read_epochs(key)
-    return epochs[-1]["epoch"] + 1 if epochs else 0
+        yield epoch
 
 
-def _score(detector: IterativeDetector, X: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-    """``score`` and, where one training gives several, every stage's score by name."""
+def _score(detector: IterativeDetector, dataset: Dataset, fold: Fold) -> dict[str, NDArray[Any]]:
+    """The columns of ``scores.parquet``; stages only where one training gives several."""
+    X = dataset.test.X[fold.test]
+    classes = dataset.test.classes[fold.test]
     stages = detector.stage_scores(X)
     if len(stages) == 1:
         stages = {"score": next(iter(stages.values()))}
     else:
         stages = {"score": detector.decision_function(X), **stages}
-    for name, scores in stages.items():
-        if not np.isfinite(scores).all():
-            raise TrainingDiverged(f"{name}: {np.sum(~np.isfinite(scores))} scores are not finite")
-    return stages
+    return {
+        "sample_id": fold.test,
+        "class": classes,
+        "label": protocols.labels(fold, classes),
+        **{name: _finite(name, scores) for name, scores in stages.items()},
+    }
 
 
-def _metrics(
-    spec: BenchmarkSpec, labels: NDArray[Any], stages: Mapping[str, NDArray[np.float32]]
-) -> Row:
+def _finite(name: str, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    bad = int(np.count_nonzero(~np.isfinite(scores)))
+    if bad:
+        raise TrainingDiverged(f"{name}: {bad} of {len(scores)} scores are not finite")
+    return scores
+
+
+def _metrics(spec: BenchmarkSpec, scores: Mapping[str, NDArray[Any]]) -> Row:
     row: Row = {"outcome": "ok", "error": None}
-    for name, scores in stages.items():
+    for name in sorted(scores.keys() - {"sample_id", "class", "label"}):
+        found = metrics.compute(spec.metrics, scores["label"], scores[name])
         end = "" if name == "score" else f".{name}"
-        found = metrics.compute(spec.metrics, labels, scores)
         row |= {f"{metric}{end}": value for metric, value in found.items()}
     return row
 
@@ -326,14 +337,14 @@ def _identity(
 
 
 def _keep_extras(
-    detector: IterativeDetector, folder: Path, normals: NDArray[Any], save: bool
+    detector: IterativeDetector, real: NDArray[Any], folder: Path, save: bool
 ) -> None:
     pictures = detector.pictures(PICTURES)
     if pictures:
         from omasgan.datasets import as_float
 
         buffer = BytesIO()
-        rows: dict[str, Any] = {"real": as_float(normals[:PICTURES]), **pictures}
+        rows: dict[str, Any] = {"real": as_float(real), **pictures}
         np.savez_compressed(buffer, **rows)
         write_atomic(folder / "pictures.npz", buffer.getvalue())
     if save:
