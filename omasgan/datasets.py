@@ -253,8 +253,10 @@ def _read(name: str, source: _Source, root: Path, arguments: dict[str, Any]) -> 
         X, classes = X.transpose(0, 1, 3, 2), classes - 1
     if len(X) != len(classes):
         raise _damage(name, root, f"{len(X)} images but {len(classes)} labels")
-    if len(X) == 0 or classes.min() < 0 or classes.max() >= len(source.class_names):
-        raise _damage(name, root, f"labels must be {len(source.class_names)} classes")
+    last = len(source.class_names) - 1
+    if len(X) == 0 or classes.min() < 0 or classes.max() > last:
+        given = f"{classes.min()} to {classes.max()}" if len(X) else "none"
+        raise _damage(name, root, f"labels must be 0 to {last}, got {given}")
     return Split(np.ascontiguousarray(X), classes)
 
 
