@@ -1,0 +1,89 @@
+"""Search: a space, a guide that asks and learns, and backends that execute.
+
+``guide`` decides which params a trial gets and whether it goes on, the same way on every backend;
+``local`` and ``ray_backend`` only run trials and report what they did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from omasgan.config import BenchmarkSpec
+    from omasgan.datasets import Dataset
+    from omasgan.protocols import Fold
+    from omasgan.search.guide import Guide
+    from omasgan.selection import TrialData
+    from omasgan.store import Store
+
+
+@dataclass(frozen=True)
+class Event:
+    """Progress, as the driver sees it.
+
+    ``kind`` is "epoch" (a trial went on), "trial" or "run" (one has ended) or "study" (``text``
+    says "running" or "complete"). ``done`` of ``total`` trials or runs have ended, ``best`` is the
+    best objective so far. ``study_dir`` and ``number`` say which trial, ``row`` is a run's result.
+    """
+
+    kind: str
+    done: int
+    total: int
+    outcome: str | None = None
+    objective: float | None = None
+    best: float | None = None
+    text: str = ""
+    study_dir: Path | None = None
+    number: int | None = None
+    row: dict[str, Any] | None = None
+
+
+OnEvent: TypeAlias = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class TrialJob:
+    """What the trials of a study have in common, besides their data."""
+
+    detector: str
+    device: str
+    prune_collapsed: bool
+    study_dir: Path
+
+    def workdir(self, number: int) -> Path:
+        """Where a trial keeps its checkpoint and its records."""
+        return self.study_dir / "trials" / f"{number:04d}"
+
+
+@dataclass(frozen=True)
+class RunJob:
+    """One training on a fold, tested."""
+
+    fold: Fold
+    detector: str
+    params: dict[str, Any]
+    seed: int
+    selection: str
+    store: Store
+    device: str = "auto"
+    save: bool = False
+
+
+class Backend(Protocol):
+    """Where trials and runs are executed."""
+
+    def search(
+        self, guide: Guide, job: TrialJob, data: TrialData, n_trials: int, on_event: OnEvent
+    ) -> None:
+        """Go on until ``guide`` has ``n_trials`` finished trials."""
+
+    def runs(
+        self, jobs: Sequence[RunJob], spec: BenchmarkSpec, dataset: Dataset, on_event: OnEvent
+    ) -> list[dict[str, Any]]:
+        """The rows of ``jobs``, in their order."""
+
+    def close(self) -> None:
+        """Give back what was started."""
