@@ -1,0 +1,74 @@
+"""The detector contract: training is an iterator, scoring is a pure function of one sample."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+
+State: TypeAlias = dict[str, Any]
+"""A nested dict whose leaves are torch tensors, numpy arrays, numbers, strings, bools or None."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One step of the training iterator.
+
+    ``index`` counts from 0 over the whole training, whatever the phase; ``losses`` holds finite
+    floats by name (losses and label-free health figures of this epoch).
+    """
+
+    index: int
+    phase: str
+    losses: Mapping[str, float]
+
+
+class IterativeDetector(BaseEstimator, ABC):  # type: ignore[misc]
+    """An anomaly detector that is trained step by step.
+
+    Constructors are keyword-only, annotate every parameter with its type and range, store each
+    argument unchanged under its own name and include ``seed`` and ``device``. ``X`` is float32 of
+    shape ``(n, c, h, w)`` or ``(n, d)`` in [-1, 1], or uint8 images of shape ``(n, c, h, w)``,
+    which stand for ``x / 127.5 - 1``; it is never modified.
+    """
+
+    def fit(self, X: NDArray[Any], y: object = None) -> Self:
+        """Train to the end; ``y`` is ignored (scikit-learn's convention)."""
+        for _ in self.fit_epochs(X):
+            pass
+        return self
+
+    @abstractmethod
+    def fit_epochs(self, X: NDArray[Any]) -> Iterator[Epoch]:
+        """Train on normal samples ``X``, going on from a loaded state if there is one.
+
+        Raises:
+            TrainingDiverged: a loss is not finite.
+        """
+
+    @abstractmethod
+    def stage_scores(self, X: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+        """Every score of this training by name, each ``(n,)``, higher = more anomalous."""
+
+    @abstractmethod
+    def decision_function(self, X: NDArray[Any]) -> NDArray[np.float32]:
+        """Scores ``(n,)`` float32, higher = more anomalous; independent of the batch."""
+
+    @abstractmethod
+    def state_dict(self) -> State:
+        """Everything that training and scoring go on from: networks, optimisers, generators,
+        position.
+        """
+
+    @abstractmethod
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state that ``state_dict`` gave."""
+
+    def pictures(self, n: int) -> dict[str, NDArray[np.float32]]:
+        """Rows of up to ``n`` images in [-1, 1], by name, ``(n, c, h, w)``; by default none."""
+        return {}

@@ -1,0 +1,45 @@
+"""What can go wrong, as the user is told it: one clear line each.
+
+Only ``cli.py`` turns these into exit codes; everything else raises them.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class OmasganError(Exception):
+    """Base class: the message is one line that says what, the constraint, the value, the remedy."""
+
+
+class ConfigError(OmasganError):
+    """A name, a value, a flag or a TOML file that cannot be used as given."""
+
+
+class DataError(OmasganError):
+    """A data set that is missing, damaged or of the wrong kind."""
+
+
+class StoreError(OmasganError):
+    """An output folder that cannot be written, or that holds something else."""
+
+
+class BackendError(OmasganError):
+    """A cluster or tracking server that cannot be reached or used."""
+
+
+class TrainingDiverged(OmasganError):
+    """A loss that is not finite; the training cannot go on."""
+
+
+def unknown(kind: str, name: str, valid: Iterable[str]) -> ConfigError:
+    """The error for a name that does not exist, with the closest valid one.
+
+    >>> str(unknown("detector", "omasgn", ["knn", "omasgan"]))
+    "unknown detector 'omasgn'; did you mean 'omasgan'? (valid: knn, omasgan)"
+    """
+    names = sorted(valid)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+    hint = f"; did you mean '{near[0]}'?" if near else ";"
+    return ConfigError(f"unknown {kind} '{name}'{hint} (valid: {', '.join(names)})")

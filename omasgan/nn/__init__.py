@@ -1,0 +1,1 @@
+"""Networks, divergences and boundary losses."""

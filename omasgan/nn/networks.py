@@ -1,0 +1,163 @@
+"""Generators and critics for vectors and for square images.
+
+A sample's shape is ``(d,)`` or ``(c, s, s)``. Image networks are DCGANs (Radford et al. 2016):
+``depth`` halvings of the side, ``width`` channels at the largest resolution, doubled at each
+halving. Vector networks are MLPs with ``depth`` hidden layers of ``width`` units and, in the
+generator, a skip from the latent (OMASGAN's synthetic study).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from omasgan.errors import ConfigError
+
+Shape = Sequence[int]
+
+
+class VectorGenerator(nn.Module):
+    """Latents ``(n, latent_dim)`` to vectors ``(n, d)``, unbounded: MLP plus a linear skip."""
+
+    def __init__(self, d: int, latent_dim: int, width: int, depth: int) -> None:
+        super().__init__()
+        sizes = [latent_dim] + [width] * depth
+        layers: list[nn.Module] = []
+        for a, b in pairwise(sizes):
+            layers += [nn.Linear(a, b), nn.ReLU()]
+        self.body = nn.Sequential(*layers, nn.Linear(sizes[-1], d))
+        self.skip = nn.Linear(latent_dim, d, bias=False)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.body(z) + self.skip(z)  # type: ignore[no-any-return]
+
+
+class ImageGenerator(nn.Module):
+    """Latents ``(n, latent_dim)`` to images ``(n, c, s, s)`` in [-1, 1]."""
+
+    def __init__(self, shape: Shape, latent_dim: int, width: int, depth: int) -> None:
+        super().__init__()
+        channels, side = shape[0], shape[1]
+        start = width * 2 ** (depth - 1)
+        self.start = (start, side >> depth, side >> depth)
+        self.project = nn.Linear(latent_dim, math.prod(self.start), bias=False)
+        layers: list[nn.Module] = [nn.BatchNorm2d(start), nn.ReLU()]
+        for i in reversed(range(1, depth)):
+            a, b = width * 2**i, width * 2 ** (i - 1)
+            layers += [nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU()]
+        self.body = nn.Sequential(*layers, nn.ConvTranspose2d(width, channels, 4, 2, 1), nn.Tanh())
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.body(self.project(z).unflatten(1, self.start))  # type: ignore[no-any-return]
+
+
+class Critic(nn.Module):
+    """Samples to one raw output each, ``(n,)``; ``features`` is the last hidden layer ``(n, m)``.
+
+    No batch normalisation: an output depends on its own sample alone, in training as in scoring.
+    """
+
+    def __init__(self, body: nn.Module, m: int, *, normalised: bool) -> None:
+        super().__init__()
+        self.features = body
+        head = nn.Linear(m, 1)
+        self.head = spectral_norm(head) if normalised else head
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x)).squeeze(1)  # type: ignore[no-any-return]
+
+
+def generator(shape: Shape, *, latent_dim: int, width: int, depth: int, seed: int) -> nn.Module:
+    """A generator of samples of ``shape``, initialised from ``seed``.
+
+    Raises:
+        ConfigError: the image side cannot be halved ``depth`` times.
+    """
+    with initialised_from(seed):
+        if len(shape) == 1:
+            return VectorGenerator(shape[0], latent_dim, width, depth)
+        check_image(shape, depth)
+        return ImageGenerator(shape, latent_dim, width, depth).apply(_dcgan_init)
+
+
+def critic(shape: Shape, *, width: int, depth: int, normalised: bool, seed: int) -> Critic:
+    """A critic of samples of ``shape``, initialised from ``seed``; ``normalised``: spectral norm
+    on every layer (Miyato et al. 2018).
+
+    Raises:
+        ConfigError: the image side cannot be halved ``depth`` times.
+    """
+    with initialised_from(seed):
+        layers: list[nn.Module] = []
+        if len(shape) == 1:
+            size = shape[0]
+            for _ in range(depth):
+                layers += [nn.Linear(size, width), nn.LeakyReLU(0.2)]
+                size = width
+        else:
+            check_image(shape, depth)
+            channels = shape[0]
+            for i in range(depth):
+                layers += [nn.Conv2d(channels, width * 2**i, 4, 2, 1), nn.LeakyReLU(0.2)]
+                channels = width * 2**i
+            layers += [nn.Conv2d(channels, channels * 2, 3, 2, 1), nn.LeakyReLU(0.2), nn.Flatten()]
+            side = ((shape[1] >> depth) + 1) // 2
+            size = channels * 2 * side * side
+        if normalised:
+            layers = [spectral_norm(m) if hasattr(m, "weight") else m for m in layers]
+        return Critic(nn.Sequential(*layers), size, normalised=normalised)
+
+
+def check_image(shape: Shape, depth: int) -> None:
+    """Raises ConfigError unless ``shape`` is ``(c, s, s)`` with ``s`` divisible by 2^depth."""
+    if shape[1] != shape[2] or shape[1] % 2**depth:
+        raise ConfigError(
+            f"depth must halve the side of a square image exactly, got {depth=} for images of "
+            f"{shape[1]}x{shape[2]}; choose a smaller depth"
+        )
+
+
+def copy_of(network: nn.Module) -> nn.Module:
+    """A separate instance with the same weights: nothing is shared."""
+    return deepcopy(network)
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """Within, ``network`` passes gradients on but gathers none for its own weights."""
+    network.requires_grad_(False)
+    yield
+    network.requires_grad_(True)
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """Move ``average`` towards ``network``: an exponential moving average of the weights, a copy
+    of the buffers.
+    """
+    for a, p in zip(average.parameters(), network.parameters(), strict=True):
+        a.lerp_(p, 1 - decay)
+    for kept, now in zip(average.buffers(), network.buffers(), strict=True):
+        kept.copy_(now)
+
+
+def _dcgan_init(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+
+
+@contextmanager
+def initialised_from(seed: int) -> Iterator[None]:
+    """Networks built here draw their weights from ``seed``; the global generator is left as it
+    was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
