@@ -1,0 +1,317 @@
+"""The verbs: ``omasgan list | run | sweep | report | ui``.
+
+Arguments are read once, checked before any work starts, and passed on whole. Nothing heavy is
+imported here, so that ``--help`` is quick; each verb imports what it needs.
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from omasgan.errors import ConfigError, OmasganError
+
+if TYPE_CHECKING:
+    from omasgan.config import BenchmarkSpec
+    from omasgan.datasets import Dataset
+    from omasgan.protocols import Fold
+    from omasgan.store import Row, Store
+    from omasgan.tracking import Tracker
+
+NO_TRACKING = "none"
+INTERRUPTED = 130
+# typer carries its own copy of click and exports only this subclass of click's usage errors.
+UsageError: type[Any] = typer.BadParameter.__mro__[1]
+
+app = typer.Typer(
+    help="Search, train and compare anomaly detectors without fooling yourself.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class BackendName(StrEnum):
+    """Where the trials of a sweep are executed."""
+
+    local = "local"
+    ray = "ray"
+
+
+BenchmarkArgument = Annotated[
+    str, typer.Argument(metavar="BENCHMARK", help="A name of 'omasgan list', or a TOML file.")
+]
+DetectorArgument = Annotated[
+    str,
+    typer.Argument(metavar="DETECTOR", help="A name of 'omasgan list', or package.module:Class."),
+]
+FoldsOption = Annotated[
+    str | None, typer.Option(metavar="0,3", help="Only these folds.  [default: all]")
+]
+SeedsOption = Annotated[
+    str | None, typer.Option(metavar="0,1", help="Seeds to train on.  [default: the benchmark's]")
+]
+OutOption = Annotated[Path, typer.Option(metavar="DIR", help="Where the results go.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<n>.")]
+DataRootOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        envvar="OMASGAN_DATA",
+        help="Folder with the image files, as torchvision lays them out.",
+    ),
+]
+DownloadOption = Annotated[
+    bool, typer.Option("--download", help="Fetch missing image files into the data root.")
+]
+MaxFoldsOption = Annotated[
+    int | None, typer.Option(min=1, help="Cap the folds; changes the benchmark's identity.")
+]
+MaxTrainOption = Annotated[
+    int | None, typer.Option(min=1, help="Cap a fold's training samples; as --max-folds.")
+]
+MaxTestOption = Annotated[
+    int | None, typer.Option(min=1, help="Cap a fold's test samples; as --max-folds.")
+]
+TrackingOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URI",
+        envvar="MLFLOW_TRACKING_URI",
+        help=f"MLflow's tracking URI; '{NO_TRACKING}' tracks nothing.  [default: sqlite in --out]",
+    ),
+]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; 0 is success, 1 failed runs, 2 bad input, 130 an interruption."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(format="omasgan: %(message)s", level=logging.WARNING)
+    try:
+        return int(app(args=arguments, prog_name="omasgan", standalone_mode=False) or 0)
+    except UsageError as error:
+        return _refuse(f"{error.format_message()} (see --help)")
+    except OmasganError as error:
+        return _refuse(str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        print(f"\nomasgan: interrupted{_how_to_go_on(arguments)}", file=sys.stderr)
+        return INTERRUPTED
+
+
+@app.callback()
+def _about() -> None:
+    """Search, train and compare GAN-based anomaly detectors without fooling yourself."""
+
+
+@app.command("list")
+def list_() -> None:
+    """Say which benchmarks, detectors, data sets, spaces and selection rules there are."""
+    from omasgan import config, datasets, detectors, selection
+
+    specs = [config.load_benchmark(name) for name in config.benchmark_names()]
+    _print_section("Benchmarks", {s.name: f"{s.protocol:14}  {s.description}" for s in specs})
+    spaces = config.resource_names("search_spaces")
+    has_space = {True: "has a search space", False: ""}
+    _print_section("Detectors", {name: has_space[name in spaces] for name in detectors.names()})
+    _print_section("Data sets", dict.fromkeys(datasets.names(), ""))
+    _print_section("Selection rules", dict.fromkeys(selection.RULES, ""))
+
+
+@app.command()
+def run(
+    benchmark: BenchmarkArgument,
+    detector: DetectorArgument,
+    folds: FoldsOption = None,
+    seeds: SeedsOption = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="K=V", help="A parameter; may be repeated."),
+    ] = None,
+    params: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Parameters as TOML; --set wins over it.")
+    ] = None,
+    out: OutOption = Path("out"),
+    save: Annotated[bool, typer.Option("--save", help="Keep the trained detectors.")] = False,
+    device: DeviceOption = "auto",
+    data_root: DataRootOption = None,
+    download: DownloadOption = False,
+    max_folds: MaxFoldsOption = None,
+    max_train: MaxTrainOption = None,
+    max_test: MaxTestOption = None,
+    tracking_uri: TrackingOption = None,
+) -> None:
+    """Train a detector with given parameters on the folds of a benchmark and test it.
+
+    A run that is done is not trained again; an interrupted one goes on from its checkpoint.
+    """
+    from omasgan import config, detectors, evaluate
+    from omasgan.progress import Watch
+    from omasgan.search import RunJob
+    from omasgan.search.local import LocalBackend
+
+    caps = {"max_folds": max_folds, "max_train": max_train, "max_test": max_test}
+    spec = config.load_benchmark(benchmark, **caps)
+    cls = detectors.load(detector)
+    given = (config.load_params(params) if params else {}) | _assignments(set_ or [])
+    chosen = detectors.check_params(cls, given)
+    evaluate.resolve_device(device)
+    run_seeds = _seeds(seeds) or spec.seeds
+    wanted = _integers("--folds", folds)
+    store, tracker = _open(out, tracking_uri)
+    dataset, run_folds = _load(spec, wanted, data_root, download)
+    store.claim_benchmark(spec, dataset.sha256)
+    jobs = [
+        RunJob(fold, detector, chosen, seed, "fixed", store, device, save)
+        for fold in run_folds
+        for seed in run_seeds
+    ]
+    with Watch(tracker) as watch:
+        rows = LocalBackend().runs(jobs, spec, dataset, watch)
+    _conclude(store, rows)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The --out folder.")],
+    sync_mlflow: Annotated[
+        bool, typer.Option("--sync-mlflow", help="Send everything in DIR to MLflow as well.")
+    ] = False,
+    tracking_uri: TrackingOption = None,
+) -> None:
+    """Write DIR/report: tables, figures and one page of everything in DIR."""
+    from omasgan.report import write_report
+    from omasgan.store import Store
+
+    if sync_mlflow and tracking_uri == NO_TRACKING:
+        raise ConfigError(f"--sync-mlflow and --tracking-uri {NO_TRACKING} contradict each other")
+    store = Store(folder, create=False)
+    files = write_report(store)
+    _print_tables(files.tables)
+    print(f"The report is {files.page}")
+    if sync_mlflow:
+        from omasgan.tracking import Tracker
+
+        tracker = Tracker(tracking_uri, store)
+        print(f"MLflow at {tracker.uri} shows all {tracker.sync()} of its runs")
+
+
+@app.command()
+def ui(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The --out folder.")],
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
+) -> None:
+    """Open the MLflow UI over DIR on this machine, until Ctrl-C."""
+    from omasgan.store import Store
+    from omasgan.ui import serve
+
+    def ready(address: str) -> None:
+        print(f"MLflow shows '{folder}' at {address} (Ctrl-C ends it)", flush=True)
+
+    serve(Store(folder, create=False), port, ready)
+
+
+def _open(out: Path, tracking_uri: str | None) -> tuple[Store, Tracker | None]:
+    from omasgan.store import Store
+    from omasgan.tracking import Tracker
+
+    if "://" in str(out) or ":/" in str(out):
+        raise ConfigError(f"--out must be a folder, got '{out}'; mount object stores as folders")
+    store = Store(out)
+    return store, None if tracking_uri == NO_TRACKING else Tracker(tracking_uri, store)
+
+
+def _load(
+    spec: BenchmarkSpec, wanted: list[int] | None, root: Path | None, download: bool
+) -> tuple[Dataset, list[Fold]]:
+    from omasgan import protocols
+
+    dataset = protocols.load_data(spec, root=root, download=download)
+    return dataset, protocols.choose(protocols.folds(spec, dataset), wanted)
+
+
+def _assignments(pairs: Iterable[str]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not name or not equals:
+            raise ConfigError(f"--set needs name=value, got '{pair}'")
+        if name in found:
+            raise ConfigError(f"--set gives {name} twice: '{found[name]}' and '{value}'")
+        found[name] = value
+    return found
+
+
+def _integers(flag: str, text: str | None) -> list[int] | None:
+    """``0,3`` as numbers without repetitions.
+
+    >>> _integers("--folds", "0,3,0")
+    [0, 3]
+    """
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise ConfigError(f"{flag} must be whole numbers such as 0,3, got '{text}'")
+    return list(dict.fromkeys(int(part) for part in parts))
+
+
+def _seeds(text: str | None) -> list[int] | None:
+    from omasgan.selection import TRIAL_SEEDS
+
+    seeds = _integers("--seeds", text)
+    if seeds and max(seeds) >= TRIAL_SEEDS:
+        raise ConfigError(f"--seeds must be below {TRIAL_SEEDS}, got {max(seeds)}")
+    return seeds
+
+
+def _print_section(title: str, lines: Mapping[str, str]) -> None:
+    width = max(map(len, lines), default=0)
+    print(f"{title}:")
+    for name, text in lines.items():
+        print(f"  {name:{width}}  {text}".rstrip())
+    print()
+
+
+def _print_tables(tables: Iterable[Any]) -> None:
+    from rich.console import Console
+
+    # Without a terminal there is no width to fit, and a folded table cannot be read.
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    for table in tables:
+        console.print(table)
+
+
+def _conclude(store: Store, rows: Sequence[Row]) -> None:
+    """Say where things stand; exit with 1 if a run has not come to a score."""
+    from omasgan.report import terminal_tables
+
+    _print_tables(terminal_tables(store))
+    place = shlex.quote(str(store.root))
+    print(f"Results: {store.root}  (tables and figures: omasgan report {place})")
+    lost = [row for row in rows if row["outcome"] != "ok"]
+    for row in lost:
+        where = f"fold {row['fold']}, seed {row['seed']}"
+        print(f"omasgan: {where}: {row['outcome']}: {row['error']}", file=sys.stderr)
+    if lost:
+        raise typer.Exit(1)
+
+
+def _how_to_go_on(arguments: Sequence[str]) -> str:
+    verb = arguments[0] if arguments else ""
+    if verb not in ("run", "sweep"):
+        return ""
+    resume = ["--resume"] if verb == "sweep" and "--resume" not in arguments else []
+    return f"; to go on: {shlex.join(['omasgan', *arguments, *resume])}"
+
+
+def _refuse(message: str) -> int:
+    print(f"omasgan: {message}", file=sys.stderr)
+    return 2

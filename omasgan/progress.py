@@ -1,0 +1,155 @@
+"""What one sees of long work while it goes on: bars in a terminal, plain lines anywhere else, and
+MLflow.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from omasgan.store import RunKey
+
+if TYPE_CHECKING:
+    from omasgan.search import Event
+    from omasgan.tracking import Tracker
+
+
+def seconds_in_words(seconds: float) -> str:
+    """A duration with the precision that one cares for.
+
+    >>> seconds_in_words(42.2), seconds_in_words(200), seconds_in_words(9000)
+    ('42 s', '3 min', '2.5 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
+
+
+class Watch:
+    """Shows every event on the screen and in MLflow; ends what it began, however the work ends."""
+
+    def __init__(self, tracker: Tracker | None) -> None:
+        self._tracker = tracker
+        self._progress = Progress()
+        self._running: set[Path] = set()
+        self._groups: dict[tuple[str, str, str, str], None] = {}
+
+    def __enter__(self) -> Self:
+        self._progress.__enter__()
+        return self
+
+    def __call__(self, event: Event) -> None:
+        self._progress(event)
+        if event.row is not None:
+            key = RunKey.of(event.row)
+            self._groups[key.benchmark, key.detector, key.selection, key.params_id] = None
+        if self._tracker is None or event.study_dir is None:
+            return
+        if event.kind == "study" and event.text == "running":
+            self._running.add(event.study_dir)
+            self._tracker.begin_study(event.study_dir)
+        elif event.kind == "study":
+            self._running.discard(event.study_dir)
+            self._tracker.end_study(event.study_dir, "complete")
+        elif event.kind == "trial" and event.number is not None:
+            self._tracker.trial(event.study_dir, event.number)
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        self._progress.__exit__(kind, None, None)
+        if self._tracker is None:
+            return
+        interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
+        for folder in self._running:
+            self._tracker.end_study(folder, "interrupted" if interrupted else "failed")
+        for group in self._groups:
+            self._tracker.run_group(*group)
+
+
+class Progress:
+    """Shows events as they come; use it as a context manager."""
+
+    def __init__(self) -> None:
+        self._counters: dict[str, _Counter] = {}
+        self._bars: _Bars | None = _Bars() if sys.stdout.isatty() else None
+
+    def __enter__(self) -> Self:
+        if self._bars is not None:
+            self._bars.live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bars is not None:
+            self._bars.live.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Show one event."""
+        if event.kind == "study":
+            return
+        name = "runs" if event.study_dir is None else f"study {event.study_dir.name}"
+        counter = self._counters.setdefault(name, _Counter(event.done))
+        left = counter.seconds_left(event)
+        if self._bars is not None:
+            self._bars.show(name, event, left)
+        elif event.kind != "epoch":
+            print(_line(name, event, left), flush=True)
+
+
+class _Counter:
+    """Estimates the time left from what was done since this process began."""
+
+    def __init__(self, done: int) -> None:
+        # The first event may already count one that has just ended.
+        self.before = max(0, done - 1)
+        self.started = time.monotonic()
+
+    def seconds_left(self, event: Event) -> float | None:
+        done = event.done - self.before
+        elapsed = time.monotonic() - self.started
+        # After the first event the clock has only just started.
+        return elapsed / done * (event.total - event.done) if done > 1 else None
+
+
+class _Bars:
+    def __init__(self) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Live
+
+        self.live = Live(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        self._ids: dict[str, Any] = {}
+
+    def show(self, name: str, event: Event, left: float | None) -> None:
+        if name not in self._ids:
+            self._ids[name] = self.live.add_task(name, total=event.total, note="")
+        note = ", ".join(_note(event, left))
+        self.live.update(self._ids[name], completed=event.done, total=event.total, note=note)
+        if event.outcome not in (None, "ok", "pruned"):
+            self.live.console.print(_line(name, event, None), markup=False)
+
+
+def _line(name: str, event: Event, left: float | None) -> str:
+    result = "" if event.objective is None else f" {event.objective:.4f}"
+    parts = [f"{name}: {event.done} of {event.total}", f"{event.outcome}{result}"]
+    return ", ".join(parts + _note(event, left))
+
+
+def _note(event: Event, left: float | None) -> list[str]:
+    parts = [event.text] if event.text else []
+    if event.best is not None:
+        parts.append(f"best {event.best:.4f}")
+    if left is not None and event.done < event.total:
+        parts.append(f"about {seconds_in_words(left)} left")
+    return parts
