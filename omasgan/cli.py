@@ -6,6 +6,7 @@ imported here, so that ``--help`` is quick; each verb imports what it needs.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shlex
 import sys
@@ -215,7 +216,8 @@ def ui(
     def ready(address: str) -> None:
         print(f"MLflow shows '{folder}' at {address} (Ctrl-C ends it)", flush=True)
 
-    serve(Store(folder, create=False), port, ready)
+    with contextlib.suppress(KeyboardInterrupt):
+        serve(Store(folder, create=False), port, ready)
 
 
 def _open(out: Path, tracking_uri: str | None) -> tuple[Store, Tracker | None]:

@@ -327,6 +327,7 @@ def _identity(
         "seed": key.seed,
         "fold": key.fold,
         "anomalous_classes": list(fold.anomalous_classes),
+        "n_folds": len(protocols.folds(spec, dataset)),
         "n_train": len(fold.train),
         "n_test": len(fold.test),
         "n_anomalous": int(labels.sum()),

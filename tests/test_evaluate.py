@@ -125,6 +125,7 @@ def test_a_run_is_scored_stored_and_told(
         "data_sha256": small_dataset.sha256,
         "params": {"epochs": 3},
         "anomalous_classes": [1],
+        "n_folds": 2,
         "n_train": len(fold.train),
         "n_test": 60,
         "epochs": 3,
