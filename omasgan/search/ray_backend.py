@@ -1,0 +1,336 @@
+"""The backend that runs trials and runs on Ray, several at once, on shares of GPUs.
+
+Ray only places and executes: every decision is the guide's, made on the driver. Nothing but this
+file knows of Ray, and it is imported only when Ray is asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import ray
+from ray import tune
+
+from omasgan import evaluate
+from omasgan.config import BenchmarkSpec
+from omasgan.datasets import Dataset
+from omasgan.errors import BackendError
+from omasgan.search import OnEvent, RunJob, TrialJob, gpu, local
+from omasgan.search.guide import Guide
+from omasgan.search.ledger import Ledger
+from omasgan.selection import TrialData
+from omasgan.store import Row
+
+REPORT_SECONDS = 1.0
+"""Rows of a trial travel together for this long: each report stops the trial for a round trip."""
+
+_TUNE_SETTINGS = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # Ctrl-C is to stop the driver, not to end all trials as if they were finished.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    # Tune's own state is never read again: the store and the guide are what a sweep resumes from.
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",
+    "TUNE_WARN_THRESHOLD_S": "10",
+}
+
+
+class RayBackend:
+    """Trials in reused worker processes, each on ``cpus`` CPUs and a share ``gpus`` of a GPU."""
+
+    def __init__(
+        self,
+        *,
+        address: str | None = None,
+        cpus_per_trial: float = 1.0,
+        gpus_per_trial: float = 0.0,
+        num_cpus: int | None = None,
+        num_gpus: int | None = None,
+    ) -> None:
+        """Connect to the cluster at ``address`` (``auto`` or ``host:port``), or start a local one.
+
+        Args:
+            address: of a cluster; None starts one in this machine, unless this process has one.
+            cpus_per_trial: above 0; a trial computes with as many threads.
+            gpus_per_trial: in [0, 1] or whole.
+            num_cpus: what a local cluster claims to have; None counts the machine's.
+            num_gpus: likewise.
+
+        Raises:
+            ConfigError: shares out of their range.
+            BackendError: the cluster cannot be reached, or no trial fits on it.
+        """
+        gpu.check_share(cpus_per_trial, gpus_per_trial)
+        self._cpus, self._gpus = cpus_per_trial, gpus_per_trial
+        self._owns_cluster = not ray.is_initialized()
+        if self._owns_cluster:
+            _connect(address, num_cpus, num_gpus)
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        try:
+            self.capacity = gpu.capacity(nodes, cpus_per_trial, gpus_per_trial)
+        except BackendError:
+            self.close()
+            raise
+
+    def search(
+        self, guide: Guide, job: TrialJob, data: TrialData, n_trials: int, on_event: OnEvent
+    ) -> None:
+        ledger = Ledger(guide, job, data, n_trials, on_event)
+        if not ledger.remaining:
+            return
+        driver = _Driver(ledger, self.capacity)
+        with tempfile.TemporaryDirectory() as folder, _environment(_TUNE_SETTINGS):
+            tune.Tuner(
+                tune.with_resources(
+                    tune.with_parameters(train_trial, **self.sent(job, data)),
+                    {"cpu": self._cpus, "gpu": self._gpus},
+                ),
+                tune_config=tune.TuneConfig(
+                    search_alg=_Searcher(driver),
+                    num_samples=ledger.remaining,
+                    reuse_actors=True,
+                ),
+                run_config=tune.RunConfig(
+                    name="search",
+                    storage_path=folder,
+                    stop=_Stopper(driver),
+                    callbacks=[_Callback(driver)],
+                    verbose=0,
+                ),
+            ).fit()
+        if driver.error is not None:
+            raise driver.error
+
+    def sent(self, job: TrialJob, data: TrialData) -> dict[str, Any]:
+        """All that a worker receives, besides the params of its trials."""
+        # Ray runs a trial in a folder of its own, where a relative path would mean another place.
+        job = replace(
+            job,
+            device=gpu.device_for(job.device, self._gpus),
+            study_dir=job.study_dir.absolute(),
+        )
+        return {"job": job, "data": data, "gpus": self._gpus}
+
+    def runs(
+        self, jobs: Sequence[RunJob], spec: BenchmarkSpec, dataset: Dataset, on_event: OnEvent
+    ) -> list[dict[str, Any]]:
+        remote = ray.remote(num_cpus=self._cpus, num_gpus=self._gpus, max_retries=0)(train_run)
+        shared = ray.put(dataset)
+        waiting = {}
+        for i, job in enumerate(jobs):
+            placed = replace(job, device=gpu.device_for(job.device, self._gpus))
+            waiting[remote.remote(placed, spec, shared, self._gpus)] = i
+        rows: dict[int, Row] = {}
+        while waiting:
+            (done,), _ = ray.wait(list(waiting), num_returns=1)
+            i = waiting.pop(done)
+            rows[i] = _row_of(done, jobs[i], spec, dataset)
+            on_event(local.run_event(rows[i], len(rows), len(jobs)))
+        return [rows[i] for i in range(len(jobs))]
+
+    def close(self) -> None:
+        """Leave the cluster; a local one that was started here ends."""
+        if self._owns_cluster:
+            ray.shutdown()
+
+
+def train_trial(config: dict[str, Any], *, job: TrialJob, data: TrialData, gpus: float) -> None:
+    """Run on a worker: a trial whose rows travel to the driver in numbered batches."""
+    gpu.keep_to_share(gpus)
+    batch: list[Row] = []
+    number, sent = 0, time.monotonic()
+    for row in evaluate.run_trial(
+        job.detector,
+        config["params"],
+        data,
+        device=job.device,
+        workdir=job.workdir(config["number"]),
+    ):
+        batch.append(row)
+        if "outcome" in row:
+            gpu.release()
+        if "epoch" not in row or time.monotonic() - sent > REPORT_SECONDS or _may_stop(job, row):
+            tune.report({"batch": number, "rows": batch})
+            batch, number, sent = [], number + 1, time.monotonic()
+        if row.get("outcome") == "failed" and gpus:
+            # A CUDA error can leave the process unusable; a trial that raises is not reused.
+            raise BackendError(row["error"])
+
+
+def _may_stop(job: TrialJob, row: Row) -> bool:
+    return job.prune_collapsed and bool(row.get("collapsed"))
+
+
+def train_run(job: RunJob, spec: BenchmarkSpec, dataset: Dataset, gpus: float) -> Row:
+    """Run on a worker: one final training."""
+    gpu.keep_to_share(gpus)
+    row = local.run(job, spec, dataset)
+    gpu.release()
+    return row
+
+
+def _row_of(done: ray.ObjectRef, job: RunJob, spec: BenchmarkSpec, dataset: Dataset) -> Row:
+    """The row of a run that has ended, also if its worker died."""
+    try:
+        row: Row = ray.get(done)
+    except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
+        raise BackendError(str(error)) from error
+    return row
+
+
+class _Driver:
+    """What Tune's searcher, stopper and callback share; it stays on the driver."""
+
+    def __init__(self, ledger: Ledger, capacity: int) -> None:
+        self.ledger = ledger
+        self.capacity = capacity
+        self.numbers: dict[str, int] = {}
+        self.seen: dict[str, int] = {}
+        self.error: Exception | None = None
+
+    def __reduce__(self) -> Any:
+        # Tune saves and copies what it is given; a study's database cannot be, and need not.
+        return (object, ())
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        if self.error is not None:
+            return "FINISHED"
+        if len(self.numbers) >= self.capacity:
+            # Tune would ask ahead of what can run, before the running trials have told anything.
+            return None
+        trial = self.ledger.begin()
+        if trial is None:
+            return "FINISHED"
+        self.numbers[trial_id] = trial.number
+        return {"number": trial.number, "params": trial.params}
+
+    def enter(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Take down a batch of rows; True if the trial is to be stopped."""
+        if self.error is not None:
+            return True
+        # Tune gives the last result of a trial once more when it ends.
+        if result["batch"] < self.seen.get(trial_id, 0):
+            return False
+        self.seen[trial_id] = result["batch"] + 1
+        try:
+            return any(self.ledger.enter(self.numbers[trial_id], row) for row in result["rows"])
+        except Exception as error:
+            self.error = error
+            return True
+
+    def end(self, trial_id: str, error: str | None) -> None:
+        number = self.numbers.pop(trial_id, None)
+        if number is None or self.error is not None:
+            return
+        try:
+            self.ledger.end(number, error)
+        except Exception as failure:
+            self.error = failure
+
+
+class _Searcher(tune.search.Searcher):  # type: ignore[misc]
+    """Tune asks, the guide answers."""
+
+    def __init__(self, driver: _Driver) -> None:
+        super().__init__()
+        self._driver = driver
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        return self._driver.suggest(trial_id)
+
+    def set_search_properties(self, *args: Any, **spec: Any) -> bool:
+        return True
+
+    def on_trial_complete(self, trial_id: str, *args: Any, **kwargs: Any) -> None:
+        """The callback tells it, since that one also learns of the error."""
+
+    def save_to_dir(self, *args: Any, **kwargs: Any) -> None:
+        """The guide keeps its own state."""
+
+
+class _Stopper(tune.Stopper):  # type: ignore[misc]
+    """Tune tells every result, the ledger says whether the trial goes on."""
+
+    def __init__(self, driver: _Driver) -> None:
+        self._driver = driver
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return self._driver.enter(trial_id, result)
+
+    def stop_all(self) -> bool:
+        return self._driver.error is not None
+
+
+class _Callback(tune.Callback):  # type: ignore[misc]
+    """Tune tells that a trial has ended, and of what."""
+
+    def __init__(self, driver: _Driver) -> None:
+        self._driver = driver
+
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._driver.end(trial.trial_id, None)
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._driver.end(trial.trial_id, _reason(trial.get_error()))
+
+
+def _reason(text: Any) -> str:
+    """The line of a Ray error that says what happened."""
+    lines = [line.strip() for line in str(text or "").splitlines() if line.strip()]
+    kept = [line for line in lines if not line.startswith(("Failure #", "class_name", "actor_id"))]
+    return " ".join(kept[:2]) or "worker died"
+
+
+def _connect(address: str | None, num_cpus: int | None, num_gpus: int | None) -> None:
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address is None:
+        # "local", since no address at all would join any cluster that happens to run here.
+        ray.init("local", num_cpus=num_cpus, num_gpus=num_gpus, include_dashboard=False, **quiet)
+        return
+    _check_address(address)
+    try:
+        ray.init(address, **quiet)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        line = str(error).splitlines()[0]
+        raise BackendError(f"cannot reach a Ray cluster at '{address}': {line}") from error
+
+
+def _check_address(address: str) -> None:
+    """Knock at the door: Ray itself waits long for a cluster that is not there."""
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if "/" in address or not host or not port.isdigit():
+        raise BackendError(
+            f"address must be 'auto' or host:port of a Ray head, got '{address}'; on a machine "
+            "outside the cluster use `ray job submit`"
+        )
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        raise BackendError(
+            f"cannot reach a Ray cluster at '{address}': {error}; is it running?"
+        ) from error
+
+
+@contextlib.contextmanager
+def _environment(settings: dict[str, str]) -> Iterator[None]:
+    """``settings`` as environment variables, which is how Tune takes them, for a while."""
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

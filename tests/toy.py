@@ -1,0 +1,149 @@
+"""Detectors that need no training: what they reach is a closed form of their params.
+
+Each is a real ``IterativeDetector``, named for instance ``tests.toy:CurveDetector``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.spatial.distance import cdist
+
+from omasgan.detectors.base import Epoch, IterativeDetector, State
+from omasgan.errors import TrainingDiverged
+
+BAD_LR = 0.1
+"""Above this rate the detectors below that can go wrong do so."""
+
+
+class CurveDetector(IterativeDetector):
+    """Learns in closed form: best at ``lr`` 0.01, and better with every epoch.
+
+    Its score is the distance to the nearest training sample, drowned in noise that depends on the
+    sample alone, so that the AUROC rises with ``quality``. With ``collapse`` it reports itself
+    collapsed.
+    """
+
+    def __init__(
+        self,
+        *,
+        lr: Annotated[float, Field(gt=0)] = 0.01,
+        epochs: Annotated[int, Field(ge=1)] = 3,
+        collapse: bool = False,
+        seed: int = 0,
+        device: str = "cpu",
+    ) -> None:
+        self.lr = lr
+        self.epochs = epochs
+        self.collapse = collapse
+        self.seed = seed
+        self.device = device
+
+    @property
+    def quality(self) -> float:
+        """In (0, 1): a bell over log10 of ``lr``, times a curve over the epochs."""
+        bell = math.exp(-((math.log10(self.lr) + 2.0) ** 2))
+        return bell * (1.0 - 0.5 ** getattr(self, "epoch_", 0))
+
+    def fit_epochs(self, X: NDArray[Any]) -> Iterator[Epoch]:
+        self.seen_ = _vectors(X)[:500]
+        for index in range(getattr(self, "epoch_", 0), self.epochs):
+            self._step()
+            self.epoch_ = index + 1
+            losses = {"loss": 1.0 - self.quality, "collapsed": float(self.collapse)}
+            yield Epoch(index, "curve", losses)
+
+    def _step(self) -> None:
+        """What goes wrong, in the detectors below."""
+
+    def stage_scores(self, X: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+        return {"curve": self.decision_function(X)}
+
+    def decision_function(self, X: NDArray[Any]) -> NDArray[np.float32]:
+        vectors = _vectors(X)
+        distance = cdist(vectors, self.seen_).min(axis=1)
+        weights = np.random.RandomState(self.seed).uniform(1, 2, vectors.shape[1])
+        noise = (1e3 * (vectors * weights).sum(axis=1)) % 1.0
+        score = self.quality * distance + (1.0 - self.quality) * noise
+        return np.asarray(score, dtype=np.float32)
+
+    def state_dict(self) -> State:
+        return {"epoch": self.epoch_, "seen": self.seen_}
+
+    def load_state_dict(self, state: State) -> None:
+        self.epoch_, self.seen_ = state["epoch"], state["seen"]
+
+
+class DivergingDetector(CurveDetector):
+    def _step(self) -> None:
+        if self.lr > BAD_LR:
+            raise TrainingDiverged(f"loss is not finite at lr {self.lr}")
+
+
+class OutOfMemoryDetector(CurveDetector):
+    def _step(self) -> None:
+        if self.lr > BAD_LR:
+            raise MemoryError(f"no memory left at lr {self.lr}")
+
+
+class FailingDetector(CurveDetector):
+    def _step(self) -> None:
+        if self.lr > BAD_LR:
+            raise ValueError(f"a bug at lr {self.lr}")
+
+
+class CrashingDetector(CurveDetector):
+    """Takes its process with it."""
+
+    def _step(self) -> None:
+        if self.lr > BAD_LR:
+            os._exit(3)
+
+
+class SlowDetector(CurveDetector):
+    """Sleeps ``seconds`` an epoch; with ``diary`` notes there when it trained and on what GPU."""
+
+    def __init__(
+        self,
+        *,
+        lr: Annotated[float, Field(gt=0)] = 0.01,
+        epochs: Annotated[int, Field(ge=1)] = 3,
+        seconds: Annotated[float, Field(ge=0)] = 0.1,
+        diary: str = "",
+        seed: int = 0,
+        device: str = "cpu",
+    ) -> None:
+        super().__init__(lr=lr, epochs=epochs, seed=seed, device=device)
+        self.seconds = seconds
+        self.diary = diary
+
+    def fit_epochs(self, X: NDArray[Any]) -> Iterator[Epoch]:
+        start = time.time()
+        yield from super().fit_epochs(X)
+        if self.diary:
+            entry = {
+                "start": start,
+                "end": time.time(),
+                "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"),
+                "threads": os.environ.get("OMP_NUM_THREADS"),
+                "pid": os.getpid(),
+            }
+            with Path(self.diary).open("a") as file:
+                file.write(json.dumps(entry) + "\n")
+
+    def _step(self) -> None:
+        time.sleep(self.seconds)
+
+
+def _vectors(X: NDArray[Any]) -> NDArray[np.float64]:
+    scale = 127.5 if X.dtype == np.uint8 else 1.0
+    return X.reshape(len(X), -1).astype(np.float64) / scale
