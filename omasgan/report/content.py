@@ -1,0 +1,239 @@
+"""What a report says, benchmark by benchmark: notes, tables and figures, not yet laid out."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from omasgan.report import tables
+from omasgan.report.inputs import Benchmark, Study, read_benchmark, read_study
+from omasgan.store import RunKey, Store
+
+FOLD_MEANING = {
+    "leave-one-out": "fold k: class k is the anomaly, all other classes are normal",
+    "one-vs-rest": "fold k: class k is normal, all other classes are anomalies",
+    "out-of-dataset": "one fold: {dataset} is normal, the test split of {anomalies} anomalous",
+}
+MEANS = (
+    "Means are taken over a fold's seeds, then over folds; sd is the sample standard deviation "
+    "over folds and worst the fold with the least AUROC."
+)
+HELD = "folds, seeds and runs read: held / in the benchmark; not ok: runs that gave no score."
+ORACLE = "The rule oracle looks at the test anomalies: it measures optimism and is no result."
+DIFFERENT = "Not all lines hold the same folds: compare them fold by fold, not by their means."
+PICTURES = 3
+"""Of how many folds an entry shows its pictures; the others lie beside their runs."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A frame with what has to be said about it."""
+
+    title: str
+    caption: str
+    frame: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture as a PNG file's bytes; ``name`` is unique in a report and fit for a file."""
+
+    name: str
+    title: str
+    png: bytes
+
+
+@dataclass(frozen=True)
+class Section:
+    """One benchmark: its results, its searches and how each number was made."""
+
+    benchmark: Benchmark
+    note: str
+    frame: pd.DataFrame
+    studies: tuple[Study, ...]
+    results: tuple[Table, ...]
+    searches: tuple[Table, ...]
+    settings: Table
+    commands: tuple[str, ...]
+
+
+def sections(store: Store) -> list[Section]:
+    """The sections of a report on ``store``, one a benchmark, ordered by id."""
+    rows = store.results()
+    found = [read_study(folder) for folder in store.studies()]
+    ids = sorted({str(row["benchmark"]) for row in rows} | {study.benchmark for study in found})
+    return [
+        _section(
+            read_benchmark(store.root, i, [row for row in rows if row["benchmark"] == i]),
+            tables.runs((row for row in rows if row["benchmark"] == i), found),
+            tuple(study for study in found if study.benchmark == i),
+        )
+        for i in ids
+    ]
+
+
+def figures(store: Store, section: Section) -> Iterator[Figure]:
+    """The figures of a section, drawn from the scores, the pictures and the trials."""
+    from omasgan.report import figures as draw
+
+    name, frame = section.benchmark.id, section.frame
+    for study in section.studies:
+        if study.trials:
+            title = f"{name}: {study.label}, {len(study.trials)} trials"
+            picture = draw.png(draw.search(study.trials, title))
+            yield Figure(_slug(name, study.label, "search"), title, picture)
+    means = {} if frame.empty else tables.fold_means(frame)
+    if not means:
+        return
+    title = f"{name}: AUROC by fold"
+    yield Figure(_slug(name, "boxes"), title, draw.png(draw.box_plot(means, title)))
+    held = frame[frame["current"] & (frame["outcome"] == "ok")]
+    for entry, group in held.groupby("entry", sort=False):
+        yield from _score_figures(store, f"{name}: {entry}", group)
+
+
+def params_files(section: Section) -> dict[str, str]:
+    """By params id, the params of every run as TOML, as ``omasgan run --params`` takes them."""
+    if section.frame.empty:
+        return {}
+    unique = section.frame.drop_duplicates("params_id")
+    return {
+        str(i): _toml(json.loads(params))
+        for i, params in zip(unique["params_id"], unique["params"], strict=True)
+    }
+
+
+def _section(benchmark: Benchmark, frame: pd.DataFrame, studies: tuple[Study, ...]) -> Section:
+    return Section(
+        benchmark=benchmark,
+        note=_note(benchmark),
+        frame=frame,
+        studies=studies,
+        results=() if frame.empty else tuple(_results(benchmark, frame)),
+        searches=tuple(_searches(studies)),
+        settings=Table(
+            "How these numbers were made",
+            "seeds of the trainings; code: package version and commit; hours: all runs together.",
+            pd.DataFrame() if frame.empty else tables.settings(frame),
+        ),
+        commands=(*_runs_commands(benchmark, frame), *_sweep_commands(benchmark, studies)),
+    )
+
+
+def _note(benchmark: Benchmark) -> str:
+    about = benchmark.about
+    if not about:
+        return "The benchmark's own file is missing from this folder."
+    meaning = FOLD_MEANING[about["protocol"]].format(**about)
+    caps = [f"{k} = {about[k]}" for k in ("max_folds", "max_train", "max_test") if about.get(k)]
+    smoke = f" Capped ({', '.join(caps)}): for smoke use, no result." if caps else ""
+    return (
+        f"Protocol {about['protocol']} on {about['dataset']}; {meaning}. "
+        f"Data SHA-256 {about['data_sha256']}.{smoke}"
+    )
+
+
+def _results(benchmark: Benchmark, frame: pd.DataFrame) -> Iterator[Table]:
+    comparison = tables.comparison(frame, benchmark)
+    notes = [MEANS, HELD, "fpr95: false positive rate at 95 % true positive rate, less is better."]
+    if "oracle" in set(comparison["selection"]):
+        notes.append(ORACLE)
+    folds = tables.by_fold(frame)
+    if folds.isna().to_numpy().any():
+        notes.append(DIFFERENT)
+    yield Table("Detectors", " ".join(notes), comparison)
+    yield Table("AUROC by fold", "Mean over the seeds of the fold.", folds)
+    stages = tables.stages(frame)
+    if not stages.empty:
+        caption = f"All scores of an entry come from the same trainings. {MEANS}"
+        yield Table("AUROC by stage", caption, stages)
+
+
+def _searches(studies: tuple[Study, ...]) -> Iterator[Table]:
+    if not studies:
+        return
+    yield Table(
+        "Studies",
+        "Trials by outcome. The objective is the mean AUROC over the selection rule's own tasks, "
+        "not a test result.",
+        tables.studies(studies),
+    )
+    winners = tables.winners(studies)
+    if not winners.empty:
+        yield Table("Winners", "Params of each study's best trial.", winners)
+
+
+def _score_figures(store: Store, title: str, group: pd.DataFrame) -> Iterator[Figure]:
+    from omasgan.report import figures as draw
+
+    curves: dict[str, list[draw.Scored]] = {}
+    pictures: dict[int, tuple[str, Mapping[str, Any]]] = {}
+    for row in group.sort_values(["fold", "seed"]).to_dict("records"):
+        key, fold = RunKey.of({str(k): v for k, v in row.items()}), f"fold {row['fold']}"
+        scores = store.scores(key)
+        curves.setdefault(fold, []).append(
+            (scores["label"].to_numpy(), scores["score"].to_numpy())
+        )
+        path = store.run_dir(key) / "pictures.npz"
+        if row["fold"] not in pictures and len(pictures) < PICTURES and path.exists():
+            with np.load(path) as arrays:
+                pictures[row["fold"]] = (f"{fold}, seed {row['seed']}", dict(arrays))
+    seeds = tables.numbers(group["seed"])
+    name = f"{title}, ROC by fold (mean over seeds {seeds})"
+    yield Figure(_slug(title, "roc"), name, draw.png(draw.roc(curves, name)))
+    first = {fold: scored[0] for fold, scored in curves.items()}
+    name = f"{title}, test scores by fold (one seed)"
+    yield Figure(_slug(title, "histogram"), name, draw.png(draw.histogram(first, name)))
+    for place, arrays in pictures.values():
+        if any(draw.is_images(array) for array in arrays.values()):
+            name = f"{title}, {place}: samples"
+            yield Figure(_slug(title, place), name, draw.png(draw.samples(arrays, name)))
+
+
+def _runs_commands(benchmark: Benchmark, frame: pd.DataFrame) -> Iterator[str]:
+    fixed = frame.head(0) if frame.empty else frame[frame["selection"] == "fixed"]
+    if fixed.empty:
+        return
+    for (detector, params_id), group in fixed.groupby(["detector", "params_id"], sort=False):
+        yield (
+            f"omasgan run {_place(benchmark)} {detector} --folds {tables.numbers(group['fold'])} "
+            f"--seeds {tables.numbers(group['seed'])} --params report/params/{params_id}.toml"
+        )
+
+
+def _sweep_commands(benchmark: Benchmark, studies: tuple[Study, ...]) -> Iterator[str]:
+    commands = [
+        f"omasgan sweep {_place(benchmark)} {study.detector} --trials {len(study.trials)} "
+        f"--selection {study.selection}"
+        + "".join(
+            f" --{k} {study.about[k]}" for k in ("sampler", "pruner", "seed") if k in study.about
+        )
+        for study in studies
+    ]
+    yield from dict.fromkeys(commands)
+
+
+def _place(benchmark: Benchmark) -> str:
+    about = benchmark.about
+    caps = (
+        f" --{k.replace('_', '-')} {about[k]}" for k in about if k.startswith("max_") and about[k]
+    )
+    return str(about.get("name", benchmark.id)) + "".join(caps)
+
+
+def _toml(params: Mapping[str, Any]) -> str:
+    # JSON writes numbers, strings, booleans and lists as TOML does; TOML has no null
+    lines = (
+        f"{name} = {json.dumps(value)}" for name, value in params.items() if value is not None
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _slug(*parts: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", " ".join(parts).lower()).strip("-")

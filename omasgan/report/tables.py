@@ -1,0 +1,268 @@
+"""Result rows as tables: every number is computed here; pages and terminals only show it.
+
+A mean is taken over a fold's seeds first and then over the folds; ``sd`` is the sample standard
+deviation of the folds' means, ``worst`` the least of them (for fpr95 too it is the AUROC's). Runs
+that did not end ``ok`` have no metrics: they are counted, never averaged.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from omasgan.report.inputs import Benchmark, Study
+
+OUTCOMES = ("ok", "pruned", "diverged", "out-of-memory", "failed")
+METRICS = ("auroc", "average_precision", "fpr95")
+STAGE_PREFIX = "auroc."
+RUN_KEY = ["benchmark", "detector", "selection", "params_id", "seed", "fold"]
+
+
+def runs(rows: Iterable[Mapping[str, Any]], studies: Sequence[Study] = ()) -> pd.DataFrame:
+    """One line a run, sorted; ``entry`` names what the run counts for.
+
+    An entry is a detector under a selection rule. Under ``fixed`` each params are an entry of
+    their own; under the other rules each fold may have its own winner, and ``current`` is False
+    for the runs of a winner that a longer search has replaced.
+    """
+    frame = pd.DataFrame([dict(row) for row in rows])
+    if frame.empty:
+        return frame
+    for metric in METRICS:
+        frame[metric] = pd.to_numeric(frame[metric]) if metric in frame else float("nan")
+    frame["params"] = [json.dumps(params, sort_keys=True) for params in frame["params"]]
+    frame["entry"] = _entries(frame)
+    frame["current"] = _current(frame, studies)
+    return frame.sort_values(["benchmark", "entry", *RUN_KEY[3:]], ignore_index=True)
+
+
+def comparison(frame: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
+    """One line an entry, best mean AUROC first, with how much of the benchmark it holds.
+
+    ``params`` are the first digits of their ids, or how many winners there are. ``folds``,
+    ``seeds`` and ``runs`` read "held / in the benchmark"; ``not ok`` counts the runs without a
+    metric; ``seconds`` is the mean training time of a run.
+    """
+    lines = []
+    for _, all_runs in _shown(frame).groupby("entry", sort=False):
+        good = _ok(all_runs)
+        lines.append(
+            {
+                "detector": all_runs["detector"].iloc[0],
+                "selection": all_runs["selection"].iloc[0],
+                "params": _short_ids(all_runs["params_id"]),
+                **_spread(_fold_means(good, "auroc"), "auroc"),
+                **{name: _fold_means(good, name).mean() for name in METRICS[1:]},
+                **benchmark.held(good["fold"].nunique(), good["seed"].nunique(), len(good)),
+                "not ok": len(all_runs) - len(good),
+                "seconds": good["seconds"].mean(),
+            }
+        )
+    return _best_first(pd.DataFrame(lines))
+
+
+def by_fold(frame: pd.DataFrame, metric: str = "auroc") -> pd.DataFrame:
+    """One line an entry, one column a fold (mean over its seeds); best mean first."""
+    lines = [
+        {
+            "entry": entry,
+            metric: (means := _fold_means(_ok(group), metric)).mean(),
+            **_cells(means),
+        }
+        for entry, group in _shown(frame).groupby("entry", sort=False)
+    ]
+    return _best_first(_fold_columns_last(pd.DataFrame(lines)), metric)
+
+
+def stages(frame: pd.DataFrame) -> pd.DataFrame:
+    """AUROC of every stage's score that one training gives: one line an entry and stage."""
+    columns = [name for name in frame.columns if name.startswith(STAGE_PREFIX)]
+    lines = []
+    for entry, group in _shown(frame).groupby("entry", sort=False):
+        good = _ok(group)
+        for column in columns:
+            means = _fold_means(good, column)
+            if means.empty:
+                continue
+            stage = column.removeprefix(STAGE_PREFIX)
+            lines.append({"entry": entry, "stage": stage, **_spread(means), **_cells(means)})
+    return _fold_columns_last(pd.DataFrame(lines))
+
+
+def studies(found: Sequence[Study]) -> pd.DataFrame:
+    """One line a study: its trials by outcome, the best objective and the winner."""
+    return pd.DataFrame(
+        {
+            "study": study.label,
+            "status": study.status,
+            "trials": len(study.trials),
+            **{name: sum(t["outcome"] == name for t in study.trials) for name in OUTCOMES},
+            "best objective": max(
+                (t["objective"] for t in study.trials if t["outcome"] == "ok"),
+                default=float("nan"),
+            ),
+            "winner": f"trial {study.winner['number']}" if study.winner else "none yet",
+        }
+        for study in found
+    )
+
+
+def winners(found: Sequence[Study]) -> pd.DataFrame:
+    """The winners' params: one line a parameter, one column a study that has a winner."""
+    columns = {s.label: s.winner["params"] for s in found if s.winner}
+    names = list(dict.fromkeys(name for params in columns.values() for name in params))
+    return pd.DataFrame(
+        {
+            "parameter": name,
+            **{label: _plain(params.get(name)) for label, params in columns.items()},
+        }
+        for name in names
+    )
+
+
+def settings(frame: pd.DataFrame) -> pd.DataFrame:
+    """What the numbers depend on: one line for each params of each entry."""
+    lines = []
+    for (entry, params_id), group in _shown(frame).groupby(["entry", "params_id"], sort=False):
+        peak = pd.to_numeric(group["peak_memory_mb"], errors="coerce").max()
+        lines.append(
+            {
+                "entry": entry,
+                "params": params_id,
+                "folds": numbers(group["fold"]),
+                "seeds": numbers(group["seed"]),
+                "code": _distinct(group["code_version"]),
+                "torch": _distinct(group["torch_version"]),
+                "device": _distinct(group["device"]),
+                "hours": group["seconds"].sum() / 3600,
+                "peak MB": peak,
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def fold_means(frame: pd.DataFrame) -> dict[str, list[float]]:
+    """By entry, the AUROC of each fold (mean over its seeds), folds in order."""
+    means = {
+        str(entry): _fold_means(_ok(group), "auroc").tolist()
+        for entry, group in _shown(frame).groupby("entry", sort=False)
+    }
+    return {entry: values for entry, values in means.items() if values}
+
+
+def means(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """The metrics of one entry's rows: each fold's mean over seeds, and the mean over folds.
+
+    Keys are ``auroc``, ``auroc.<stage>``, ..., ``auroc_sd``, ``auroc_worst_fold`` and
+    ``fold-<k>/auroc``; empty if no run ended ok.
+    """
+    good = _ok(pd.DataFrame([dict(row) for row in rows]))
+    found: dict[str, float] = {}
+    for column in (name for name in good.columns if name.split(".")[0] in METRICS):
+        folds = _fold_means(good.assign(**{column: pd.to_numeric(good[column])}), column)
+        if folds.empty:
+            continue
+        found[column] = float(folds.mean())
+        found |= {f"fold-{fold}/{column}": float(value) for fold, value in folds.items()}
+        if column == "auroc":
+            found["auroc_worst_fold"] = float(folds.min())
+            if len(folds) > 1:
+                found["auroc_sd"] = float(folds.std())
+    return found
+
+
+def shown(column: str, value: object) -> str:
+    """A cell as text: three decimals for metrics, fewer for times and sizes, "-" for none."""
+    if not isinstance(value, float):
+        return "-" if value is None else str(value)
+    if pd.isna(value):
+        return "-"
+    if column in ("seconds", "hours", "peak MB"):
+        return f"{value:.{ {'seconds': 1, 'hours': 2}.get(column, 0) }f}"
+    return f"{value:.0f}" if column == "worst fold" else f"{value:.3f}"
+
+
+def _shown(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[frame["current"]]
+
+
+def _ok(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[frame["outcome"] == "ok"]
+
+
+def _fold_means(frame: pd.DataFrame, column: str) -> pd.Series[float]:
+    return frame.dropna(subset=[column]).groupby("fold")[column].mean().sort_index()
+
+
+def _spread(means: pd.Series[float], name: str = "auroc") -> dict[str, float]:
+    empty = means.empty
+    return {
+        name: means.mean(),
+        "sd": means.std(),
+        "worst": float("nan") if empty else means.min(),
+        "worst fold": float("nan") if empty else float(means.index[int(means.argmin())]),
+    }
+
+
+def _cells(means: pd.Series[float]) -> dict[str, float]:
+    return {f"fold {fold}": float(value) for fold, value in means.items()}
+
+
+def _fold_columns_last(frame: pd.DataFrame) -> pd.DataFrame:
+    folds = [name for name in frame.columns if name.startswith("fold ")]
+    folds.sort(key=lambda name: int(name.removeprefix("fold ")))
+    return frame[[name for name in frame.columns if name not in folds] + folds]
+
+
+def _best_first(frame: pd.DataFrame, metric: str = "auroc") -> pd.DataFrame:
+    if frame.empty:
+        return frame
+    return frame.sort_values(metric, ascending=False, ignore_index=True, kind="stable")
+
+
+def _entries(frame: pd.DataFrame) -> list[str]:
+    """The entries' names: detector and rule, and the params where a detector has several."""
+    fixed = frame[frame["selection"] == "fixed"]
+    several = fixed.groupby(["benchmark", "detector"])["params_id"].nunique() > 1
+    return [
+        f"{row['detector']} · {row['selection']}"
+        + (
+            f" · {row['params_id'][:6]}"
+            if row["selection"] == "fixed" and several[row["benchmark"], row["detector"]]
+            else ""
+        )
+        for row in frame.to_dict("records")
+    ]
+
+
+def _current(frame: pd.DataFrame, found: Sequence[Study]) -> list[bool]:
+    winning: dict[tuple[str, str, str], set[str]] = {}
+    for study in found:
+        if study.winner:
+            key = (study.benchmark, study.detector, study.selection)
+            winning.setdefault(key, set()).add(study.winner["params_id"])
+    return [
+        row["params_id"]
+        in winning.get((row["benchmark"], row["detector"], row["selection"]), {row["params_id"]})
+        for row in frame.to_dict("records")
+    ]
+
+
+def _short_ids(ids: pd.Series[str]) -> str:
+    short = sorted({i[:6] for i in ids})
+    return " ".join(short) if len(short) < 3 else f"{len(short)} winners"
+
+
+def numbers(values: pd.Series[Any]) -> str:
+    return ",".join(str(value) for value in sorted(set(values)))
+
+
+def _distinct(values: pd.Series[Any]) -> str:
+    return ", ".join(sorted({str(value) for value in values}))
+
+
+def _plain(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else "-" if value is None else str(value)

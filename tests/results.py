@@ -1,0 +1,154 @@
+"""Small real stores: every file that a run or a study leaves behind, with made-up numbers."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from omasgan import metrics
+from omasgan.config import BenchmarkSpec
+from omasgan.store import RunKey, Store, append_rows, params_id, write_atomic, write_json
+
+SPEC = BenchmarkSpec(
+    name="toy-loo", version=1, protocol="leave-one-out", dataset="digits", seeds=(0, 1)
+)
+STAGES = ("task1", "task3", "j", "neighbours", "combined")
+N_FOLDS = 3
+
+
+def claimed(root: Path) -> Store:
+    store = Store(root)
+    store.claim_benchmark(SPEC, "ab" * 32)
+    return store
+
+
+def add_run(
+    store: Store,
+    detector: str = "omasgan",
+    params: dict | None = None,
+    *,
+    selection: str = "fixed",
+    seed: int = 0,
+    fold: int = 0,
+    outcome: str = "ok",
+    shift: float = 1.0,
+    n: int = 200,
+    epochs: int = 4,
+    stages: tuple[str, ...] = (),
+    pictures: bool = False,
+) -> RunKey:
+    """One finished run whose anomalies score ``shift`` sd above the normals."""
+    params = {"mu": 0.2, "layers": [8, 8], "form": "pixel"} if params is None else params
+    key = RunKey(SPEC.id, detector, selection, params_id(params), seed, fold)
+    rng = np.random.default_rng([seed, fold, len(detector)])
+    label = (np.arange(n) % 4 == 0).astype(np.int64)
+    columns = {
+        name: (rng.normal(size=n) + label * (shift + 0.2 * i + 0.1 * fold)).astype(np.float32)
+        for i, name in enumerate(("score", *stages))
+    }
+    row = {
+        "benchmark": SPEC.id, "benchmark_version": 1, "protocol": SPEC.protocol,
+        "dataset": "digits", "n_folds": N_FOLDS, "data_sha256": "ab" * 32, "detector": detector,
+        "params": params, "params_id": key.params_id, "selection": selection, "seed": seed,
+        "fold": fold, "anomalous_classes": [fold], "outcome": outcome, "error": None,
+        "n_train": 50, "n_test": n, "n_anomalous": int(label.sum()), "epochs": epochs,
+        "seconds": 12.5, "peak_memory_mb": 512.0, "device": "cpu", "code_version": "0.1.0",
+        "torch_version": "2.14.1", "finished_at": f"2026-01-02T03:04:{10 * seed + fold:02d}+00:00",
+    }  # fmt: skip
+    store.append_epochs(
+        key,
+        (
+            {
+                "epoch": e,
+                "phase": "gan",
+                "seconds": e + 0.5,
+                "loss_g": 1 / (e + 1),
+                "collapsed": 0.0,
+            }
+            for e in range(epochs)
+        ),
+    )
+    scores = None
+    if outcome == "ok":
+        for name, values in columns.items():
+            end = "" if name == "score" else f".{name}"
+            row |= {
+                f"{metric}{end}": value
+                for metric, value in metrics.compute(SPEC.metrics, label, values).items()
+            }
+        scores = pd.DataFrame(
+            {"sample_id": np.arange(n), "class": label + fold, "label": label, **columns}
+        )
+    if pictures:
+        buffer = BytesIO()
+        ramp = np.linspace(-1, 1, 64, dtype=np.float32).reshape(1, 1, 8, 8)
+        names = ("real", "G", "B", "G'")
+        images = {k: np.roll(ramp.repeat(10, 0), i, axis=3) for i, k in enumerate(names)}
+        np.savez_compressed(buffer, **images)
+        write_atomic(store.run_dir(key) / "pictures.npz", buffer.getvalue())
+    store.write_run(key, scores, row)
+    return key
+
+
+def add_study(
+    store: Store,
+    *,
+    selection: str = "nested",
+    fold: int = 0,
+    status: str = "complete",
+    outcomes: tuple[str, ...] = ("ok", "pruned", "ok", "diverged", "out-of-memory", "failed"),
+) -> Path:
+    """A study of one trial an outcome; its winner, if complete, is the last trial that is ok."""
+    folder = store.study_dir(SPEC.id, "omasgan", selection, f"fold-{fold}")
+    write_json(
+        folder / "study.json",
+        {
+            "detector": "omasgan", "selection": selection, "benchmark": SPEC.identity(),
+            "data_sha256": "ab" * 32, "sampler": "TPESampler", "pruner": "NopPruner", "seed": 0,
+            "n_trials": len(outcomes), "folds": [fold], "status": status,
+        },
+    )  # fmt: skip
+    for number, outcome in enumerate(outcomes):
+        add_trial(folder, number, outcome)
+    if status == "complete":
+        number = max(i for i, outcome in enumerate(outcomes) if outcome == "ok")
+        params = trial_params(number)
+        winner = {"number": number, "params": params, "params_id": params_id(params)}
+        write_json(folder / "winner.json", winner | {"objective": objective(number)})
+    return folder
+
+
+def trial_params(number: int) -> dict:
+    return {"mu": 0.1 * (number + 1), "steps": 100, "form": "pixel"}
+
+
+def objective(number: int) -> float:
+    return 0.6 + 0.05 * (number % 7)
+
+
+def add_trial(folder: Path, number: int, outcome: str = "ok", epochs: int = 3) -> None:
+    trial = folder / "trials" / f"{number:04d}"
+    rows = [
+        {
+            "task": "class-1",
+            "step": step,
+            "epoch": e,
+            "phase": "gan",
+            "loss_g": 1 / (e + number + 1),
+        }
+        for step in range(1)
+        for e in range(epochs)
+    ]
+    append_rows(trial / "epochs.jsonl", [*rows, {"task": "class-1", "step": 0, "value": 0.7}])
+    write_json(
+        trial / "trial.json",
+        {
+            "number": number, "params": trial_params(number), "outcome": outcome,
+            "objective": objective(number) if outcome == "ok" else None,
+            "values": {"class-1": objective(number)} if outcome == "ok" else {},
+            "seconds": 3.5, "peak_memory_mb": 400.0, "error": None,
+        },
+    )  # fmt: skip
