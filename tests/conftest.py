@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
+import torch
 from hypothesis import settings
 
 from omasgan import protocols
@@ -15,12 +14,15 @@ settings.register_profile("fast", deadline=None, max_examples=40, derandomize=Tr
 settings.load_profile("fast")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
-def _quiet_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """One thread a process, and no tracking server from the user's environment."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+def _no_tracking_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server in the user's environment is not to receive what tests do."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    yield
 
 
 @pytest.fixture(scope="session")
