@@ -1,0 +1,68 @@
+"""The one adapter through which detectors that do not iterate enter: the yardsticks.
+
+A yardstick states ``_fit`` and ``_score`` over flat float32 samples ``(n, d)`` in [-1, 1]. Its
+training is a single epoch, and its state is its training data: loading it fits again, which
+gives the same detector since nothing but ``seed`` is random.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import NotFittedError
+
+from omasgan.detectors.base import Epoch, IterativeDetector, State
+
+
+class Yardstick(IterativeDetector):
+    """Base of the detectors that are fitted in one go."""
+
+    @abstractmethod
+    def _fit(self, X: NDArray[np.float32]) -> None:
+        """Fit to normal samples ``(n, d)``."""
+
+    @abstractmethod
+    def _score(self, X: NDArray[np.float32]) -> NDArray[Any]:
+        """Scores ``(n,)``, higher = more anomalous."""
+
+    def fit_epochs(self, X: NDArray[Any]) -> Iterator[Epoch]:
+        """Fit, in a single epoch; none is left after a state was loaded."""
+        if self.__dict__.pop("_resume", False):
+            return
+        self._trained_on = X
+        self._fit(flat(X))
+        yield Epoch(0, "fit", {})
+
+    def decision_function(self, X: NDArray[Any]) -> NDArray[np.float32]:
+        """The score of each sample ``(n,)``."""
+        self._check_fitted()
+        return np.asarray(self._score(flat(X)), dtype=np.float32)
+
+    def stage_scores(self, X: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+        """The one score there is."""
+        return {"score": self.decision_function(X)}
+
+    def state_dict(self) -> State:
+        """The training data."""
+        self._check_fitted()
+        return {"trained_on": self._trained_on}
+
+    def load_state_dict(self, state: State) -> None:
+        """Fit to the training data of ``state``."""
+        self._trained_on = np.asarray(state["trained_on"])
+        self._fit(flat(self._trained_on))
+        self._resume = True
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "_trained_on"):
+            raise NotFittedError(f"{type(self).__name__} is not fitted yet; call fit first")
+
+
+def flat(X: NDArray[Any]) -> NDArray[np.float32]:
+    """Samples as float32 rows ``(n, d)`` in [-1, 1]."""
+    rows = X.reshape(len(X), -1)
+    return rows.astype(np.float32) / 127.5 - 1 if X.dtype == np.uint8 else rows.astype(np.float32)
