@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from omasgan import __version__
 from omasgan.errors import ConfigError, OmasganError
 
 if TYPE_CHECKING:
@@ -97,18 +98,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(format="omasgan: %(message)s", level=logging.WARNING)
     try:
-        return int(app(args=arguments, prog_name="omasgan", standalone_mode=False) or 0)
+        code = int(app(args=arguments, prog_name="omasgan", standalone_mode=False) or 0)
     except UsageError as error:
         return _refuse(f"{error.format_message()} (see --help)")
     except OmasganError as error:
         return _refuse(str(error))
     except (KeyboardInterrupt, typer.Abort):
-        print(f"\nomasgan: interrupted{_how_to_go_on(arguments)}", file=sys.stderr)
-        return INTERRUPTED
+        code = INTERRUPTED
+    # Most versions of typer turn Ctrl-C into this code themselves.
+    if code == INTERRUPTED:
+        print(f"omasgan: interrupted{_how_to_go_on(arguments)}", file=sys.stderr)
+    return code
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"omasgan {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
-def _about() -> None:
+def _about(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Say the version."),
+    ] = False,
+) -> None:
     """Search, train and compare GAN-based anomaly detectors without fooling yourself."""
 
 
