@@ -1,0 +1,128 @@
+"""MLflow as a view of a store: whatever it shows is mirrored from disk, and can be sent again.
+
+An experiment is a benchmark. A study is an MLflow run with its trials and its winner as children;
+params that were run without a search are an MLflow run of their own. Each carries its place in the
+store (``omasgan.key``) and the store's own id, so that mirroring twice finds the same MLflow run,
+and every point has a time that follows from the store, so that MLflow keeps it once.
+
+A server that cannot be reached stops nothing: one warning is logged, the calls that follow do
+nothing, and ``Tracker.sync`` sends everything later. Only ``client.py`` imports mlflow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from omasgan.errors import BackendError, ConfigError
+from omasgan.store import RunKey, Store, read_json
+from omasgan.tracking import mirror
+from omasgan.tracking.client import Mlflow, as_backend_error, locked, prepare
+
+SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
+ENDINGS = {"complete": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
+logger = logging.getLogger(__name__)
+
+
+def default_uri(root: Path) -> str:
+    """Where a store's own MLflow database lies."""
+    return f"sqlite:///{root / 'mlflow.db'}"
+
+
+class Tracker:
+    """Mirrors one store into MLflow; every method but ``sync`` survives an unreachable server."""
+
+    def __init__(self, uri: str | None, store: Store) -> None:
+        """Nothing is opened or sent before the first mirroring.
+
+        Args:
+            uri: MLflow's tracking URI; None takes ``MLFLOW_TRACKING_URI``, and without that a
+                sqlite database in the store's folder.
+            store: what to mirror.
+
+        Raises:
+            ConfigError: MLflow takes no URI of this kind.
+        """
+        self.store = store
+        self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri(store.root)
+        self.reachable = True
+        self._mlflow: Mlflow | None = None
+        _check_scheme(self.uri)
+
+    def begin_study(self, study_dir: Path) -> None:
+        """Show the study as running, with all its ended trials."""
+        self._safely(lambda mlflow: mirror.study(mlflow, self.store, study_dir, "RUNNING"))
+
+    def trial(self, study_dir: Path, number: int) -> None:
+        """Show a trial that has ended."""
+        self._safely(lambda mlflow: mirror.trial(mlflow, self.store, study_dir, number))
+
+    def end_study(self, study_dir: Path, status: str) -> None:
+        """Show the study, its trials and its winner as they are, and end its MLflow run.
+
+        Raises:
+            ValueError: ``status`` is not complete, interrupted or failed.
+        """
+        if status not in ENDINGS:
+            raise ValueError(f"status must be one of {list(ENDINGS)}, got {status!r}")
+        self._safely(lambda mlflow: mirror.study(mlflow, self.store, study_dir, ENDINGS[status]))
+
+    def run_group(self, benchmark: str, detector: str, selection: str, params_id: str) -> None:
+        """Show the runs of one detector with one params: alone, or as the winner of its study."""
+        key = RunKey(benchmark, detector, selection, params_id, 0, 0)
+        self._safely(lambda mlflow: mirror.group(mlflow, self.store, key))
+
+    def sync(self) -> int:
+        """Mirror everything in the store, and count the MLflow runs that show it.
+
+        A study that is not complete is shown as interrupted.
+
+        Raises:
+            BackendError: MLflow cannot be reached or refuses.
+        """
+        with self._connected() as mlflow:
+            mlflow.shown.clear()
+            for folder in self.store.studies():
+                complete = read_json(folder / "study.json").get("status") == "complete"
+                ending = "complete" if complete else "interrupted"
+                mirror.study(mlflow, self.store, folder, ENDINGS[ending])
+            keys = {mirror.group_key(RunKey.of(row)) for row in self.store.results()}
+            for key in sorted(keys, key=lambda key: key.path):
+                mirror.group(mlflow, self.store, key)
+            shown = len(mlflow.shown)
+        self.reachable = True
+        return shown
+
+    def _safely(self, send: Callable[[Mlflow], None]) -> None:
+        if not self.reachable:
+            return
+        try:
+            with self._connected() as mlflow:
+                send(mlflow)
+        except BackendError as error:
+            self.reachable = False
+            logger.warning(
+                "%s; the results are kept and can be sent later: omasgan report %s --sync-mlflow",
+                error, self.store.root,
+            )  # fmt: skip
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[Mlflow]:
+        """The connection, opened at first use, with the store locked against other mirrors."""
+        prepare(self.uri)
+        with as_backend_error(self.uri), locked(self.store.root):
+            self._mlflow = self._mlflow or Mlflow.open(self.uri, self.store.root)
+            yield self._mlflow
+
+
+def _check_scheme(uri: str) -> None:
+    scheme = urlsplit(uri).scheme.split("+")[0]
+    if scheme not in SCHEMES:
+        raise ConfigError(
+            f"tracking URI '{uri}' must begin with one of {', '.join(SCHEMES)}; "
+            "for a local database give sqlite:///FILE"
+        )

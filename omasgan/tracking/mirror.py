@@ -1,0 +1,252 @@
+"""What of a store becomes which MLflow run, metric, param, tag and artifact."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from omasgan.report.inputs import Study, read_study
+from omasgan.store import DONE, Row, RunKey, Store, read_json, read_rows
+from omasgan.tracking.client import Mlflow, Point, as_text
+
+NOT_LOSSES = frozenset({"task", "step", "epoch", "phase", "value", "seconds"})
+METRICS = frozenset({"auroc", "average_precision", "fpr95"})
+MAX_POINTS = 1000
+"""Of a longer curve only this many points are sent, evenly spaced; the store keeps them all."""
+
+
+def study(mlflow: Mlflow, store: Store, folder: Path, status: str) -> None:
+    """The study with its trials and its winner; ``status`` is what its MLflow run shows."""
+    found = read_study(folder)
+    run = _study_run(mlflow, store, found)
+    if status == "RUNNING":
+        mlflow.set_status(run, status)
+    about = {k: v for k, v in found.about.items() if not isinstance(v, dict | list)}
+    mlflow.send(run, tags=about)
+    for ended in found.trials:
+        _send_trial(mlflow, store, found, run, ended)
+    _send_winner(mlflow, store, found, run)
+    if status != "RUNNING":
+        mlflow.send(run, _study_points(run, found))
+        for name in ("study.json", "winner.json", "log.jsonl"):
+            if (folder / name).exists():
+                mlflow.client.log_artifact(run.info.run_id, str(folder / name))
+        mlflow.set_status(
+            run, status, max((_written(found, t) for t in found.trials), default=None)
+        )
+
+
+def trial(mlflow: Mlflow, store: Store, folder: Path, number: int) -> None:
+    """One ended trial, as a child of its study."""
+    found = read_study(folder)
+    run = _study_run(mlflow, store, found)
+    for ended in found.trials:
+        if ended["number"] == number:
+            _send_trial(mlflow, store, found, run, ended)
+
+
+def group(mlflow: Mlflow, store: Store, key: RunKey) -> None:
+    """Runs of the same params: as the winner of each study that chose them, or else alone."""
+    siblings = store.study_dir(key.benchmark, key.detector, key.selection, "any").parent
+    studies = [read_study(path) for path in store.studies() if path.parent == siblings]
+    for found in studies:
+        if found.winner is not None and found.winner["params_id"] == key.params_id:
+            _send_winner(mlflow, store, found, _study_run(mlflow, store, found))
+    rows = _group_rows(store, key)
+    if rows and not studies:
+        name = f"{key.detector} {key.selection} {key.params_id[:6]}"
+        place = f"{key.benchmark}/{key.detector}/{key.selection}/{key.params_id}"
+        _send_rows(mlflow, store, mlflow.run(place, name, _start(rows[0])), rows)
+
+
+def _study_run(mlflow: Mlflow, store: Store, study: Study) -> Any:
+    times = [_written(study, trial) - round(1000 * trial["seconds"]) for trial in study.trials]
+    return mlflow.run(_place(store, study), study.label, min(times, default=_now()))
+
+
+def _send_trial(mlflow: Mlflow, store: Store, study: Study, parent: Any, trial: Row) -> None:
+    """One trial as a child of its study, unless MLflow has it already."""
+    key = f"{_place(store, study)}/trials/{trial['number']:04d}"
+    end = _written(study, trial)
+    duration = round(1000 * trial["seconds"])
+    run = mlflow.run(key, f"trial {trial['number']}", end - duration, parent)
+    if run.data.tags.get("omasgan.sent") == "all":
+        return
+    rows = read_rows(study.folder / "trials" / f"{trial['number']:04d}" / "epochs.jsonl")
+    # times follow from the stored start, so that a second try sends the very same points
+    start = run.info.start_time
+    points = [
+        (f"{row.get('task', 'trial')}/{name}", value, start + i * duration // len(rows), epoch)
+        for i, row in enumerate(rows)
+        for epoch in [int(row.get("epoch", 0))]
+        for name, value in _numbers(row, keep=("value",)).items()
+    ]
+    final = {k: trial.get(k) for k in ("objective", "seconds", "peak_memory_mb")}
+    points = [*_thinned(points), *_final(final, start + duration)]
+    tags = {k: trial.get(k) for k in ("outcome", "error") if trial.get(k)}
+    tags |= {"detector": study.detector, "selection": study.selection, "sent": "all"}
+    mlflow.send(run, points, trial["params"])
+    mlflow.send(run, tags=tags)
+    status = {"ok": "FINISHED", "pruned": "KILLED"}.get(trial["outcome"], "FAILED")
+    mlflow.set_status(run, status, start + duration)
+
+
+def _send_winner(mlflow: Mlflow, store: Store, study: Study, parent: Any) -> None:
+    """The winner's own trainings, as far as there are any, as a child of its study."""
+    if study.winner is None:
+        return
+    winner = study.winner["params_id"]
+    key = RunKey(study.benchmark, study.detector, study.selection, winner, 0, 0)
+    folds = study.about.get("folds")
+    rows = [row for row in _group_rows(store, key) if folds is None or row["fold"] in folds]
+    if rows:
+        place = f"{_place(store, study)}/winner/{winner}"
+        run = mlflow.run(place, f"winner of {study.name}", _start(rows[0]), parent)
+        _send_rows(mlflow, store, run, rows)
+
+
+def _send_rows(mlflow: Mlflow, store: Store, run: Any, rows: Sequence[Row]) -> None:
+    """Finished runs: curves, metrics and artifacts of each that is new, then the means."""
+    from omasgan.config import digest
+    from omasgan.report.tables import means
+
+    sent = _marks(run)
+    for row in rows:
+        place = f"seed-{row['seed']}/fold-{row['fold']}"
+        name, mark = f"{row['seed']}/{row['fold']}", digest(row)[:6]
+        # a run that failed will be trained again: its curves would stand there twice
+        if row["outcome"] not in DONE or sent.get(name) == mark:
+            continue
+        mlflow.send(run, _run_points(store, row, place))
+        _send_artifacts(mlflow, store, run, row, place)
+        sent[name] = mark
+        mlflow.send(run, tags={"sent": " ".join(f"{n}:{m}" for n, m in sent.items())})
+    counts = {o: sum(row["outcome"] == o for row in rows) for o in {r["outcome"] for r in rows}}
+    last = max(map(_finished, rows))
+    points = [(name, value, last, counts.get("ok", 0)) for name, value in means(rows).items()]
+    shared = ("detector", "selection", "params_id", "data_sha256", "code_version", "protocol")
+    tags = {name: rows[-1][name] for name in shared} | {"outcome": as_text(counts)}
+    mlflow.send(run, points, rows[0]["params"], tags)
+    mlflow.set_status(run, "FINISHED" if counts.get("ok") == len(rows) else "FAILED", last)
+
+
+def _marks(run: Any) -> dict[str, str]:
+    """What the MLflow run holds already: "seed/fold" and a digest of that run's row."""
+    marks = run.data.tags.get("omasgan.sent", "").split()
+    return {name: mark for name, _, mark in (mark.partition(":") for mark in marks)}
+
+
+def _run_points(store: Store, row: Row, place: str) -> list[Point]:
+    start, end = _start(row), _finished(row)
+    curves = [
+        (f"{place}/{name}", value, start + round(1000 * epoch.get("seconds", 0)), epoch["epoch"])
+        for epoch in store.read_epochs(RunKey.of(row))
+        for name, value in _numbers(epoch).items()
+    ]
+    metrics = {k: v for k, v in row.items() if k.split(".")[0] in METRICS}
+    metrics |= {name: row.get(name) for name in ("seconds", "peak_memory_mb")}
+    return [*_thinned(curves), *_final({f"{place}/{k}": v for k, v in metrics.items()}, end)]
+
+
+def _send_artifacts(mlflow: Mlflow, store: Store, run: Any, row: Row, place: str) -> None:
+    """The scores as they are, with the pictures of them."""
+    import numpy as np
+
+    from omasgan.report import figures
+
+    key = RunKey.of(row)
+    folder = store.run_dir(key)
+    drawn = {}
+    title = f"{row['benchmark']}: {row['detector']} · {row['selection']}, {place}"
+    if (folder / "scores.parquet").exists():
+        mlflow.client.log_artifact(run.info.run_id, str(folder / "scores.parquet"), place)
+        scores = store.scores(key)
+        labels = scores["label"].to_numpy()
+        stages = scores.columns.drop(["sample_id", "class", "label"])
+        curves = {str(name): [(labels, scores[name].to_numpy())] for name in stages}
+        drawn["roc.png"] = figures.roc(curves, title)
+        drawn["histogram.png"] = figures.histogram(
+            {str(name): (labels, scores[name].to_numpy()) for name in stages}, title, columns=3
+        )
+    if (folder / "pictures.npz").exists():
+        with np.load(folder / "pictures.npz") as arrays:
+            drawn["samples.png"] = figures.samples(dict(arrays), title)
+    with tempfile.TemporaryDirectory() as made:
+        for name, figure in drawn.items():
+            (Path(made) / name).write_bytes(figures.png(figure))
+        mlflow.client.log_artifacts(run.info.run_id, made, place)
+
+
+def _study_points(run: Any, study: Study) -> list[Point]:
+    """Every objective by trial number, the best one, and the count of each outcome."""
+    start, n = run.info.start_time, len(study.trials)
+    scored = [t for t in study.trials if t.get("objective") is not None]
+    points: list[Point] = [
+        ("objective", float(t["objective"]), start + t["number"], t["number"]) for t in scored
+    ]
+    if study.winner is not None:
+        points.append(("best_objective", float(study.winner["objective"]), start + n, n))
+    for outcome in sorted({t["outcome"] for t in study.trials}):
+        count = sum(t["outcome"] == outcome for t in study.trials)
+        points.append((f"trials/{outcome}", float(count), start + n, n))
+    return points
+
+
+def group_key(key: RunKey) -> RunKey:
+    return replace(key, seed=0, fold=0)
+
+
+def _group_rows(store: Store, key: RunKey) -> list[Row]:
+    group = store.run_dir(key).parent.parent
+    return [read_json(path) for path in sorted(group.glob("seed-*/fold-*/result.json"))]
+
+
+def _place(store: Store, study: Study) -> str:
+    return study.folder.relative_to(store.root).as_posix()
+
+
+def _written(study: Study, trial: Row) -> int:
+    path = study.folder / "trials" / f"{trial['number']:04d}" / "trial.json"
+    return round(1000 * path.stat().st_mtime)
+
+
+def _finished(row: Row) -> int:
+    return round(1000 * datetime.fromisoformat(str(row["finished_at"])).timestamp())
+
+
+def _start(row: Row) -> int:
+    return _finished(row) - round(1000 * float(row["seconds"]))
+
+
+def _now() -> int:
+    return round(1000 * datetime.now(UTC).timestamp())
+
+
+def _numbers(row: Row, keep: Iterable[str] = ()) -> dict[str, float]:
+    left_out = NOT_LOSSES.difference(keep)
+    return {
+        name: float(value)
+        for name, value in row.items()
+        if name not in left_out and isinstance(value, int | float)
+    }
+
+
+def _final(values: Mapping[str, Any], time: int) -> list[Point]:
+    return [(name, float(value), time, 0) for name, value in values.items() if value is not None]
+
+
+def _thinned(points: Sequence[Point]) -> list[Point]:
+    """At most ``MAX_POINTS`` of each metric, evenly spaced, the first and the last among them."""
+    curves: dict[str, list[Point]] = {}
+    for point in points:
+        curves.setdefault(point[0], []).append(point)
+    return [
+        curve[i * (len(curve) - 1) // max(n - 1, 1)]
+        for curve in curves.values()
+        for n in [min(len(curve), MAX_POINTS)]
+        for i in range(n)
+    ]

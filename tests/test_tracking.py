@@ -1,0 +1,342 @@
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from omasgan.errors import BackendError, ConfigError
+from omasgan.store import Store, append_rows, params_id, read_json, write_json
+from omasgan.tracking import Tracker, default_uri
+from omasgan.tracking.mirror import MAX_POINTS
+from tests.results import (
+    SPEC,
+    STAGES,
+    add_run,
+    add_study,
+    add_trial,
+    claimed,
+    objective,
+    trial_params,
+)
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One database for all tests: making one takes seconds. Each store has its own id in it."""
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+
+
+class Shown:
+    """What MLflow shows of one store."""
+
+    def __init__(self, uri: str, store: Store) -> None:
+        from mlflow import MlflowClient
+
+        self.client = MlflowClient(tracking_uri=uri)
+        self.store = store
+
+    def runs(self) -> dict[str, Any]:
+        """MLflow runs by key."""
+        experiment = self.client.get_experiment_by_name(SPEC.id)
+        mine = (
+            f"tags.`omasgan.store` = '{read_json(self.store.root / 'tracking.json')['store_id']}'"
+        )
+        found = self.client.search_runs([experiment.experiment_id], mine)
+        keys = [run.data.tags["omasgan.key"] for run in found]
+        assert len(keys) == len(set(keys)), "one MLflow run a key"
+        return dict(zip(keys, found, strict=True))
+
+    def points(self) -> dict[tuple[str, str], list[tuple[int, float]]]:
+        """Step and value of every point, by key and metric."""
+        return {
+            (key, name): [(p.step, p.value) for p in self.history(run, name)]
+            for key, run in self.runs().items()
+            for name in run.data.metrics
+        }
+
+    def history(self, run: Any, name: str) -> list[Any]:
+        return sorted(self.client.get_metric_history(run.info.run_id, name), key=lambda p: p.step)
+
+    def artifacts(self, run: Any, path: str | None = None) -> set[str]:
+        return {item.path for item in self.client.list_artifacts(run.info.run_id, path)}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return claimed(tmp_path / "out")
+
+
+@pytest.fixture
+def shown(uri: str, store: Store) -> Shown:
+    return Shown(uri, store)
+
+
+@pytest.fixture
+def tracker(uri: str, store: Store) -> Tracker:
+    return Tracker(uri, store)
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A loopback port that nobody listens on, held so that nobody else takes it."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+STUDY = f"{SPEC.id}/omasgan/nested/studies/fold-0"
+
+
+def test_a_study_is_a_parent_with_its_trials_as_children(
+    tracker: Tracker, store: Store, shown: Shown
+) -> None:
+    folder = add_study(store, status="running", outcomes=())
+    tracker.begin_study(folder)
+    assert shown.runs()[STUDY].info.status == "RUNNING"
+
+    for number, outcome in enumerate(("ok", "pruned", "diverged")):
+        add_trial(folder, number, outcome)
+        tracker.trial(folder, number)
+    tracker.end_study(folder, "complete")
+
+    runs = shown.runs()
+    parent = runs.pop(STUDY)
+    assert parent.info.status == "FINISHED"
+    assert parent.data.tags["omasgan.sampler"] == "TPESampler"
+    assert {run.data.tags["mlflow.parentRunId"] for run in runs.values()} == {parent.info.run_id}
+    statuses = {key.removeprefix(STUDY): run.info.status for key, run in runs.items()}
+    assert statuses == {
+        "/trials/0000": "FINISHED",
+        "/trials/0001": "KILLED",
+        "/trials/0002": "FAILED",
+    }
+    first = runs[f"{STUDY}/trials/0000"]
+    assert first.data.params == {"mu": "0.1", "steps": "100", "form": "pixel"}
+    assert first.data.metrics["objective"] == objective(0)
+    assert first.data.tags["omasgan.outcome"] == "ok"
+    losses = [(p.step, p.value) for p in shown.history(first, "class-1/loss_g")]
+    assert losses == [(0, 1.0), (1, 1 / 2), (2, 1 / 3)]
+    assert parent.data.metrics["trials/pruned"] == 1.0
+
+
+def test_the_winner_is_a_child_with_its_own_runs(
+    tracker: Tracker, store: Store, shown: Shown
+) -> None:
+    folder = add_study(store)
+    winner = trial_params(2)
+    for seed in (0, 1):
+        add_run(store, params=winner, selection="nested", seed=seed, stages=STAGES)
+    add_run(store, params=winner, selection="nested", fold=1)
+    tracker.end_study(folder, "complete")
+    tracker.run_group(SPEC.id, "omasgan", "nested", params_id(winner))
+
+    runs = shown.runs()
+    children = [r for r in runs.values() if "mlflow.parentRunId" in r.data.tags]
+    assert len(runs) == 1 + len(children) == 1 + 6 + 1
+    run = runs[f"{STUDY}/winner/{params_id(winner)}"]
+    assert run.data.params["mu"] == str(winner["mu"])
+    assert "seed-1/fold-0/auroc.j" in run.data.metrics
+    assert "seed-0/fold-1/auroc" not in run.data.metrics, "fold 1 has a study of its own"
+    rows = [r for r in store.results() if r["fold"] == 0]
+    assert run.data.metrics["auroc"] == pytest.approx(sum(r["auroc"] for r in rows) / 2)
+
+
+def test_runs_without_a_search_are_one_mlflow_run_with_artifacts(
+    tracker: Tracker, store: Store, shown: Shown
+) -> None:
+    key = add_run(store, stages=STAGES, pictures=True)
+    add_run(store, fold=1)
+    add_run(store, fold=2, outcome="diverged")
+    tracker.run_group(SPEC.id, "omasgan", "fixed", key.params_id)
+
+    ((name, run),) = shown.runs().items()
+    assert name == f"{SPEC.id}/omasgan/fixed/{key.params_id}"
+    assert run.info.status == "FAILED", "one of its runs did not end well"
+    assert run.data.tags["omasgan.selection"] == "fixed"
+    assert run.data.tags["omasgan.data_sha256"] == "ab" * 32
+    assert [p.value for p in shown.history(run, "seed-0/fold-0/loss_g")] == [
+        1,
+        1 / 2,
+        1 / 3,
+        1 / 4,
+    ]
+    assert {"auroc", "auroc_sd", "auroc_worst_fold", "fold-1/fpr95"} <= set(run.data.metrics)
+    assert shown.artifacts(run, "seed-0/fold-0") == {
+        f"seed-0/fold-0/{file}"
+        for file in ("scores.parquet", "roc.png", "histogram.png", "samples.png")
+    }
+
+
+def test_mirroring_twice_changes_nothing(tracker: Tracker, store: Store, shown: Shown) -> None:
+    folder = add_study(store)
+    add_run(store, params=trial_params(2), selection="nested")
+    add_run(store, "knn", {"k": 5})
+    assert tracker.sync() == 1 + 6 + 1 + 1
+    before, statuses = shown.points(), {k: r.info for k, r in shown.runs().items()}
+    assert Tracker(tracker.uri, store).sync() == 9
+    tracker.begin_study(folder)
+    tracker.end_study(folder, "complete")
+
+    assert shown.points() == before
+    after = {key: run.info for key, run in shown.runs().items()}
+    assert {k: i.run_id for k, i in after.items()} == {k: i.run_id for k, i in statuses.items()}
+    assert "RUNNING" not in {info.status for info in after.values()}
+    for points in before.values():
+        assert len(points) == len({step for step, _ in points}), "one point a step"
+
+
+def test_what_a_crash_left_half_sent_is_completed_without_doubles(
+    tracker: Tracker, store: Store, shown: Shown
+) -> None:
+    add_study(store)
+    key = add_run(store, "knn", {"k": 5})
+    tracker.sync()
+    before = shown.points()
+    for run in shown.runs().values():
+        if "omasgan.sent" in run.data.tags:
+            shown.client.delete_tag(run.info.run_id, "omasgan.sent")
+            shown.client.update_run(run.info.run_id, status="RUNNING")
+    tracker.sync()
+    assert shown.points() == before
+    assert {run.info.status for key, run in shown.runs().items() if "trials" not in key} == {
+        "FINISHED"
+    }
+    assert "RUNNING" not in {run.info.status for run in shown.runs().values()}
+    assert key.params_id in "".join(shown.runs())
+
+
+def test_an_interrupted_study_goes_on_in_the_same_mlflow_run(
+    tracker: Tracker, store: Store, shown: Shown
+) -> None:
+    folder = add_study(store, status="running", outcomes=("ok",))
+    tracker.begin_study(folder)
+    tracker.end_study(folder, "interrupted")
+    interrupted = shown.runs()
+    assert interrupted[STUDY].info.status == "KILLED"
+
+    again = Tracker(tracker.uri, store)
+    again.begin_study(folder)
+    assert shown.runs()[STUDY].info.status == "RUNNING"
+    add_trial(folder, 1)
+    again.trial(folder, 1)
+    write_json(folder / "study.json", read_json(folder / "study.json") | {"status": "complete"})
+    again.end_study(folder, "complete")
+    runs = shown.runs()
+    assert len(runs) == 3
+    assert runs[STUDY].info.run_id == interrupted[STUDY].info.run_id
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    assert [p.step for p in shown.history(runs[STUDY], "trials/ok")] == [1, 2]
+
+
+def test_more_runs_of_the_same_params_grow_the_same_mlflow_run(
+    tracker: Tracker, store: Store, shown: Shown
+) -> None:
+    for fold in range(2):
+        key = add_run(store, fold=fold)
+        tracker.run_group(SPEC.id, "omasgan", "fixed", key.params_id)
+    (run,) = shown.runs().values()
+    assert [p.step for p in shown.history(run, "auroc")] == [1, 2]
+    assert len(shown.history(run, "seed-0/fold-0/loss_g")) == 4
+
+
+def test_a_failed_run_leaves_no_curve_until_it_is_trained_again(
+    tracker: Tracker, store: Store, shown: Shown
+) -> None:
+    key = add_run(store, outcome="failed")
+    tracker.run_group(SPEC.id, "omasgan", "fixed", key.params_id)
+    (run,) = shown.runs().values()
+    assert run.info.status == "FAILED"
+    assert run.data.metrics == {}
+    (store.run_dir(key) / "epochs.jsonl").unlink()
+    add_run(store)
+    tracker.run_group(SPEC.id, "omasgan", "fixed", key.params_id)
+    (run,) = shown.runs().values()
+    assert run.info.status == "FINISHED"
+    assert len(shown.history(run, "seed-0/fold-0/loss_g")) == 4
+
+
+def test_long_curves_are_thinned(tracker: Tracker, store: Store, shown: Shown) -> None:
+    folder = add_study(store, status="running", outcomes=())
+    add_trial(folder, 0, epochs=0)
+    rows = [{"task": "t", "step": 0, "epoch": e, "loss": float(e)} for e in range(5000)]
+    append_rows(folder / "trials" / "0000" / "epochs.jsonl", rows)
+    tracker.trial(folder, 0)
+    steps = [p.step for p in shown.history(shown.runs()[f"{STUDY}/trials/0000"], "t/loss")]
+    assert len(steps) == MAX_POINTS
+    assert (steps[0], steps[-1]) == (0, 4999)
+
+
+def test_stores_do_not_mix_on_one_server(uri: str, tmp_path: Path) -> None:
+    stores = [claimed(tmp_path / name) for name in ("one", "two")]
+    for store in stores:
+        add_run(store, "knn", {"k": 5})
+        Tracker(uri, store).sync()
+    first, second = (Shown(uri, store).runs() for store in stores)
+    assert list(first) == list(second)
+    assert {r.info.run_id for r in first.values()}.isdisjoint(
+        r.info.run_id for r in second.values()
+    )
+
+
+def test_an_unreachable_server_stops_nothing_and_is_sent_later(
+    store: Store, shown: Shown, uri: str, closed_port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = add_study(store)
+    key = add_run(store, "knn", {"k": 5})
+    tracker = Tracker(f"http://127.0.0.1:{closed_port}", store)
+    with caplog.at_level(logging.WARNING, logger="omasgan.tracking"):
+        tracker.begin_study(folder)
+        started = time.monotonic()
+        tracker.trial(folder, 0)
+        tracker.end_study(folder, "complete")
+        tracker.run_group(SPEC.id, "knn", "fixed", key.params_id)
+        assert time.monotonic() - started < 0.1, "later calls do nothing"
+    warnings = [r.getMessage() for r in caplog.records if r.name == "omasgan.tracking"]
+    assert len(warnings) == 1
+    assert "--sync-mlflow" in warnings[0]
+    assert "\n" not in warnings[0]
+    with pytest.raises(BackendError, match="cannot be used"):
+        tracker.sync()
+    assert Tracker(uri, store).sync() == 8
+    assert len(shown.runs()) == 8
+
+
+@pytest.mark.parametrize(
+    "make_uri",
+    [
+        lambda port: f"postgresql+psycopg2://user:secret@127.0.0.1:{port}/mlflow",
+        lambda port: f"http://127.0.0.1:{port}",
+    ],
+)
+def test_sync_says_at_once_that_nobody_answers(
+    store: Store, closed_port: int, make_uri: Callable[[int], str]
+) -> None:
+    add_study(store)
+    started = time.monotonic()
+    with pytest.raises(BackendError, match=r"MLflow at .* cannot be used") as caught:
+        Tracker(make_uri(closed_port), store).sync()
+    assert time.monotonic() - started < 10
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("bad", ["mlruns", "file:///tmp/mlruns", "ftp://host"])
+def test_a_uri_that_mlflow_cannot_take_is_refused_at_once(store: Store, bad: str) -> None:
+    with pytest.raises(ConfigError, match="must begin with one of sqlite"):
+        Tracker(bad, store)
+
+
+def test_where_mlflow_is_found(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Tracker(None, store).uri == default_uri(store.root)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://server:5000")
+    assert Tracker(None, store).uri == "http://server:5000"
+    assert Tracker("sqlite:///other.db", store).uri == "sqlite:///other.db"
+
+
+def test_an_unknown_ending_is_refused(tracker: Tracker, store: Store) -> None:
+    with pytest.raises(ValueError, match=r"status must be one of .*complete.*'done'"):
+        tracker.end_study(store.root, "done")
