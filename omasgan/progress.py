@@ -91,11 +91,11 @@ class Progress:
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
-        if event.kind == "study":
-            return
         name = "runs" if event.study_dir is None else f"study {event.study_dir.name}"
         counter = self._counters.setdefault(name, _Counter(event.done))
         left = counter.seconds_left(event)
+        if event.kind == "study":
+            return
         if self._bars is not None:
             self._bars.show(name, event, left)
         elif event.kind != "epoch":
@@ -106,15 +106,13 @@ class _Counter:
     """Estimates the time left from what was done since this process began."""
 
     def __init__(self, done: int) -> None:
-        # The first event may already count one that has just ended.
-        self.before = max(0, done - 1)
-        self.started = time.monotonic()
+        self._before = done
+        self._started = time.monotonic()
 
     def seconds_left(self, event: Event) -> float | None:
-        done = event.done - self.before
-        elapsed = time.monotonic() - self.started
-        # After the first event the clock has only just started.
-        return elapsed / done * (event.total - event.done) if done > 1 else None
+        done = event.done - self._before
+        elapsed = time.monotonic() - self._started
+        return elapsed / done * (event.total - event.done) if done > 0 else None
 
 
 class _Bars:
@@ -127,7 +125,7 @@ class _Bars:
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
         )
         self._ids: dict[str, Any] = {}
 
@@ -137,7 +135,7 @@ class _Bars:
         note = ", ".join(_note(event, left))
         self.live.update(self._ids[name], completed=event.done, total=event.total, note=note)
         if event.outcome not in (None, "ok", "pruned"):
-            self.live.console.print(_line(name, event, None), markup=False)
+            self.live.console.print(_line(name, event, None), markup=False, highlight=False)
 
 
 def _line(name: str, event: Event, left: float | None) -> str:

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+import pytest
+
+from omasgan.progress import Progress
+from omasgan.search import Event
+
+STUDY = Path("out/digits-loo-v1/omasgan/nested/studies/fold-3")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_without_a_terminal_every_end_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress() as progress:
+        progress(Event("study", 0, 8, text="running", study_dir=STUDY))
+        progress(Event("epoch", 0, 8, text="gan, epoch 3", study_dir=STUDY, number=0))
+        progress(Event("trial", 1, 8, "ok", 0.75, 0.75, study_dir=STUDY, number=0))
+        progress(Event("trial", 2, 8, "diverged", best=0.75, text="loss is nan", study_dir=STUDY))
+        progress(Event("run", 1, 3, "ok", 0.5, text="fold 3, seed 0", row={"fold": 3}))
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert first.startswith("study fold-3: 1 of 8, ok 0.7500, best 0.7500, about")
+    assert second.startswith("study fold-3: 2 of 8, diverged, loss is nan, best 0.7500, about")
+    assert third == "runs: 1 of 3, ok 0.5000, fold 3, seed 0"
+
+
+def test_the_time_left_counts_from_the_start_of_this_process(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("omasgan.progress.time.monotonic", lambda: now)
+    progress = Progress()
+    progress(Event("trial", 5, 8, "ok", 0.7, 0.7, study_dir=STUDY))
+    now = 110.0
+    progress(Event("trial", 6, 8, "ok", 0.7, 0.7, study_dir=STUDY))
+    assert "about 20 s left" in capsys.readouterr().out
+
+
+def test_in_a_terminal_there_are_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    with Progress() as progress:
+        progress(Event("epoch", 0, 8, text="gan, epoch 3", study_dir=STUDY, number=0))
+        progress(Event("trial", 1, 8, "failed", text="[a] bug", study_dir=STUDY, number=0))
+    text = terminal.getvalue()
+    assert "study fold-3" in text and "1/8" in text
+    assert "failed, [a] bug" in text
