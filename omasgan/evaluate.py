@@ -162,6 +162,31 @@ def run_fold(
     return row
 
 
+def lost_run(
+    spec: BenchmarkSpec,
+    dataset: Dataset,
+    fold: Fold,
+    detector_name: str,
+    params: Mapping[str, Any],
+    *,
+    seed: int,
+    selection: str,
+    store: Store,
+    device: str,
+    ending: Mapping[str, Any],
+) -> Row:
+    """Store and return the row of a run whose process died, with the ``ending`` that is known.
+
+    Its checkpoint stays, so that another start goes on from there.
+    """
+    key = RunKey(spec.id, detector_name, selection, params_id(params), seed, fold.index)
+    row = _identity(spec, dataset, fold, params, key) | {"device": device, **ending}
+    row |= {"epochs": len(store.read_epochs(key)), "seconds": None, "peak_memory_mb": None}
+    row["finished_at"] = datetime.now(UTC).isoformat(timespec="seconds")
+    store.write_run(key, None, row)
+    return row
+
+
 def resolve_device(device: str) -> str:
     """``auto`` as the best device of this machine; others as they are.
 

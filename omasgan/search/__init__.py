@@ -59,6 +59,16 @@ class TrialJob:
 
 
 @dataclass(frozen=True)
+class Search:
+    """A study to be carried on until ``guide`` has ``n_trials`` finished trials."""
+
+    guide: Guide
+    job: TrialJob
+    data: TrialData
+    n_trials: int
+
+
+@dataclass(frozen=True)
 class RunJob:
     """One training on a fold, tested."""
 
@@ -75,10 +85,8 @@ class RunJob:
 class Backend(Protocol):
     """Where trials and runs are executed."""
 
-    def search(
-        self, guide: Guide, job: TrialJob, data: TrialData, n_trials: int, on_event: OnEvent
-    ) -> None:
-        """Go on until ``guide`` has ``n_trials`` finished trials."""
+    def search(self, searches: Sequence[Search], on_event: OnEvent) -> None:
+        """Carry on all ``searches`` to their ends, in whatever order suits the backend."""
 
     def runs(
         self, jobs: Sequence[RunJob], spec: BenchmarkSpec, dataset: Dataset, on_event: OnEvent

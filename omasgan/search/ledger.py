@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from omasgan.search import Event, OnEvent, TrialJob
-from omasgan.search.guide import Guide, Trial
-from omasgan.selection import TrialData
+from omasgan.search import Event, OnEvent, Search
+from omasgan.search.guide import Trial
 from omasgan.store import Row, append_rows, keep_rows, write_json
 
 COLLAPSED = "collapsed"
@@ -30,30 +30,36 @@ class _Open:
 
 
 class Ledger:
-    """One search over ``n_trials`` trials, those that have ended before included."""
+    """The book of one search; trials that ended in an earlier start count."""
 
-    def __init__(
-        self, guide: Guide, job: TrialJob, data: TrialData, n_trials: int, on_event: OnEvent
-    ) -> None:
-        self._guide, self._job, self._total, self._on_event = guide, job, n_trials, on_event
-        self._last_step = len(data.tasks) - 1
-        self._done = len(guide.finished())
-        best = guide.best()
+    def __init__(self, search: Search, on_event: OnEvent) -> None:
+        self._guide, self._job, self._total = search.guide, search.job, search.n_trials
+        self._on_event = on_event
+        self._last_step = len(search.data.tasks) - 1
+        self._done = len(self._guide.finished())
+        best = self._guide.best()
         self._best = best.objective if best else None
         self._open: dict[int, _Open] = {}
 
     @property
+    def running(self) -> int:
+        """How many trials have begun and not ended."""
+        return len(self._open)
+
+    @property
     def remaining(self) -> int:
         """How many trials are still to be begun."""
-        return max(0, self._total - self._done - len(self._open))
+        return max(0, self._total - self._done - self.running)
 
-    def begin(self) -> Trial | None:
-        """The next trial, or None if there are enough."""
-        if not self.remaining:
-            return None
+    def begin(self) -> Trial:
+        """The next trial, of those that remain."""
         trial = self._guide.ask()
         self._open[trial.number] = _Open(trial, time.monotonic())
         return trial
+
+    def workdir(self, number: int) -> Path:
+        """The trial's folder, as an absolute path: workers stand elsewhere."""
+        return self._job.workdir(number).absolute()
 
     def enter(self, number: int, row: Row) -> bool:
         """Take down one row of ``evaluate.run_trial``; True if the trial is to be stopped."""
@@ -78,13 +84,14 @@ class Ledger:
     def end(self, number: int, error: str | None = None) -> None:
         """Close a trial; without an outcome among its rows its worker has died of ``error``."""
         entry = self._open.pop(number)
-        ending = entry.ending or {"outcome": _of_death(error), "error": error or "worker died"}
+        ending = entry.ending or death(error or "the worker died")
         objective = ending.get("objective")
-        self._guide.tell(number, ending["outcome"], objective, ending["error"])
-        folder = self._job.workdir(number)
+        folder = self.workdir(number)
         row = {"objective": objective, "seconds": time.monotonic() - entry.started, **ending}
         params = {"number": number, "params": entry.trial.params, "values": entry.values}
+        # Recorded first: a trial that was told but not recorded would never be handed out again.
         write_json(folder / "trial.json", {"peak_memory_mb": None, **params, **row})
+        self._guide.tell(number, ending["outcome"], objective, ending["error"])
         for checkpoint in folder.glob("*.safetensors"):
             checkpoint.unlink()
         self._done += 1
@@ -94,7 +101,7 @@ class Ledger:
 
     def _record(self, entry: _Open, row: Row) -> None:
         """Append to the trial's log; what a resumed trial repeats replaces what was there."""
-        path = self._job.workdir(entry.trial.number) / "epochs.jsonl"
+        path = self.workdir(entry.trial.number) / "epochs.jsonl"
         if "value" in row and row["step"] in entry.trial.values:
             return
         if "epoch" in row and not entry.is_cut:
@@ -129,6 +136,7 @@ def _position(row: Row) -> tuple[int, float]:
     return row["step"], row.get("epoch", math.inf)
 
 
-def _of_death(error: str | None) -> str:
-    """The outcome of a trial whose process is gone: Ray ends those that exhaust the memory."""
-    return "out-of-memory" if error and "OutOfMemoryError" in error else "failed"
+def death(error: str) -> Row:
+    """The ending of a process that is gone: Ray ends those that exhaust a node's memory."""
+    outcome = "out-of-memory" if "OutOfMemory" in error else "failed"
+    return {"outcome": outcome, "error": error}

@@ -9,31 +9,29 @@ from omasgan import evaluate
 from omasgan.config import BenchmarkSpec
 from omasgan.datasets import Dataset
 from omasgan.detectors.base import Epoch
-from omasgan.search import Event, OnEvent, RunJob, TrialJob
-from omasgan.search.guide import Guide
+from omasgan.search import Event, OnEvent, RunJob, Search
 from omasgan.search.ledger import Ledger
-from omasgan.selection import TrialData
 
 
 class LocalBackend:
     """One trial or run at a time, without a cluster."""
 
-    def search(
-        self, guide: Guide, job: TrialJob, data: TrialData, n_trials: int, on_event: OnEvent
-    ) -> None:
-        ledger = Ledger(guide, job, data, n_trials, on_event)
-        while (trial := ledger.begin()) is not None:
-            rows = evaluate.run_trial(
-                job.detector,
-                trial.params,
-                data,
-                device=job.device,
-                workdir=job.workdir(trial.number),
-            )
-            for row in rows:
-                if ledger.enter(trial.number, row):
-                    break
-            ledger.end(trial.number)
+    def search(self, searches: Sequence[Search], on_event: OnEvent) -> None:
+        for search in searches:
+            ledger = Ledger(search, on_event)
+            while ledger.remaining:
+                trial = ledger.begin()
+                rows = evaluate.run_trial(
+                    search.job.detector,
+                    trial.params,
+                    search.data,
+                    device=search.job.device,
+                    workdir=ledger.workdir(trial.number),
+                )
+                for row in rows:
+                    if ledger.enter(trial.number, row):
+                        break
+                ledger.end(trial.number)
 
     def runs(
         self, jobs: Sequence[RunJob], spec: BenchmarkSpec, dataset: Dataset, on_event: OnEvent
@@ -58,18 +56,26 @@ class LocalBackend:
 def run(job: RunJob, spec: BenchmarkSpec, dataset: Dataset, **options: Any) -> dict[str, Any]:
     """Execute a job in this process; the row."""
     return evaluate.run_fold(
-        spec,
-        dataset,
-        job.fold,
-        job.detector,
-        job.params,
-        seed=job.seed,
-        selection=job.selection,
-        store=job.store,
-        device=job.device,
-        save=job.save,
-        **options,
+        spec, dataset, job.fold, job.detector, job.params, save=job.save, **_place(job), **options
     )
+
+
+def lost(
+    job: RunJob, spec: BenchmarkSpec, dataset: Dataset, ending: dict[str, Any]
+) -> dict[str, Any]:
+    """The row of a job whose process died."""
+    return evaluate.lost_run(
+        spec, dataset, job.fold, job.detector, job.params, ending=ending, **_place(job)
+    )
+
+
+def _place(job: RunJob) -> dict[str, Any]:
+    return {
+        "seed": job.seed,
+        "selection": job.selection,
+        "store": job.store,
+        "device": job.device,
+    }
 
 
 def run_event(row: dict[str, Any], done: int, total: int) -> Event:

@@ -12,8 +12,9 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -23,14 +24,19 @@ from omasgan import evaluate
 from omasgan.config import BenchmarkSpec
 from omasgan.datasets import Dataset
 from omasgan.errors import BackendError
-from omasgan.search import OnEvent, RunJob, TrialJob, gpu, local
-from omasgan.search.guide import Guide
-from omasgan.search.ledger import Ledger
+from omasgan.search import OnEvent, RunJob, Search, gpu, local
+from omasgan.search.ledger import COLLAPSED, Ledger, death
 from omasgan.selection import TrialData
 from omasgan.store import Row
 
 REPORT_SECONDS = 1.0
 """Rows of a trial travel together for this long: each report stops the trial for a round trip."""
+
+_DEATHS = (
+    ray.exceptions.WorkerCrashedError,
+    ray.exceptions.OutOfMemoryError,
+    ray.exceptions.NodeDiedError,
+)
 
 _TUNE_SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -40,6 +46,8 @@ _TUNE_SETTINGS = {
     # Tune's own state is never read again: the store and the guide are what a sweep resumes from.
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",
     "TUNE_WARN_THRESHOLD_S": "10",
+    # The newer output prints a header however quiet it is told to be.
+    "RAY_AIR_NEW_OUTPUT": "0",
 }
 
 
@@ -80,23 +88,22 @@ class RayBackend:
             self.close()
             raise
 
-    def search(
-        self, guide: Guide, job: TrialJob, data: TrialData, n_trials: int, on_event: OnEvent
-    ) -> None:
-        ledger = Ledger(guide, job, data, n_trials, on_event)
-        if not ledger.remaining:
+    def search(self, searches: Sequence[Search], on_event: OnEvent) -> None:
+        """Carry on all searches at once, so that no share waits for the last trial of a study."""
+        ledgers = [Ledger(search, on_event) for search in searches]
+        n_trials = sum(ledger.remaining for ledger in ledgers)
+        if not n_trials:
             return
-        driver = _Driver(ledger, self.capacity)
+        driver = _Driver(ledgers, self.capacity)
+        parts = [ray.put(part) for part in self.sent(searches)]
         with tempfile.TemporaryDirectory() as folder, _environment(_TUNE_SETTINGS):
             tune.Tuner(
                 tune.with_resources(
-                    tune.with_parameters(train_trial, **self.sent(job, data)),
+                    tune.with_parameters(train_trial, parts=parts),
                     {"cpu": self._cpus, "gpu": self._gpus},
                 ),
                 tune_config=tune.TuneConfig(
-                    search_alg=_Searcher(driver),
-                    num_samples=ledger.remaining,
-                    reuse_actors=True,
+                    search_alg=_Searcher(driver), num_samples=n_trials, reuse_actors=True
                 ),
                 run_config=tune.RunConfig(
                     name="search",
@@ -109,15 +116,18 @@ class RayBackend:
         if driver.error is not None:
             raise driver.error
 
-    def sent(self, job: TrialJob, data: TrialData) -> dict[str, Any]:
-        """All that a worker receives, besides the params of its trials."""
-        # Ray runs a trial in a folder of its own, where a relative path would mean another place.
-        job = replace(
-            job,
-            device=gpu.device_for(job.device, self._gpus),
-            study_dir=job.study_dir.absolute(),
-        )
-        return {"job": job, "data": data, "gpus": self._gpus}
+    def sent(self, searches: Sequence[Search]) -> list[Sent]:
+        """All that workers receive of each search, besides the params of its trials."""
+        return [
+            Sent(
+                detector=search.job.detector,
+                device=gpu.device_for(search.job.device, self._gpus),
+                gpus=self._gpus,
+                prune_collapsed=search.job.prune_collapsed,
+                data=search.data,
+            )
+            for search in searches
+        ]
 
     def runs(
         self, jobs: Sequence[RunJob], spec: BenchmarkSpec, dataset: Dataset, on_event: OnEvent
@@ -142,31 +152,48 @@ class RayBackend:
             ray.shutdown()
 
 
-def train_trial(config: dict[str, Any], *, job: TrialJob, data: TrialData, gpus: float) -> None:
+@dataclass(frozen=True)
+class Sent:
+    """What a worker receives of a search, once."""
+
+    detector: str
+    device: str
+    gpus: float
+    prune_collapsed: bool
+    data: TrialData
+
+
+def train_trial(config: dict[str, Any], *, parts: list[Any]) -> None:
     """Run on a worker: a trial whose rows travel to the driver in numbered batches."""
-    gpu.keep_to_share(gpus)
-    batch: list[Row] = []
-    number, sent = 0, time.monotonic()
-    for row in evaluate.run_trial(
-        job.detector,
+    sent: Sent = ray.get(parts[config["search"]])
+    gpu.keep_to_share(sent.gpus)
+    rows = evaluate.run_trial(
+        sent.detector,
         config["params"],
-        data,
-        device=job.device,
-        workdir=job.workdir(config["number"]),
-    ):
-        batch.append(row)
-        if "outcome" in row:
+        sent.data,
+        device=sent.device,
+        workdir=Path(config["workdir"]),
+    )
+    for number, batch in enumerate(_batches(rows, sent.prune_collapsed)):
+        ending = batch[-1]
+        if "outcome" in ending:
             gpu.release()
-        if "epoch" not in row or time.monotonic() - sent > REPORT_SECONDS or _may_stop(job, row):
-            tune.report({"batch": number, "rows": batch})
-            batch, number, sent = [], number + 1, time.monotonic()
-        if row.get("outcome") == "failed" and gpus:
-            # A CUDA error can leave the process unusable; a trial that raises is not reused.
-            raise BackendError(row["error"])
+        tune.report({"batch": number, "rows": batch})
+        if ending.get("outcome") == "failed" and sent.gpus:
+            # A CUDA error can leave the process unusable; Tune does not reuse one that raises.
+            raise BackendError(ending["error"])
 
 
-def _may_stop(job: TrialJob, row: Row) -> bool:
-    return job.prune_collapsed and bool(row.get("collapsed"))
+def _batches(rows: Iterable[Row], prune_collapsed: bool) -> Iterator[list[Row]]:
+    """Rows in batches that end with those on which the driver decides something."""
+    batch: list[Row] = []
+    begun = time.monotonic()
+    for row in rows:
+        batch.append(row)
+        is_decided_on = "epoch" not in row or (prune_collapsed and row.get(COLLAPSED) == 1.0)
+        if is_decided_on or time.monotonic() - begun > REPORT_SECONDS:
+            yield batch
+            batch, begun = [], time.monotonic()
 
 
 def train_run(job: RunJob, spec: BenchmarkSpec, dataset: Dataset, gpus: float) -> Row:
@@ -181,19 +208,20 @@ def _row_of(done: ray.ObjectRef, job: RunJob, spec: BenchmarkSpec, dataset: Data
     """The row of a run that has ended, also if its worker died."""
     try:
         row: Row = ray.get(done)
-    except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
-        raise BackendError(str(error)) from error
+    except _DEATHS as error:
+        text = f"{type(error).__name__}: {_reason(error)}"
+        return local.lost(job, spec, dataset, death(text))
     return row
 
 
 class _Driver:
     """What Tune's searcher, stopper and callback share; it stays on the driver."""
 
-    def __init__(self, ledger: Ledger, capacity: int) -> None:
-        self.ledger = ledger
-        self.capacity = capacity
-        self.numbers: dict[str, int] = {}
-        self.seen: dict[str, int] = {}
+    def __init__(self, ledgers: Sequence[Ledger], capacity: int) -> None:
+        self._ledgers = ledgers
+        self._capacity = capacity
+        self._trials: dict[str, tuple[Ledger, int]] = {}
+        self._batches: dict[str, int] = {}
         self.error: Exception | None = None
 
     def __reduce__(self) -> Any:
@@ -201,39 +229,51 @@ class _Driver:
         return (object, ())
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        if self.error is not None:
-            return "FINISHED"
-        if len(self.numbers) >= self.capacity:
+        """Params for a new trial, of the search with the fewest running ones.
+
+        That spreads the trials over the studies, whose suggestions are the better the fewer
+        trials of the same study are still running.
+        """
+        waiting = [ledger for ledger in self._ledgers if ledger.remaining]
+        if self.error is not None or not waiting:
+            return str(tune.search.Searcher.FINISHED)
+        if len(self._trials) >= self._capacity:
             # Tune would ask ahead of what can run, before the running trials have told anything.
             return None
-        trial = self.ledger.begin()
-        if trial is None:
-            return "FINISHED"
-        self.numbers[trial_id] = trial.number
-        return {"number": trial.number, "params": trial.params}
+        ledger = min(waiting, key=lambda ledger: ledger.running)
+        trial = ledger.begin()
+        self._trials[trial_id] = (ledger, trial.number)
+        return {
+            "search": self._ledgers.index(ledger),
+            "params": trial.params,
+            "workdir": str(ledger.workdir(trial.number)),
+        }
 
     def enter(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Take down a batch of rows; True if the trial is to be stopped."""
-        if self.error is not None:
-            return True
         # Tune gives the last result of a trial once more when it ends.
-        if result["batch"] < self.seen.get(trial_id, 0):
-            return False
-        self.seen[trial_id] = result["batch"] + 1
+        if self.error is not None or result["batch"] < self._batches.get(trial_id, 0):
+            return self.error is not None
+        self._batches[trial_id] = result["batch"] + 1
+        ledger, number = self._trials[trial_id]
+        with self._kept():
+            return any(ledger.enter(number, row) for row in result["rows"])
+        return True
+
+    def end(self, trial_id: str, error: str | None = None) -> None:
+        """Close a trial, unless the whole search is being given up."""
+        if self.error is None and trial_id in self._trials:
+            ledger, number = self._trials.pop(trial_id)
+            with self._kept():
+                ledger.end(number, error)
+
+    @contextlib.contextmanager
+    def _kept(self) -> Iterator[None]:
+        """Keep an error for the end: Tune would take it for one of the trial's."""
         try:
-            return any(self.ledger.enter(self.numbers[trial_id], row) for row in result["rows"])
+            yield
         except Exception as error:
             self.error = error
-            return True
-
-    def end(self, trial_id: str, error: str | None) -> None:
-        number = self.numbers.pop(trial_id, None)
-        if number is None or self.error is not None:
-            return
-        try:
-            self.ledger.end(number, error)
-        except Exception as failure:
-            self.error = failure
 
 
 class _Searcher(tune.search.Searcher):  # type: ignore[misc]
@@ -276,7 +316,7 @@ class _Callback(tune.Callback):  # type: ignore[misc]
         self._driver = driver
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self._driver.end(trial.trial_id, None)
+        self._driver.end(trial.trial_id)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self._driver.end(trial.trial_id, _reason(trial.get_error()))
