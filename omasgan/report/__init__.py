@@ -90,7 +90,7 @@ def _terminal_order(sections: list[Section]) -> list[ContentTable]:
     from dataclasses import replace
 
     return [
-        replace(table, title=f"{section.benchmark.id}: {table.title}")
+        replace(table, title=f"{section.benchmark.id}: {table.title}" if i == 0 else table.title)
         for section in sections
-        for table in (*section.results, *section.searches)
+        for i, table in enumerate((*section.results, *section.searches))
     ]

@@ -33,7 +33,7 @@ FALSE_POSITIVE_RATES = np.linspace(0.0, 1.0, 201)
 def png(figure: Figure, dpi: int = 110) -> bytes:
     """The figure as a PNG file's bytes."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
+    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.1)
     return buffer.getvalue()
 
 
@@ -83,7 +83,7 @@ def roc(curves: Mapping[str, Sequence[Scored]], title: str) -> Figure:
     Several scorings of an entry are averaged vertically (the mean true positive rate at each
     false positive rate); the legend gives their mean AUROC.
     """
-    figure = Figure(figsize=(7.2, 5.0), layout="constrained")
+    figure = Figure(figsize=(8.6, 5.2), layout="constrained")
     axes = figure.subplots()
     for index, (name, scorings) in enumerate(curves.items()):
         rates = np.mean([_true_positive_rates(*scored) for scored in scorings], axis=0)
@@ -101,8 +101,8 @@ def roc(curves: Mapping[str, Sequence[Scored]], title: str) -> Figure:
     axes.set_ylabel("true positive rate (anomalies found)")
     axes.set_xlim(-0.01, 1.01)
     axes.set_ylim(-0.01, 1.01)
-    axes.set_aspect("equal")
-    axes.set_title(title)
+    axes.set_box_aspect(1)
+    figure.suptitle(title, fontsize=11)
     axes.grid(alpha=0.25)
     axes.legend(
         title="AUROC (n test samples)", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False

@@ -18,6 +18,8 @@ from omasgan.report.inputs import Benchmark, Study
 OUTCOMES = ("ok", "pruned", "diverged", "out-of-memory", "failed")
 METRICS = ("auroc", "average_precision", "fpr95")
 STAGE_PREFIX = "auroc."
+STAGE_ORDER = ("task1", "task3", "j", "neighbours", "combined")
+"""The order in which OMASGAN's stages build on each other; other names follow in their own."""
 RUN_KEY = ["benchmark", "detector", "selection", "params_id", "seed", "fold"]
 
 
@@ -79,7 +81,7 @@ def by_fold(frame: pd.DataFrame, metric: str = "auroc") -> pd.DataFrame:
 
 def stages(frame: pd.DataFrame) -> pd.DataFrame:
     """AUROC of every stage's score that one training gives: one line an entry and stage."""
-    columns = [name for name in frame.columns if name.startswith(STAGE_PREFIX)]
+    columns = sorted((c for c in frame.columns if c.startswith(STAGE_PREFIX)), key=_stage_place)
     lines = []
     for entry, group in _shown(frame).groupby("entry", sort=False):
         good = _ok(group)
@@ -183,6 +185,11 @@ def shown(column: str, value: object) -> str:
     if column in ("seconds", "hours", "peak MB"):
         return f"{value:.{ {'seconds': 1, 'hours': 2}.get(column, 0) }f}"
     return f"{value:.0f}" if column == "worst fold" else f"{value:.3f}"
+
+
+def _stage_place(column: str) -> int:
+    stage = column.removeprefix(STAGE_PREFIX)
+    return STAGE_ORDER.index(stage) if stage in STAGE_ORDER else len(STAGE_ORDER)
 
 
 def _shown(frame: pd.DataFrame) -> pd.DataFrame:

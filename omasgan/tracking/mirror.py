@@ -7,14 +7,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from omasgan.report.inputs import Study, read_study
 from omasgan.store import DONE, Row, RunKey, Store, read_json, read_rows
 from omasgan.tracking.client import Mlflow, Point, as_text
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from omasgan.report.figures import Scored
+
 NOT_LOSSES = frozenset({"task", "step", "epoch", "phase", "value", "seconds"})
 METRICS = frozenset({"auroc", "average_precision", "fpr95"})
+NOT_STAGES = ("sample_id", "class", "label")
 MAX_POINTS = 1000
 """Of a longer curve only this many points are sent, evenly spaced; the store keeps them all."""
 
@@ -154,8 +162,6 @@ def _run_points(store: Store, row: Row, place: str) -> list[Point]:
 
 def _send_artifacts(mlflow: Mlflow, store: Store, run: Any, row: Row, place: str) -> None:
     """The scores as they are, with the pictures of them."""
-    import numpy as np
-
     from omasgan.report import figures
 
     key = RunKey.of(row)
@@ -164,14 +170,9 @@ def _send_artifacts(mlflow: Mlflow, store: Store, run: Any, row: Row, place: str
     title = f"{row['benchmark']}: {row['detector']} · {row['selection']}, {place}"
     if (folder / "scores.parquet").exists():
         mlflow.client.log_artifact(run.info.run_id, str(folder / "scores.parquet"), place)
-        scores = store.scores(key)
-        labels = scores["label"].to_numpy()
-        stages = scores.columns.drop(["sample_id", "class", "label"])
-        curves = {str(name): [(labels, scores[name].to_numpy())] for name in stages}
-        drawn["roc.png"] = figures.roc(curves, title)
-        drawn["histogram.png"] = figures.histogram(
-            {str(name): (labels, scores[name].to_numpy()) for name in stages}, title, columns=3
-        )
+        scores = _by_stage(store.scores(key))
+        drawn["roc.png"] = figures.roc({name: [scored] for name, scored in scores.items()}, title)
+        drawn["histogram.png"] = figures.histogram(scores, title, columns=3)
     if (folder / "pictures.npz").exists():
         with np.load(folder / "pictures.npz") as arrays:
             drawn["samples.png"] = figures.samples(dict(arrays), title)
@@ -179,6 +180,21 @@ def _send_artifacts(mlflow: Mlflow, store: Store, run: Any, row: Row, place: str
         for name, figure in drawn.items():
             (Path(made) / name).write_bytes(figures.png(figure))
         mlflow.client.log_artifacts(run.info.run_id, made, place)
+
+
+def _by_stage(scores: pd.DataFrame) -> dict[str, Scored]:
+    """Labels and scores by stage; the stage that is the detector's score says so."""
+    labels, score = scores["label"].to_numpy(), scores["score"].to_numpy()
+    stages = {c: scores[c].to_numpy() for c in scores.columns.drop([*NOT_STAGES, "score"])}
+    found = {
+        f"{name} (score)" if np.array_equal(values, score) else name: (labels, values)
+        for name, values in stages.items()
+    }
+    return (
+        found
+        if any(name.endswith(" (score)") for name in found)
+        else {"score": (labels, score), **found}
+    )
 
 
 def _study_points(run: Any, study: Study) -> list[Point]:
