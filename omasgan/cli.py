@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from omasgan import __version__
-from omasgan.errors import ConfigError, OmasganError
+from omasgan.errors import ConfigError, OmasganError, unknown
 
 if TYPE_CHECKING:
     from omasgan.config import BenchmarkSpec
     from omasgan.datasets import Dataset
     from omasgan.protocols import Fold
+    from omasgan.search import Backend
     from omasgan.store import Row, Store
     from omasgan.tracking import Tracker
 
@@ -62,6 +63,7 @@ SeedsOption = Annotated[
     str | None, typer.Option(metavar="0,1", help="Seeds to train on.  [default: the benchmark's]")
 ]
 OutOption = Annotated[Path, typer.Option(metavar="DIR", help="Where the results go.")]
+SaveOption = Annotated[bool, typer.Option("--save", help="Keep the trained detectors.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<n>.")]
 DataRootOption = Annotated[
     Path | None,
@@ -155,7 +157,7 @@ def run(
         Path | None, typer.Option(metavar="FILE", help="Parameters as TOML; --set wins over it.")
     ] = None,
     out: OutOption = Path("out"),
-    save: Annotated[bool, typer.Option("--save", help="Keep the trained detectors.")] = False,
+    save: SaveOption = False,
     device: DeviceOption = "auto",
     data_root: DataRootOption = None,
     download: DownloadOption = False,
@@ -192,6 +194,108 @@ def run(
     with Watch(tracker) as watch:
         rows = LocalBackend().runs(jobs, spec, dataset, watch)
     _conclude(store, rows)
+
+
+@app.command()
+def sweep(
+    benchmark: BenchmarkArgument,
+    detector: DetectorArgument,
+    trials: Annotated[int, typer.Option(min=1, help="Trials a study, resumed ones included.")],
+    space: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Search space as TOML.  [default: the detector's]"),
+    ] = None,
+    selection: Annotated[
+        str, typer.Option(metavar="RULE", help="How a trial is judged; see 'omasgan list'.")
+    ] = "nested",
+    transfer_from: Annotated[
+        str | None,
+        typer.Option(metavar="BENCHMARK", help="With --selection transfer: where to choose."),
+    ] = None,
+    inner: Annotated[
+        int | None, typer.Option(min=1, help="Tasks a trial is judged by.  [default: 3]")
+    ] = None,
+    backend: Annotated[BackendName, typer.Option(help="Where trials run.")] = BackendName.local,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster, host:port or auto.  [default: start one]")
+    ] = None,
+    cpus_per_trial: Annotated[
+        float | None, typer.Option(metavar="N", help="Ray: CPUs a trial.  [default: 1]")
+    ] = None,
+    gpus_per_trial: Annotated[
+        float | None, typer.Option(metavar="F", help="Ray: share of a GPU a trial.  [default: 0]")
+    ] = None,
+    sampler: Annotated[
+        str | None, typer.Option(help="Any Optuna sampler.  [default: TPESampler]")
+    ] = None,
+    pruner: Annotated[str, typer.Option(help="Any Optuna pruner.")] = "NopPruner",
+    storage: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Optuna storage.  [default: sqlite in the study]"),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the search.")] = 0,
+    prune_collapsed: Annotated[
+        bool, typer.Option("--prune-collapsed", help="Stop trials whose boundary collapses.")
+    ] = False,
+    replay: Annotated[
+        Path | None,
+        typer.Option(metavar="LOG", help="Repeat the params of a study's log.jsonl in order."),
+    ] = None,
+    folds: FoldsOption = None,
+    out: OutOption = Path("out"),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with what DIR holds of this sweep.")
+    ] = False,
+    save: SaveOption = False,
+    device: DeviceOption = "auto",
+    data_root: DataRootOption = None,
+    download: DownloadOption = False,
+    max_folds: MaxFoldsOption = None,
+    max_train: MaxTrainOption = None,
+    max_test: MaxTestOption = None,
+    tracking_uri: TrackingOption = None,
+) -> None:
+    """Search the parameters of a detector, then train and test the winners on fresh seeds."""
+    from omasgan import config, detectors
+    from omasgan.progress import Watch
+    from omasgan.search import sweep as searching
+    from omasgan.search.space import load_space
+
+    ray_flags = {
+        "--address": address,
+        "--cpus-per-trial": cpus_per_trial,
+        "--gpus-per-trial": gpus_per_trial,
+    }
+    _check_flags(backend, ray_flags, selection, transfer_from, inner, sampler, replay)
+    caps = {"max_folds": max_folds, "max_train": max_train, "max_test": max_test}
+    wanted = _integers("--folds", folds)
+    spec = searching.SweepSpec(
+        config.load_benchmark(benchmark, **caps),
+        detector,
+        load_space(space or detector, detectors.load(detector)),
+        selection,
+        trials,
+        folds=None if wanted is None else tuple(wanted),
+        sampler=sampler or "TPESampler",
+        pruner=pruner,
+        seed=seed,
+        inner=inner or 3,
+        storage=storage,
+        device=device,
+        prune_collapsed=prune_collapsed,
+        resume=resume,
+        replay=replay,
+        source=config.load_benchmark(transfer_from) if transfer_from else None,
+        save=save,
+    )
+    searching.check(spec)
+    store, tracker = _open(out, tracking_uri)
+    dataset, _ = _load(spec.benchmark, wanted, data_root, download)
+    source = _load(spec.source, None, data_root, download)[0] if spec.source else None
+    place = _backend(backend, device, address, cpus_per_trial, gpus_per_trial)
+    with contextlib.closing(place), Watch(tracker) as watch:
+        result = searching.sweep(spec, store, place, dataset, source=source, on_event=watch)
+    _conclude(store, result.rows)
 
 
 @app.command()
@@ -235,6 +339,53 @@ def ui(
         serve(Store(folder, create=False), port, ready)
 
 
+def _check_flags(
+    backend: BackendName,
+    ray_flags: Mapping[str, object],
+    rule: str,
+    transfer_from: str | None,
+    inner: int | None,
+    sampler: str | None,
+    replay: Path | None,
+) -> None:
+    """Refuse flags that contradict each other, and rules that there are not."""
+    from omasgan.selection import RULES
+
+    if rule not in RULES:
+        raise unknown("selection rule", rule, RULES)
+    for flag, value in ray_flags.items():
+        if value is not None and backend != BackendName.ray:
+            raise ConfigError(f"{flag} needs --backend ray, got --backend {backend}")
+    if (transfer_from is None) != (rule != "transfer"):
+        raise ConfigError(
+            f"--selection transfer and --transfer-from go together, got --selection {rule} "
+            f"{'without' if transfer_from is None else 'with'} --transfer-from"
+        )
+    if inner is not None and rule in ("proxy", "oracle"):
+        raise ConfigError(f"--inner means nothing with --selection {rule}, which has one task")
+    if sampler is not None and replay is not None:
+        raise ConfigError("--sampler and --replay exclude each other; leave one out")
+
+
+def _backend(
+    name: BackendName,
+    device: str,
+    address: str | None,
+    cpus_per_trial: float | None,
+    gpus_per_trial: float | None,
+) -> Backend:
+    if name == BackendName.local:
+        from omasgan.evaluate import resolve_device
+        from omasgan.search.local import LocalBackend
+
+        resolve_device(device)
+        return LocalBackend()
+    from omasgan.search.ray_backend import RayBackend
+
+    cpus = 1.0 if cpus_per_trial is None else cpus_per_trial
+    return RayBackend(address=address, cpus_per_trial=cpus, gpus_per_trial=gpus_per_trial or 0.0)
+
+
 def _open(out: Path, tracking_uri: str | None) -> tuple[Store, Tracker | None]:
     from omasgan.store import Store
     from omasgan.tracking import Tracker
@@ -255,7 +406,7 @@ def _load(
 
 
 def _assignments(pairs: Iterable[str]) -> dict[str, str]:
-    found = {}
+    found: dict[str, str] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not name or not equals:

@@ -148,6 +148,6 @@ def _note(event: Event, left: float | None) -> list[str]:
     parts = [event.text] if event.text else []
     if event.best is not None:
         parts.append(f"best {event.best:.4f}")
-    if left is not None and event.done < event.total:
+    if left is not None and left >= 1 and event.done < event.total:
         parts.append(f"about {seconds_in_words(left)} left")
     return parts
