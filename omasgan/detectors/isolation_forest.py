@@ -40,7 +40,9 @@ class IsolationForest(Yardstick):
 
     def _fit(self, X: NDArray[np.float32]) -> None:
         samples = min(self.samples, len(X))
-        self._forest = Forest(self.trees, max_samples=samples, random_state=self.seed).fit(X)
+        self._forest = Forest(
+            n_estimators=self.trees, max_samples=samples, random_state=self.seed
+        ).fit(X)
 
     def _score(self, X: NDArray[np.float32]) -> NDArray[Any]:
         return -np.asarray(self._forest.score_samples(X))

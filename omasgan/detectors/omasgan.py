@@ -648,8 +648,11 @@ class OMASGAN(IterativeDetector):
     def _j_and_neighbours(self, x: Tensor) -> Tensor:
         """J's raw output and the distance in its last hidden layer, ``(2, n)``."""
         features = self._j.features(x)
-        nearest = (F.normalize(features) @ self._fitted["reference"].T).amax(1)
-        return torch.stack([self._j.head(features).squeeze(1), 1 - nearest])
+        unit = F.normalize(features)
+        nearest = self._fitted["reference"][(unit @ self._fitted["reference"].T).argmax(1)]
+        # 1 - cos of unit vectors, without the cancellation.
+        distance = (unit - nearest).square().sum(1) / 2
+        return torch.stack([self._j.head(features).squeeze(1), distance])
 
     @property
     def _j(self) -> networks.Critic:

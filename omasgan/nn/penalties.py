@@ -25,7 +25,7 @@ def gradient_penalty(
     Source: Gulrajani et al. 2017, eq. 3 (without its weight).
     """
     weight = mix.reshape(-1, *[1] * (real.dim() - 1))
-    between = torch.lerp(real, fake.detach(), weight)
+    between = torch.lerp(real.float(), fake.detach().float(), weight)
     norm = _gradient(critic, between).square().flatten(1).sum(1).clamp_min(1e-12).sqrt()
     return (norm - 1).square().mean()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +24,14 @@ GOOD_OR_BAD = {"lr": {"choices": [0.01, 1.0]}}
 
 
 @pytest.fixture(scope="module", params=["local", "ray"])
-def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+def backend(request: pytest.FixtureRequest) -> Backend:
     """One trial at a time on both, so that what is suggested can be compared."""
     if request.param == "local":
-        yield LocalBackend()
-        return
+        return LocalBackend()
     from omasgan.search.ray_backend import RayBackend
 
-    ray_backend = RayBackend(num_cpus=1)
-    yield ray_backend
-    ray_backend.close()
+    request.getfixturevalue("ray_cluster")
+    return RayBackend(cpus_per_trial=8)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,172 @@
+"""What every detector must keep to. A new file in ``omasgan/detectors`` is picked up by itself."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from omasgan import detectors
+from omasgan.config import resource_names
+from omasgan.errors import ConfigError
+from omasgan.store import load_state, save_state
+
+QUICK_STEPS = 6
+
+
+def quick(name: str, **params: Any) -> Any:
+    """The detector with as little training as its params allow."""
+    cls = detectors.load(name)
+    steps = [p for p in inspect.signature(cls).parameters if p.endswith("_steps")]
+    small = dict.fromkeys(steps, QUICK_STEPS)
+    small |= {p: 8 for p in inspect.signature(cls).parameters if p.endswith("width")}
+    if "epoch_steps" in steps:
+        small["epoch_steps"] = 2
+    return cls(**(small | params), seed=3, device="cpu")
+
+
+def images(n: int = 60, seed: int = 0) -> np.ndarray:
+    """Smooth blobs, uint8 ``(n, 1, 8, 8)``."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:8, :8]
+    centre = rng.uniform(2.5, 4.5, (n, 2, 1, 1))
+    blob = np.exp(-((rows - centre[:, 0]) ** 2 + (columns - centre[:, 1]) ** 2) / 6)
+    return (blob * rng.uniform(200, 255, (n, 1, 1))).astype(np.uint8)[:, None]
+
+
+def vectors(n: int = 60, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, 0.2, (n, 2)).astype(np.float32)
+
+
+MAKERS = {"images": images, "vectors": vectors}
+cases = pytest.mark.parametrize("kind", MAKERS)
+every = pytest.mark.parametrize("name", detectors.names())
+
+
+@every
+@cases
+def test_scores_have_shape_type_and_are_finite(name: str, kind: str) -> None:
+    X = MAKERS[kind]()
+    detector = quick(name).fit(X)
+    scores = detector.decision_function(X[:17])
+    assert scores.shape == (17,)
+    assert scores.dtype == np.float32
+    for stage, values in detector.stage_scores(X[:17]).items():
+        assert values.shape == (17,) and values.dtype == np.float32, stage
+        assert np.isfinite(values).all(), stage
+
+
+@every
+@cases
+def test_scores_do_not_depend_on_batch_order_or_repetition(name: str, kind: str) -> None:
+    X = MAKERS[kind]()
+    test = MAKERS[kind](40, seed=1)
+    detector = quick(name).fit(X)
+    together = detector.stage_scores(test)
+    order = np.random.default_rng(0).permutation(len(test))
+    shuffled = detector.stage_scores(test[order])
+    again = detector.stage_scores(test)
+    one_by_one = [detector.stage_scores(test[i : i + 1]) for i in range(len(test))]
+    for stage, scores in together.items():
+        single = np.concatenate([s[stage] for s in one_by_one])
+        for other in (shuffled[stage][np.argsort(order)], again[stage], single):
+            np.testing.assert_allclose(other, scores, rtol=1e-4, atol=1e-5, err_msg=stage)
+
+
+@every
+def test_the_seed_decides_everything(name: str) -> None:
+    X = images()
+    np.random.seed(0)
+    first = quick(name).fit(X).decision_function(X)
+    np.random.seed(1)
+    assert np.array_equal(first, quick(name).fit(X).decision_function(X))
+
+
+@every
+def test_resume_equals_uninterrupted_after_every_epoch(name: str, tmp_path: Path) -> None:
+    X = images()
+    whole = quick(name)
+    epochs = list(whole.fit_epochs(X))
+    for stop in range(1, len(epochs) + 1):
+        interrupted = quick(name)
+        iterator = interrupted.fit_epochs(X)
+        for _ in range(stop):
+            next(iterator)
+        save_state(tmp_path / "state", interrupted.state_dict())
+        resumed = quick(name)
+        resumed.load_state_dict(load_state(tmp_path / "state"))
+        rest = list(resumed.fit_epochs(X))
+        assert [e.index for e in rest] == [e.index for e in epochs[stop:]]
+        assert rest == epochs[stop:]
+        for stage, scores in whole.stage_scores(X).items():
+            assert np.array_equal(scores, resumed.stage_scores(X)[stage]), (stop, stage)
+
+
+@every
+def test_training_reads_x_only(name: str) -> None:
+    X = images()
+    X.flags.writeable = False
+    before = X.copy()
+    quick(name).fit(X)
+    assert np.array_equal(X, before)
+
+
+@every
+def test_float_and_uint8_images_are_the_same_samples(name: str) -> None:
+    X = images()
+    as_float = X.astype(np.float32) / 127.5 - 1
+    detector = quick(name).fit(X)
+    np.testing.assert_allclose(
+        detector.decision_function(X), detector.decision_function(as_float), rtol=1e-4, atol=1e-5
+    )
+
+
+@every
+def test_fit_starts_afresh(name: str) -> None:
+    X = images()
+    detector = quick(name).fit(images(seed=5))
+    again = detector.fit(X).decision_function(X)
+    assert np.array_equal(again, quick(name).fit(X).decision_function(X))
+
+
+@every
+def test_params_round_trip(name: str) -> None:
+    cls = detectors.load(name)
+    params = detectors.check_params(cls, {})
+    detector = cls(**params, seed=4, device="cpu")
+    assert clone(detector).get_params() == detector.get_params() == params | {
+        "seed": 4,
+        "device": "cpu",
+    }
+    kinds = {p.kind for p in inspect.signature(cls).parameters.values()}
+    assert kinds == {inspect.Parameter.KEYWORD_ONLY}
+
+
+@every
+def test_unknown_params_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"unknown parameter of .* 'no_such_thing'"):
+        detectors.check_params(detectors.load(name), {"no_such_thing": 1})
+
+
+@every
+def test_scores_before_training_are_refused(name: str) -> None:
+    from sklearn.exceptions import NotFittedError
+
+    with pytest.raises(NotFittedError, match="call fit first"):
+        quick(name).decision_function(images())
+
+
+@every
+def test_the_docstring_gives_source_and_score(name: str) -> None:
+    module = inspect.getmodule(detectors.load(name))
+    assert module is not None and module.__doc__ is not None
+    assert "scor" in (module.__doc__ + (detectors.load(name).__doc__ or "")).lower()
+
+
+@pytest.mark.parametrize("name", resource_names("search_spaces"))
+def test_shipped_spaces_belong_to_a_detector(name: str) -> None:
+    assert name in detectors.names()

@@ -1,0 +1,242 @@
+"""OMASGAN's own rules: what trains what, where B's samples lie, and how a failure shows."""
+
+from __future__ import annotations
+
+from typing import Any, get_args, get_type_hints
+
+import numpy as np
+import pytest
+import torch
+
+from omasgan import datasets, metrics
+from omasgan.detectors.omasgan import OMASGAN, PHASES
+from omasgan.errors import ConfigError, TrainingDiverged
+from tests.contracts.test_detector import images, quick, vectors
+
+SYNTHETIC: dict[str, Any] = {
+    # The paper's free B on 2-D data. The GAN divergence saturates, which holds the critic's
+    # outputs, and so B, near the data.
+    "form": "pixel",
+    "divergence": "gan",
+    "penalty": 0.1,
+    "spectral_norm": False,
+    "latent_dim": 2,
+    "width": 64,
+    "depth": 3,
+    "batch_size": 128,
+    "gan_steps": 1000,
+    "boundary_steps": 500,
+    "retrain_steps": 100,
+    "detector_steps": 500,
+    "gan_lr": 1e-3,
+    "boundary_lr": 1e-3,
+    "mu": 1.3,
+    "detector_width": 64,
+    "detector_depth": 3,
+    "zeta": 1.0,
+    "nu": 1.0,
+}
+
+
+def choices(parameter: str) -> tuple[Any, ...]:
+    return get_args(get_type_hints(OMASGAN.__init__)[parameter])
+
+
+def advance(detector: OMASGAN, X: np.ndarray, phase: str) -> Any:
+    """Train up to the first epoch of ``phase`` inclusive; gives the iterator."""
+    epochs = detector.fit_epochs(X)
+    while next(epochs).phase != phase:
+        pass
+    return epochs
+
+
+def weights(detector: OMASGAN, name: str) -> torch.Tensor:
+    return torch.cat([p.flatten() for p in detector._networks[name].parameters()]).clone()
+
+
+@pytest.mark.parametrize("form", choices("form"))
+def test_g_d_b_c_and_j_are_separate_instances(form: str) -> None:
+    detector = quick("omasgan", form=form).fit(images())
+    owners: dict[int, str] = {}
+    for name in ("G", "D", "B", "C", "G'", "J"):
+        for p in detector._networks[name].parameters():
+            assert owners.setdefault(p.data_ptr(), name) == name
+
+
+def test_b_starts_from_g() -> None:
+    detector = quick("omasgan", form="pixel", boundary_steps=0).fit(images())
+    assert torch.equal(weights(detector, "B"), weights(detector, "G"))
+
+
+def test_retraining_moves_g_s_successor_and_nothing_before_it() -> None:
+    X = images()
+    detector = quick("omasgan")
+    epochs = advance(detector, X, "retrain")
+    before = {name: weights(detector, name) for name in ("G", "D", "B", "critic")}
+    moved = weights(detector, "G'")
+    assert not torch.equal(moved, weights(detector, "G"))
+    next(epochs)
+    assert not torch.equal(moved, weights(detector, "G'"))
+    for name, old in before.items():
+        assert torch.equal(old, weights(detector, name)), name
+
+
+@pytest.mark.parametrize(("phase", "learner"), [("retrain", "C"), ("detector", "J")])
+@pytest.mark.parametrize("form", choices("form"))
+def test_b_s_samples_train_c_and_j(phase: str, learner: str, form: str) -> None:
+    """The released code passes a constant here: with another B nothing would change."""
+    X = images()
+    after = []
+    for change in (0.0, 0.5):
+        detector = quick("omasgan", form=form)
+        epochs = advance(detector, X, phase)
+        with torch.no_grad():
+            for p in detector._networks["B"].parameters():
+                p.add_(change * torch.linspace(-1, 1, p.numel()).reshape(p.shape))
+        next(epochs)
+        after.append(weights(detector, learner))
+    assert not torch.equal(*after)
+
+
+def test_the_boundary_phase_moves_b() -> None:
+    X = images()
+    detector = quick("omasgan")
+    epochs = advance(detector, X, "boundary")
+    before = weights(detector, "B")
+    next(epochs)
+    assert not torch.equal(before, weights(detector, "B"))
+
+
+@pytest.mark.parametrize("maker", [images, vectors])
+@pytest.mark.parametrize("negatives", choices("negatives"))
+def test_controls_change_j_and_nothing_before_it(negatives: str, maker: Any) -> None:
+    X = maker()
+    method = quick("omasgan").fit(X).stage_scores(X)
+    control = quick("omasgan", negatives=negatives).fit(X).stage_scores(X)
+    assert np.array_equal(control["task1"], method["task1"])
+    assert np.array_equal(control["task3"], method["task3"])
+    assert np.array_equal(control["j"], method["j"]) == (negatives == "boundary")
+
+
+@pytest.mark.parametrize("maker", [images, vectors])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"form": "pixel"},
+        {"form": "pixel", "normalised": False},
+        {"base": "generator"},
+        {"residual": 0.1},
+        {"ema": 0.9},
+        {"spectral_norm": False, "penalty": 1.0},
+        {"zeta": 1.0, "critic_steps": 2},
+        {"precision": "bfloat16"},
+        *({"divergence": d, "penalty": 1.0} for d in choices("divergence")),
+    ],
+    ids=str,
+)
+def test_every_variant_trains(params: dict[str, Any], maker: Any) -> None:
+    X = maker()
+    detector = quick("omasgan", **params)
+    phases = [epoch.phase for epoch in detector.fit_epochs(X)]
+    assert list(dict.fromkeys(phases)) == list(PHASES)
+    assert np.isfinite(detector.decision_function(X)).all()
+
+
+def test_epochs_count_through_the_phases_and_carry_b_s_health() -> None:
+    epochs = list(quick("omasgan").fit_epochs(images()))
+    assert [e.index for e in epochs] == list(range(12))
+    for epoch in epochs:
+        health = {"spread", "distance", "collapsed"}
+        assert health & set(epoch.losses) == (set() if epoch.phase == "gan" else health)
+    assert "j_negative" in epochs[-1].losses
+
+
+def test_collapse_is_seen() -> None:
+    X = images()
+    detector = quick("omasgan", form="pixel", boundary_lr=1e-9)
+    epochs = advance(detector, X, "boundary")
+    with torch.no_grad():
+        for p in detector._networks["B"].parameters():
+            p.zero_()
+    losses = next(epochs).losses
+    assert losses["collapsed"] == 1.0
+    assert losses["spread"] < 0.1
+
+
+def test_a_loss_that_is_not_finite_ends_the_training() -> None:
+    detector = quick("omasgan", gan_lr=1e30, spectral_norm=False, divergence="pearson")
+    with pytest.raises(TrainingDiverged, match=r"in phase 'gan', epoch \d+; try a lower rate"):
+        detector.fit(images())
+
+
+def test_training_of_no_steps_is_refused() -> None:
+    phases = dict.fromkeys([f"{phase}_steps" for phase in PHASES], 0)
+    with pytest.raises(ConfigError, match="at least one phase needs steps"):
+        OMASGAN(**phases).fit(images())
+
+
+def test_too_few_samples_are_refused() -> None:
+    with pytest.raises(ConfigError, match="at least 4 samples, got 3"):
+        quick("omasgan").fit(images(3))
+
+
+def test_a_state_of_other_params_is_refused() -> None:
+    state = quick("omasgan").fit(images()).state_dict()
+    with pytest.raises(ConfigError, match="the state belongs to other params"):
+        quick("omasgan", width=16).load_state_dict(state)
+
+
+def test_decision_function_is_the_stage_that_score_names() -> None:
+    X = images()
+    for score in choices("score"):
+        detector = quick("omasgan", score=score).fit(X)
+        assert np.array_equal(detector.decision_function(X), detector.stage_scores(X)[score])
+
+
+@pytest.fixture(scope="module", params=["gaussian", "two-gaussians"])
+def synthetic(request: pytest.FixtureRequest) -> tuple[OMASGAN, np.ndarray, np.ndarray]:
+    """A detector trained on a 2-D set, its training samples, the centre that each belongs to."""
+    X = datasets.load(request.param).train.X
+    detector = OMASGAN(**SYNTHETIC, seed=0, device="cpu").fit(X)
+    sides = X[:, 0] > 0 if request.param == "two-gaussians" else np.zeros(len(X), dtype=bool)
+    return detector, X, sides
+
+
+def test_b_s_samples_lie_around_the_data(
+    synthetic: tuple[OMASGAN, np.ndarray, np.ndarray],
+) -> None:
+    detector, X, sides = synthetic
+    z = torch.randn(2000, 2, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        b = detector._boundary_samples(z, torch.empty(0)).numpy()
+    centres = np.array([X[sides == side].mean(0) for side in np.unique(sides)])
+    radius = np.mean([X[sides == side].std(0) for side in np.unique(sides)])
+    offsets = b[:, None] - centres[None]
+    distance = np.linalg.norm(offsets, axis=2)
+    nearest = distance.argmin(1)
+    away = distance.min(1) / radius
+    # Not on the data (whose median lies 1.18 standard deviations out), not far away.
+    assert np.median(away) > 1.5
+    assert np.quantile(away, 0.95) < 8
+    for mode in range(len(centres)):
+        around = offsets[nearest == mode, mode]
+        assert len(around) > 0.2 * len(b)
+        angles = np.arctan2(around[:, 1], around[:, 0])
+        share = np.histogram(angles, bins=8, range=(-np.pi, np.pi))[0] / len(around)
+        assert share.min() > 0.02, share
+
+
+def test_j_separates_a_ring_of_anomalies(
+    synthetic: tuple[OMASGAN, np.ndarray, np.ndarray],
+) -> None:
+    detector, X, sides = synthetic
+    angles = np.linspace(0, 2 * np.pi, 200, endpoint=False)
+    circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    centres = [X[sides == side].mean(0) for side in np.unique(sides)]
+    radius = 5 * np.mean([X[sides == side].std(0) for side in np.unique(sides)])
+    ring = np.concatenate([centre + radius * circle for centre in centres]).astype(np.float32)
+    # Where a ring passes through the other mode it is no anomaly.
+    apart = np.linalg.norm(ring[:, None] - np.array(centres)[None], axis=2).min(1) > 0.99 * radius
+    test = np.concatenate([X[:1000], ring[apart]])
+    labels = np.repeat([0, 1], [1000, apart.sum()])
+    assert metrics.auroc(labels, detector.stage_scores(test)["j"]) > 0.95
