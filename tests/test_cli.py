@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
@@ -12,6 +14,8 @@ from omasgan.store import Store
 
 CURVE = "tests.toy:CurveDetector"
 SCRIPTED = "tests.test_evaluate:Scripted"
+MAIN = "import sys; from omasgan.cli import main; sys.exit(main())"
+SPACE = "lr = {low = 0.001, high = 0.1, log = true}\n"
 SMALL = ["--max-folds", "2", "--max-train", "100", "--max-test", "60", "--tracking-uri", "none"]
 
 
@@ -23,9 +27,14 @@ def run(out: Path, *arguments: str | Path, detector: str = CURVE) -> int:
     return omasgan("run", "digits-loo", detector, *SMALL, "--out", out, *arguments)
 
 
+def sweep(folder: Path, *arguments: str | Path) -> int:
+    (folder / "space.toml").write_text(SPACE)
+    place = ["--space", folder / "space.toml", "--out", folder / "out"]
+    return omasgan("sweep", "digits-loo", CURVE, *SMALL, *place, *arguments)
+
+
 def in_a_process(*arguments: str) -> subprocess.CompletedProcess[str]:
-    code = "import sys; from omasgan.cli import main; sys.exit(main())"
-    command = [sys.executable, "-c", code, *arguments]
+    command = [sys.executable, "-c", MAIN, *arguments]
     return subprocess.run(command, capture_output=True, text=True)
 
 
@@ -106,6 +115,16 @@ def test_an_interruption_says_how_to_go_on(
 
 
 BAD_TOML = "bad.toml"
+GOOD_TOML = "good.toml"
+
+
+def sweep_of(**flags: str) -> list[str]:
+    """A sweep that is right but for the given flags."""
+    options = {"trials": "1", "space": GOOD_TOML} | flags
+    pairs = ((f"--{name.replace('_', '-')}", value) for name, value in options.items())
+    return ["sweep", "digits-loo", CURVE, *(word for pair in pairs for word in pair)]
+
+
 REFUSED = {
     "unknown benchmark": (["run", "digit-loo", CURVE], "did you mean 'digits-loo'"),
     "unknown detector": (["run", "digits-loo", "omasgn"], "did you mean 'omasgan'"),
@@ -126,6 +145,21 @@ REFUSED = {
     "cap of none": (["run", "digits-loo", CURVE, "--max-train", "0"], "--max-train"),
     "bad tracking uri": (["run", "digits-loo", CURVE, "--tracking-uri", "ftp://x"], "ftp"),
     "unknown flag": (["run", "digits-loo", CURVE, "--nonsense"], "No such option: --nonsense"),
+    "unknown rule": (sweep_of(selection="nestd"), "did you mean 'nested'"),
+    "fixed is no search": (sweep_of(selection="fixed"), "unknown selection rule 'fixed'"),
+    "address without ray": (sweep_of(address="1.2.3.4:5"), "--address needs --backend ray"),
+    "gpus without ray": (sweep_of(gpus_per_trial="0.5"), "--gpus-per-trial needs --backend ray"),
+    "transfer from nowhere": (sweep_of(selection="transfer"), "without --transfer-from"),
+    "from without transfer": (sweep_of(transfer_from="mnist-loo"), "with --transfer-from"),
+    "inner of one task": (sweep_of(selection="proxy", inner="2"), "--inner means nothing"),
+    "sampler of a replay": (sweep_of(sampler="X", replay=BAD_TOML), "exclude each other"),
+    "unknown sampler": (sweep_of(sampler="TPESamplr"), "did you mean 'TPESampler'"),
+    "unknown pruner": (sweep_of(pruner="MedianPrunr"), "did you mean 'MedianPruner'"),
+    "bad space": (["sweep", "digits-loo", CURVE, "--trials", "1", "--space", BAD_TOML], "line 1"),
+    "no space": (["sweep", "digits-loo", CURVE, "--trials", "1"], "give one with --space"),
+    "no trials": (sweep_of(trials="0"), "--trials"),
+    "how many trials": (["sweep", "digits-loo", CURVE], "--trials"),
+    "no such cluster": (sweep_of(backend="ray", address="127.0.0.2:1"), "127.0.0.2:1"),
     "missing argument": (["run", "digits-loo"], "DETECTOR"),
     "unknown verb": (["runn"], "runn"),
     "report of nothing": (["report", "missing"], "no folder 'missing'"),
@@ -145,12 +179,13 @@ def test_bad_input_is_refused_in_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / BAD_TOML).write_text("lr = = 1\n")
+    (tmp_path / GOOD_TOML).write_text(SPACE)
     assert omasgan(*arguments) == 2
     output = capsys.readouterr()
     assert output.out == ""
     assert output.err.startswith("omasgan: ") and output.err.count("\n") == 1
     assert message in output.err
-    assert [path.name for path in tmp_path.iterdir()] == [BAD_TOML]
+    assert {path.name for path in tmp_path.iterdir()} == {BAD_TOML, GOOD_TOML}
 
 
 def test_another_benchmark_under_the_same_id_is_refused(
@@ -172,6 +207,62 @@ def test_report_writes_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert omasgan("report", tmp_path) == 0
     assert "report/index.html" in capsys.readouterr().out
     assert (tmp_path / "report" / "index.html").stat().st_size > 0
+
+
+def test_sweep_searches_then_trains_the_winners_on_fresh_seeds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep(tmp_path, "--trials", "2") == 0
+    store = Store(tmp_path / "out")
+    assert [folder.name for folder in store.studies()] == ["fold-0", "fold-1"]
+    rows = store.results()
+    assert {(row["fold"], row["seed"]) for row in rows} == {
+        (f, s) for f in (0, 1) for s in range(3)
+    }
+    assert {row["selection"] for row in rows} == {"nested"}
+    text = capsys.readouterr().out
+    assert "study fold-1: 2 of 2, ok" in text and "runs: 6 of 6, ok" in text
+
+    assert sweep(tmp_path, "--trials", "3", "--folds", "0") == 0
+    assert len(list(store.studies()[0].glob("trials/*/trial.json"))) == 3
+    assert sweep(tmp_path, "--trials", "3", "--folds", "0", "--seed", "1") == 2
+    assert "seed: 0 -> 1" in capsys.readouterr().err
+
+
+def test_an_interrupted_sweep_is_resumed(tmp_path: Path) -> None:
+    (tmp_path / "space.toml").write_text(f"{SPACE}seconds = 0.2\n")
+    arguments = ["sweep", "digits-loo", "tests.toy:SlowDetector", *SMALL, "--trials", "3"]
+    arguments += ["--selection", "proxy", "--folds", "0"]
+    arguments += ["--space", str(tmp_path / "space.toml"), "--out", str(tmp_path / "out")]
+    with subprocess.Popen(
+        [sys.executable, "-c", MAIN, *arguments], stdout=PIPE, stderr=PIPE, text=True
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert "1 of 3, ok" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        error = process.stderr.read()
+    assert process.returncode == cli.INTERRUPTED
+    assert error.strip().endswith("--resume") and "Traceback" not in error
+
+    refused = in_a_process(*arguments)
+    assert refused.returncode == 2 and "go on with --resume" in refused.stderr
+    done = in_a_process(*arguments, "--resume")
+    assert done.returncode == 0, done.stderr
+    (study,) = Store(tmp_path / "out").studies()
+    assert len(list(study.glob("trials/*/trial.json"))) == 3
+
+
+def test_mlflow_shows_a_sweep_and_the_runs(tmp_path: Path) -> None:
+    assert sweep(tmp_path, "--trials", "2", "--folds", "0", "--tracking-uri", "") == 0
+    assert run(tmp_path / "out", "--folds", "0", "--tracking-uri", "") == 0
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'out' / 'mlflow.db'}")
+    (experiment,) = (e for e in client.search_experiments() if e.name.startswith("digits-loo"))
+    shown = client.search_runs([experiment.experiment_id])
+    assert {r.info.status for r in shown} == {"FINISHED"}
+    # A study, its two trials and its winner, and what was run without a search.
+    assert len(shown) == 5
 
 
 def test_exit_codes_reach_the_shell() -> None:
