@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from hypothesis import settings
@@ -34,3 +36,13 @@ def small_spec() -> BenchmarkSpec:
 @pytest.fixture(scope="session")
 def small_dataset(small_spec: BenchmarkSpec) -> Dataset:
     return protocols.load_data(small_spec, root=None, download=False)
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """One cluster for all tests; it claims 8 CPUs and 2 GPUs, which the machine need not have."""
+    from omasgan.search.ray_backend import RayBackend
+
+    backend = RayBackend(num_cpus=8, num_gpus=2)
+    yield
+    backend.close()

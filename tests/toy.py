@@ -9,6 +9,7 @@ import json
 import math
 import os
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -110,7 +111,7 @@ class CrashingDetector(CurveDetector):
 
 
 class SlowDetector(CurveDetector):
-    """Sleeps ``seconds`` an epoch; with ``diary`` notes there when it trained and on what GPU."""
+    """Sleeps ``seconds`` an epoch."""
 
     def __init__(
         self,
@@ -118,30 +119,45 @@ class SlowDetector(CurveDetector):
         lr: Annotated[float, Field(gt=0)] = 0.01,
         epochs: Annotated[int, Field(ge=1)] = 3,
         seconds: Annotated[float, Field(ge=0)] = 0.1,
-        diary: str = "",
         seed: int = 0,
         device: str = "cpu",
     ) -> None:
         super().__init__(lr=lr, epochs=epochs, seed=seed, device=device)
         self.seconds = seconds
-        self.diary = diary
-
-    def fit_epochs(self, X: NDArray[Any]) -> Iterator[Epoch]:
-        start = time.time()
-        yield from super().fit_epochs(X)
-        if self.diary:
-            entry = {
-                "start": start,
-                "end": time.time(),
-                "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"),
-                "threads": os.environ.get("OMP_NUM_THREADS"),
-                "pid": os.getpid(),
-            }
-            with Path(self.diary).open("a") as file:
-                file.write(json.dumps(entry) + "\n")
 
     def _step(self) -> None:
         time.sleep(self.seconds)
+
+
+class MeetingDetector(CurveDetector):
+    """Notes its process in the folder ``place`` and trains once ``n`` trials are there at once."""
+
+    def __init__(
+        self,
+        *,
+        lr: Annotated[float, Field(gt=0)] = 0.01,
+        place: str = "",
+        n: Annotated[int, Field(ge=1)] = 1,
+        seed: int = 0,
+        device: str = "cpu",
+    ) -> None:
+        super().__init__(lr=lr, epochs=1, seed=seed, device=device)
+        self.place = place
+        self.n = n
+
+    def _step(self) -> None:
+        place = Path(self.place)
+        note = {
+            "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"),
+            "threads": os.environ.get("OMP_NUM_THREADS"),
+            "pid": os.getpid(),
+        }
+        (place / f"{uuid.uuid4()}.json").write_text(json.dumps(note))
+        deadline = time.monotonic() + 60
+        while len(list(place.iterdir())) < self.n:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"fewer than {self.n} trials at once")
+            time.sleep(0.05)
 
 
 def _vectors(X: NDArray[Any]) -> NDArray[np.float64]:

@@ -157,6 +157,11 @@ class Guide:
         told = objective if outcome == "ok" else None
         self._log(event="tell", number=number, outcome=outcome, objective=told, error=error)
 
+    @property
+    def asked(self) -> int:
+        """How many trials were ever handed out."""
+        return len(self._stored())
+
     def finished(self) -> list[Trial]:
         """All trials that have ended, by number."""
         return [self._read(t) for t in self._stored() if t.state.is_finished()]

@@ -96,7 +96,7 @@ class RayBackend:
             return
         driver = _Driver(ledgers, self.capacity)
         parts = [ray.put(part) for part in self.sent(searches)]
-        with tempfile.TemporaryDirectory() as folder, _environment(_TUNE_SETTINGS):
+        with tempfile.TemporaryDirectory() as folder, _quiet_tune():
             tune.Tuner(
                 tune.with_resources(
                     tune.with_parameters(train_trial, parts=parts),
@@ -335,7 +335,7 @@ def _connect(address: str | None, num_cpus: int | None, num_gpus: int | None) ->
         # "local", since no address at all would join any cluster that happens to run here.
         ray.init("local", num_cpus=num_cpus, num_gpus=num_gpus, include_dashboard=False, **quiet)
         return
-    _check_address(address)
+    check_address(address)
     try:
         ray.init(address, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -343,7 +343,7 @@ def _connect(address: str | None, num_cpus: int | None, num_gpus: int | None) ->
         raise BackendError(f"cannot reach a Ray cluster at '{address}': {line}") from error
 
 
-def _check_address(address: str) -> None:
+def check_address(address: str) -> None:
     """Knock at the door: Ray itself waits long for a cluster that is not there."""
     if address == "auto":
         return
@@ -362,13 +362,16 @@ def _check_address(address: str) -> None:
 
 
 @contextlib.contextmanager
-def _environment(settings: dict[str, str]) -> Iterator[None]:
-    """``settings`` as environment variables, which is how Tune takes them, for a while."""
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
+def _quiet_tune() -> Iterator[None]:
+    """Tune takes its settings from the environment, and logs what the ledger tells anyway."""
+    logger = logging.getLogger("ray.tune")
+    level, before = logger.level, {name: os.environ.get(name) for name in _TUNE_SETTINGS}
+    logger.setLevel(logging.CRITICAL)
+    os.environ.update(_TUNE_SETTINGS)
     try:
         yield
     finally:
+        logger.setLevel(level)
         for name, value in before.items():
             if value is None:
                 del os.environ[name]

@@ -1,0 +1,302 @@
+"""A sweep: search under a rule, freeze the winners, and only then train and test them anew."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omasgan import detectors, protocols, selection
+from omasgan.config import BenchmarkSpec, difference
+from omasgan.datasets import Dataset
+from omasgan.errors import ConfigError, StoreError
+from omasgan.search import Backend, Event, OnEvent, RunJob, Search, TrialJob
+from omasgan.search.guide import Guide, Trial, make_pruner, make_sampler, read_replay
+from omasgan.search.space import Space
+from omasgan.selection import Study
+from omasgan.store import Row, Store, params_id, read_json, write_json
+
+PROGRESS = ("n_trials", "status")
+"""The fields of ``study.json`` that may change; all others are what makes it the same study."""
+
+
+@dataclass(frozen=True)
+class SweepSpec:
+    """What is searched, how, and for which folds of which benchmark.
+
+    ``rule`` is one of ``selection.RULES``; ``folds`` None means all; ``inner`` is the most tasks
+    that a trial is judged by; ``storage`` is an Optuna URL, by default a file in each study's
+    folder; ``replay`` is the ``log.jsonl`` of a study or a folder of studies; ``source`` is the
+    benchmark that the rule ``transfer`` chooses on. Without ``resume`` a sweep that was
+    interrupted is refused.
+    """
+
+    benchmark: BenchmarkSpec
+    detector: str
+    space: Space
+    rule: str
+    n_trials: int
+    folds: tuple[int, ...] | None = None
+    sampler: str = "TPESampler"
+    pruner: str = "NopPruner"
+    seed: int = 0
+    inner: int = 3
+    storage: str | None = None
+    device: str = "auto"
+    prune_collapsed: bool = False
+    resume: bool = False
+    replay: Path | None = None
+    source: BenchmarkSpec | None = None
+    save: bool = False
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The best trial of a study, with all params of the detector."""
+
+    study: str
+    number: int
+    params: dict[str, Any]
+    objective: float
+    folds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """The winners by study, and the rows of their final runs."""
+
+    winners: list[Winner] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+
+
+def check(spec: SweepSpec) -> None:
+    """Check all that can be checked without data, before any work starts.
+
+    Raises:
+        ConfigError: a number out of its range, an unknown sampler or pruner, a space that does
+            not fit the detector, or a replay that cannot be read.
+    """
+    if spec.n_trials < 1:
+        raise ConfigError(f"trials must be at least 1, got {spec.n_trials}")
+    if spec.seed < 0:
+        raise ConfigError(f"seed must be at least 0, got {spec.seed}")
+    make_sampler(spec.sampler, spec.seed, conditional=spec.space.is_conditional)
+    make_pruner(spec.pruner)
+    spec.space.check(detectors.load(spec.detector))
+    if spec.replay is not None and not spec.replay.exists():
+        raise ConfigError(f"--replay '{spec.replay}' does not exist; give a study's log.jsonl")
+
+
+def sweep(
+    spec: SweepSpec,
+    store: Store,
+    backend: Backend,
+    dataset: Dataset,
+    *,
+    source: Dataset | None = None,
+    on_event: OnEvent = lambda event: None,
+) -> SweepResult:
+    """Search, freeze the winners, train them anew on the benchmark's seeds, test them.
+
+    Workers receive the samples of ``selection.plan`` while they search; ``dataset`` with its test
+    samples goes to the backend once every winner is written down.
+
+    Args:
+        spec: what to do.
+        store: where studies and runs lie. A study that is there is gone on with if it is the same
+            and either complete or to be resumed.
+        backend: where trials and runs are executed.
+        dataset: of ``spec.benchmark``.
+        source: of ``spec.source``.
+        on_event: told of every trial and run.
+
+    Raises:
+        ConfigError: ``spec`` cannot be carried out, or no trial of a study ended well.
+        StoreError: another study lies where this one would, or one that was interrupted.
+    """
+    check(spec)
+    other = None if spec.source is None or source is None else (spec.source, source)
+    studies = selection.plan(
+        spec.rule,
+        spec.benchmark,
+        dataset,
+        spec.folds,
+        inner=spec.inner,
+        seed=spec.seed,
+        source=other,
+    )
+    desks = [
+        _Desk(spec, store, study, _identity(spec, study, dataset, source)) for study in studies
+    ]
+    replays = [desk.replay(alone=len(desks) == 1) for desk in desks]
+    for desk in desks:
+        desk.refuse_another()
+    store.claim_benchmark(spec.benchmark, dataset.sha256)
+    searches = [desk.open(replay) for desk, replay in zip(desks, replays, strict=True)]
+    for desk, search in zip(desks, searches, strict=True):
+        desk.mark("running", search, on_event)
+    backend.search(searches, on_event)
+    winners = []
+    for desk, search in zip(desks, searches, strict=True):
+        winners += desk.freeze(search.guide.best())
+        desk.mark("complete", search, on_event)
+    rows = backend.runs(
+        _final_jobs(spec, store, dataset, winners), spec.benchmark, dataset, on_event
+    )
+    _refuse_lost(studies, searches, winners)
+    return SweepResult(winners, rows)
+
+
+class _Desk:
+    """One study of a sweep: its folder, and what makes it the same study."""
+
+    def __init__(self, spec: SweepSpec, store: Store, study: Study, identity: Row) -> None:
+        self._spec, self._study, self._identity = spec, study, identity
+        self._dir = store.study_dir(spec.benchmark.id, spec.detector, spec.rule, study.name)
+        self._file = self._dir / "study.json"
+        self._before = read_json(self._file) if self._file.exists() else None
+
+    def replay(self, *, alone: bool) -> Path | None:
+        """The log to replay, checked against the space."""
+        path = self._spec.replay
+        if path is not None and path.is_dir():
+            path = path / self._study.name / "log.jsonl"
+        elif path is not None and not alone:
+            raise ConfigError(
+                f"--replay '{path}' is one log, but the sweep has several studies; "
+                "give the folder that holds their folders, or one fold"
+            )
+        if path is not None:
+            read_replay(path, self._spec.space)
+        return path
+
+    def refuse_another(self) -> None:
+        """Refuse what lies in the folder, unless it is this study and may go on."""
+        if self._before is None:
+            return
+        old = {key: value for key, value in self._before.items() if key not in PROGRESS}
+        if old != self._identity:
+            raise StoreError(
+                f"study '{self._study.name}' in '{self._dir}' is another one: "
+                f"{difference(old, self._identity)}; give another --out"
+            )
+        if self._before["status"] != "complete" and not self._spec.resume:
+            raise StoreError(
+                f"study '{self._study.name}' in '{self._dir}' has not ended; "
+                "go on with --resume, or give another --out"
+            )
+
+    def open(self, replay: Path | None) -> Search:
+        spec = self._spec
+        self._dir.mkdir(parents=True, exist_ok=True)
+        guide = Guide(
+            spec.space,
+            storage=spec.storage or f"sqlite:///{self._dir / 'optuna.db'}",
+            study_name="/".join((spec.benchmark.id, spec.detector, spec.rule, self._study.name)),
+            sampler=spec.sampler,
+            pruner=spec.pruner,
+            seed=spec.seed,
+            log_path=self._dir / "log.jsonl",
+            replay=replay,
+        )
+        self._refuse_foreign(guide)
+        job = TrialJob(spec.detector, spec.device, spec.prune_collapsed, self._dir)
+        return Search(guide, job, self._study.data, spec.n_trials)
+
+    def _refuse_foreign(self, guide: Guide) -> None:
+        """Refuse a storage that holds another history than the folder."""
+        told = len(guide.finished())
+        recorded = len(list(self._dir.glob("trials/*/trial.json")))
+        # A driver that dies may have recorded trials that it did not come to tell.
+        if not told <= recorded <= guide.asked:
+            raise StoreError(
+                f"storage '{self._spec.storage or self._dir / 'optuna.db'}' holds {told} trials "
+                f"of study '{self._study.name}', but {recorded} are recorded in '{self._dir}'; "
+                "give another --storage or --out"
+            )
+
+    def mark(self, status: str, search: Search, on_event: OnEvent) -> None:
+        """Write down how far the study is."""
+        done = len(search.guide.finished())
+        row = {"n_trials": max(self._spec.n_trials, done), "status": status}
+        write_json(self._file, self._identity | row)
+        on_event(Event("study", done, search.n_trials, text=status, study_dir=self._dir))
+
+    def freeze(self, best: Trial | None) -> list[Winner]:
+        """Write down the winner, if there is one."""
+        if best is None or best.objective is None:
+            return []
+        cls = detectors.load(self._spec.detector)
+        params = detectors.check_params(cls, best.params)
+        winner = Winner(self._study.name, best.number, params, best.objective, self._study.folds)
+        row = {"number": winner.number, "params": params, "params_id": params_id(params)}
+        write_json(self._dir / "winner.json", row | {"objective": winner.objective})
+        return [winner]
+
+
+def _identity(spec: SweepSpec, study: Study, dataset: Dataset, source: Dataset | None) -> Row:
+    """All that the trials of a study depend on, as JSON gives it back."""
+    row = {
+        "detector": spec.detector,
+        "selection": spec.rule,
+        "benchmark": spec.benchmark.identity(),
+        "data_sha256": dataset.sha256,
+        "folds": study.folds,
+        "space": spec.space.to_dict(),
+        "sampler": spec.sampler,
+        "pruner": spec.pruner,
+        "seed": spec.seed,
+        "inner": spec.inner,
+        "prune_collapsed": spec.prune_collapsed,
+        "replay": spec.replay and _digest(spec.replay),
+        "source": spec.source and spec.source.identity(),
+        "source_sha256": source and source.sha256,
+    }
+    plain: Row = json.loads(json.dumps(row))
+    return plain
+
+
+def _digest(replay: Path) -> str:
+    logs = sorted(replay.glob("*/log.jsonl")) if replay.is_dir() else [replay]
+    return hashlib.sha256(b"".join(log.read_bytes() for log in logs)).hexdigest()
+
+
+def _final_jobs(
+    spec: SweepSpec, store: Store, dataset: Dataset, winners: Sequence[Winner]
+) -> list[RunJob]:
+    """Each winner on its folds, on the benchmark's seeds, which no trial has used."""
+    folds = {fold.index: fold for fold in protocols.folds(spec.benchmark, dataset)}
+    return [
+        RunJob(
+            folds[index],
+            spec.detector,
+            winner.params,
+            seed,
+            spec.rule,
+            store,
+            spec.device,
+            spec.save,
+        )
+        for winner in winners
+        for index in winner.folds
+        for seed in spec.benchmark.seeds
+    ]
+
+
+def _refuse_lost(
+    studies: Sequence[Study], searches: Sequence[Search], winners: Sequence[Winner]
+) -> None:
+    won = {winner.study for winner in winners}
+    for study, search in zip(studies, searches, strict=True):
+        if study.name not in won:
+            trials = search.guide.finished()
+            counts = ", ".join(f"{n} {o}" for o, n in Counter(t.outcome for t in trials).items())
+            error = next((t.error for t in reversed(trials) if t.error), "none")
+            raise ConfigError(
+                f"no trial of study '{study.name}' ended ok ({counts}; last error: {error}); "
+                "change the space or give more --trials"
+            )

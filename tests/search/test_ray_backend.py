@@ -1,0 +1,92 @@
+"""What only Ray does: shares, workers that die, clusters that are elsewhere."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from omasgan import selection
+from omasgan.config import BenchmarkSpec
+from omasgan.datasets import Dataset
+from omasgan.errors import BackendError
+from omasgan.search import Search, TrialJob
+from omasgan.search.guide import Guide
+from omasgan.search.ray_backend import RayBackend, check_address
+from omasgan.search.space import Space
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def meeting(folder: Path, data: selection.TrialData, n_trials: int, n: int) -> Search:
+    """A search whose trials wait in ``folder`` until ``n`` are there."""
+    (folder / "place").mkdir(exist_ok=True)
+    space = {"place": str(folder / "place"), "n": n, "lr": {"low": 0.01, "high": 0.1}}
+    guide = Guide(Space.from_dict(space), storage=None, study_name="s")
+    job = TrialJob("tests.toy:MeetingDetector", "auto", False, folder / "study")
+    return Search(guide, job, data, n_trials)
+
+
+def notes(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in (folder / "place").iterdir()]
+
+
+@pytest.fixture(scope="module")
+def data(small_spec: BenchmarkSpec, small_dataset: Dataset) -> selection.TrialData:
+    (study,) = selection.plan("proxy", small_spec, small_dataset, [0])
+    return study.data
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_eight_trials_of_a_quarter_run_at_once_on_two_gpus(
+    data: selection.TrialData, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    backend = RayBackend(gpus_per_trial=0.25)
+    assert backend.capacity == 8
+    # Two studies share the eight places between them.
+    searches = [meeting(tmp_path, data, 4, n=8) for _ in range(2)]
+    backend.search(searches, lambda event: None)
+    for one in searches:
+        assert [trial.outcome for trial in one.guide.finished()] == ["ok"] * 4
+    seen = notes(tmp_path)
+    assert sorted(note["gpu"] for note in seen) == ["0"] * 4 + ["1"] * 4
+    assert {note["threads"] for note in seen} == {"1"}
+    assert len({note["pid"] for note in seen}) == 8
+    printed = capfd.readouterr()
+    assert printed.out == printed.err == ""
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_workers_are_reused(data: selection.TrialData, tmp_path: Path) -> None:
+    RayBackend(cpus_per_trial=8).search([meeting(tmp_path, data, 4, n=1)], lambda event: None)
+    seen = notes(tmp_path)
+    assert len(seen) == 4
+    assert len({note["pid"] for note in seen}) == 1
+    assert {note["gpu"] for note in seen} <= {"", None}
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_trial_that_fits_nowhere_is_refused() -> None:
+    with pytest.raises(BackendError, match="1 CPUs and 3 GPUs fits on no node"):
+        RayBackend(gpus_per_trial=3)
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("127.0.0.1:1", "cannot reach a Ray cluster at '127.0.0.1:1': .*refused; is it running"),
+        ("no-such-host.invalid:6379", "cannot reach a Ray cluster at 'no-such-host"),
+        ("ray://127.0.0.1:10001", "address must be 'auto' or host:port"),
+        ("somewhere", "address must be 'auto' or host:port"),
+        ("127.0.0.1:99999", "cannot reach a Ray cluster"),
+    ],
+)
+def test_a_cluster_that_cannot_be_reached_is_told_in_one_line(address: str, message: str) -> None:
+    start = time.monotonic()
+    with pytest.raises(BackendError, match=message) as caught:
+        check_address(address)
+    assert "\n" not in str(caught.value)
+    assert time.monotonic() - start < 10
