@@ -159,7 +159,6 @@ REFUSED = {
     "no space": (["sweep", "digits-loo", CURVE, "--trials", "1"], "give one with --space"),
     "no trials": (sweep_of(trials="0"), "--trials"),
     "how many trials": (["sweep", "digits-loo", CURVE], "--trials"),
-    "no such cluster": (sweep_of(backend="ray", address="127.0.0.2:1"), "127.0.0.2:1"),
     "missing argument": (["run", "digits-loo"], "DETECTOR"),
     "unknown verb": (["runn"], "runn"),
     "report of nothing": (["report", "missing"], "no folder 'missing'"),
@@ -186,6 +185,16 @@ def test_bad_input_is_refused_in_one_line(
     assert output.err.startswith("omasgan: ") and output.err.count("\n") == 1
     assert message in output.err
     assert {path.name for path in tmp_path.iterdir()} == {BAD_TOML, GOOD_TOML}
+
+
+def test_a_cluster_that_cannot_be_reached_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "space.toml").write_text(SPACE)
+    flags = {"backend": "ray", "address": "127.0.0.2:1", "space": str(tmp_path / "space.toml")}
+    # In a process of its own, for other tests may have left this one connected to a cluster.
+    done = in_a_process(*sweep_of(**flags, out=str(tmp_path / "out")))
+    assert done.returncode == 2 and done.stdout == ""
+    assert "127.0.0.2:1" in done.stderr and done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_another_benchmark_under_the_same_id_is_refused(
