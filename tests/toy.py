@@ -153,7 +153,7 @@ class MeetingDetector(CurveDetector):
             "pid": os.getpid(),
         }
         (place / f"{uuid.uuid4()}.json").write_text(json.dumps(note))
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 200
         while len(list(place.iterdir())) < self.n:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"fewer than {self.n} trials at once")

@@ -339,8 +339,14 @@ def _connect(address: str | None, num_cpus: int | None, num_gpus: int | None) ->
     try:
         ray.init(address, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        line = str(error).splitlines()[0]
-        raise BackendError(f"cannot reach a Ray cluster at '{address}': {line}") from error
+        reason = str(error).splitlines()[0]
+        if "InvalidAuthToken" in f"{error}{error.__cause__}":
+            # Ray looks for a token by itself only with the address "auto".
+            reason = (
+                "it asks for a token; set RAY_AUTH_MODE=token and have the cluster's token in "
+                "~/.ray/auth_token, or use the address auto on one of its nodes"
+            )
+        raise BackendError(f"cannot reach a Ray cluster at '{address}': {reason}") from error
 
 
 def check_address(address: str) -> None:

@@ -40,6 +40,8 @@ def data(small_spec: BenchmarkSpec, small_dataset: Dataset) -> selection.TrialDa
     return study.data
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.usefixtures("ray_cluster")
 def test_eight_trials_of_a_quarter_run_at_once_on_two_gpus(
     data: selection.TrialData, tmp_path: Path, capfd: pytest.CaptureFixture[str]
