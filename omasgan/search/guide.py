@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import math
+import sqlite3
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -317,14 +318,27 @@ def _recorded_sampler(params: Params) -> optuna.samplers.BaseSampler:
     return Recorded()
 
 
+class _QuickConnection(sqlite3.Connection):
+    """Optuna commits for every param; without this each commit waits for the disk."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.execute("PRAGMA journal_mode=WAL")
+        self.execute("PRAGMA synchronous=NORMAL")
+
+
 def _open_study(storage: str | None, name: str, pruner: optuna.pruners.BasePruner) -> optuna.Study:
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    opened: Any = storage
     try:
+        if storage is not None and storage.startswith("sqlite:"):
+            quick = {"connect_args": {"factory": _QuickConnection}}
+            opened = optuna.storages.RDBStorage(storage, engine_kwargs=quick)
         return optuna.create_study(
-            storage=storage,
+            storage=opened,
             study_name=name,
             pruner=pruner,
             direction="maximize",
