@@ -92,3 +92,24 @@ def test_a_cluster_that_cannot_be_reached_is_told_in_one_line(address: str, mess
         check_address(address)
     assert "\n" not in str(caught.value)
     assert time.monotonic() - start < 10
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_process_that_failed_on_a_gpu_is_not_reused(
+    data: selection.TrialData, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    guide = Guide(
+        Space.from_dict({"lr": {"choices": [1.0, 0.01]}}),
+        storage=None,
+        study_name="s",
+        sampler="RandomSampler",
+    )
+    job = TrialJob("tests.toy:FailingDetector", "auto", False, tmp_path)
+    RayBackend(cpus_per_trial=8, gpus_per_trial=1).search(
+        [Search(guide, job, data, 3)], lambda event: None
+    )
+    trials = guide.finished()
+    assert {t.params["lr"]: t.outcome for t in trials} == {1.0: "failed", 0.01: "ok"}
+    assert {t.error for t in trials} == {None, "ValueError: a bug at lr 1.0"}
+    printed = capfd.readouterr()
+    assert printed.out == printed.err == ""
