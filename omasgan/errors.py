@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 
 class OmasganError(Exception):
-    """Base class: the message is one line that says what, the constraint, the value, the remedy."""
+    """Base class; the message is one line: what, the constraint, the value, the remedy."""
 
 
 class ConfigError(OmasganError):
@@ -29,7 +29,7 @@ class BackendError(OmasganError):
     """A cluster or tracking server that cannot be reached or used."""
 
 
-class TrainingDiverged(OmasganError):
+class TrainingDiverged(OmasganError):  # noqa: N818 - an outcome, not a mistake
     """A loss that is not finite; the training cannot go on."""
 
 

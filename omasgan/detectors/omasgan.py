@@ -42,6 +42,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Pairs = Annotated[int, Field(ge=2)]
 Steps = Annotated[int, Field(ge=0)]
+Depth = Annotated[int, Field(ge=0, le=6)]
 
 PHASES = ("gan", "boundary", "retrain", "detector")
 PICTURES = 10
@@ -70,7 +71,7 @@ class OMASGAN(IterativeDetector):
         penalty: weight of R1 on the critics (for ``wasserstein``: of the gradient penalty).
         spectral_norm: bound the critics' layers; J is never bounded.
         latent_dim: dimensions of z ~ N(0, I).
-        width, depth: size of G, D, B, C, G' (see ``omasgan.nn.networks``).
+        width, depth: size of G, D, B, C, G' (see ``omasgan.nn.networks``); depth 0 fits the data.
         detector_width, detector_depth: size of J.
         ema: decay of an exponential moving average over G's and G's successor's weights; 0: none.
         critic_steps: critic updates for each generator update in Tasks 1 and 3.
@@ -115,9 +116,9 @@ class OMASGAN(IterativeDetector):
         spectral_norm: bool = True,
         latent_dim: Count = 64,
         width: Count = 32,
-        depth: Annotated[int, Field(ge=1, le=6)] = 2,
+        depth: Depth = 0,
         detector_width: Count = 32,
-        detector_depth: Annotated[int, Field(ge=1, le=6)] = 2,
+        detector_depth: Depth = 0,
         ema: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         critic_steps: Count = 1,
         batch_size: Pairs = 64,
@@ -130,7 +131,7 @@ class OMASGAN(IterativeDetector):
         retrain_lr: Positive = 2e-4,
         detector_lr: Positive = 5e-4,
         epoch_steps: Count = 50,
-        mu: NonNegative = 1.0,
+        mu: NonNegative = 10.0,
         nu: NonNegative = 1.0,
         normalised: bool = True,
         boundary_batch: Pairs = 128,

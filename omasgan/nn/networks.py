@@ -3,7 +3,7 @@
 A sample's shape is ``(d,)`` or ``(c, s, s)``. Image networks are DCGANs (Radford et al. 2016):
 ``depth`` halvings of the side, ``width`` channels at the largest resolution, doubled at each
 halving. Vector networks are MLPs with ``depth`` hidden layers of ``width`` units and, in the
-generator, a skip from the latent (OMASGAN's synthetic study).
+generator, a skip from the latent (OMASGAN's synthetic study). Depth 0 is chosen by the shape.
 """
 
 from __future__ import annotations
@@ -80,10 +80,10 @@ def generator(shape: Shape, *, latent_dim: int, width: int, depth: int, seed: in
     Raises:
         ConfigError: the image side cannot be halved ``depth`` times.
     """
+    depth = _depth(shape, depth)
     with initialised_from(seed):
         if len(shape) == 1:
             return VectorGenerator(shape[0], latent_dim, width, depth)
-        check_image(shape, depth)
         return ImageGenerator(shape, latent_dim, width, depth).apply(_dcgan_init)
 
 
@@ -94,6 +94,7 @@ def critic(shape: Shape, *, width: int, depth: int, normalised: bool, seed: int)
     Raises:
         ConfigError: the image side cannot be halved ``depth`` times.
     """
+    depth = _depth(shape, depth)
     with initialised_from(seed):
         layers: list[nn.Module] = []
         if len(shape) == 1:
@@ -102,7 +103,6 @@ def critic(shape: Shape, *, width: int, depth: int, normalised: bool, seed: int)
                 layers += [nn.Linear(size, width), nn.LeakyReLU(0.2)]
                 size = width
         else:
-            check_image(shape, depth)
             channels = shape[0]
             for i in range(depth):
                 layers += [nn.Conv2d(channels, width * 2**i, 4, 2, 1), nn.LeakyReLU(0.2)]
@@ -115,7 +115,21 @@ def critic(shape: Shape, *, width: int, depth: int, normalised: bool, seed: int)
         return Critic(nn.Sequential(*layers), size, normalised=normalised)
 
 
-def check_image(shape: Shape, depth: int) -> None:
+def _depth(shape: Shape, depth: int) -> int:
+    """``depth`` as given, or for 0: two hidden layers for vectors, for images as many halvings as
+    leave a side of at least 4.
+    """
+    if len(shape) == 1:
+        return depth or 2
+    if depth == 0:
+        depth = max(
+            (k for k in range(1, 7) if shape[1] % 2**k == 0 and shape[1] >> k >= 4), default=1
+        )
+    _check_image(shape, depth)
+    return depth
+
+
+def _check_image(shape: Shape, depth: int) -> None:
     """Raises ConfigError unless ``shape`` is ``(c, s, s)`` with ``s`` divisible by 2^depth."""
     if shape[1] != shape[2] or shape[1] % 2**depth:
         raise ConfigError(

@@ -138,10 +138,15 @@ def test_params_round_trip(name: str) -> None:
     cls = detectors.load(name)
     params = detectors.check_params(cls, {})
     detector = cls(**params, seed=4, device="cpu")
-    assert clone(detector).get_params() == detector.get_params() == params | {
-        "seed": 4,
-        "device": "cpu",
-    }
+    assert (
+        clone(detector).get_params()
+        == detector.get_params()
+        == params
+        | {
+            "seed": 4,
+            "device": "cpu",
+        }
+    )
     kinds = {p.kind for p in inspect.signature(cls).parameters.values()}
     assert kinds == {inspect.Parameter.KEYWORD_ONLY}
 

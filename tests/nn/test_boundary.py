@@ -41,7 +41,10 @@ def test_every_sample_receives_a_gradient_from_both_terms(
     samples: tuple[torch.Tensor, ...],
 ) -> None:
     b, generated, z = samples
-    for term in (lambda x: boundary.point_to_set(x, generated), lambda x: boundary.dispersion(x, z)):
+    for term in (
+        lambda x: boundary.point_to_set(x, generated),
+        lambda x: boundary.dispersion(x, z),
+    ):
         x = b.clone().requires_grad_()
         term(x).backward()
         assert (x.grad.flatten(1).norm(dim=1) > 0).all()

@@ -43,6 +43,14 @@ def test_initial_weights_depend_on_the_seed_alone(shape: tuple[int, ...]) -> Non
     assert torch.equal(torch.rand(1), expected)
 
 
+@pytest.mark.parametrize(
+    ("shape", "features"), [((2,), 4), ((1, 8, 8), 32), ((1, 28, 28), 256), ((3, 32, 32), 128)]
+)
+def test_depth_0_fits_the_data(shape: tuple[int, ...], features: int) -> None:
+    critic = networks.critic(shape, width=4, depth=0, normalised=False, seed=0)
+    assert critic.features(torch.zeros(1, *shape)).shape == (1, features)
+
+
 def test_spectral_norm_bounds_the_slope() -> None:
     critic = new_critic((2,)).train()
     for _ in range(50):
