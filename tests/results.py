@@ -108,6 +108,7 @@ def add_study(
         {
             "detector": "omasgan", "selection": selection, "benchmark": SPEC.identity(),
             "data_sha256": "ab" * 32, "sampler": "TPESampler", "pruner": "NopPruner", "seed": 0,
+            "inner": 2, "space": {"mu": {"low": 0.1, "high": 1.0, "when": {"form": "pixel"}}},
             "n_trials": len(outcomes), "folds": [fold], "status": status,
         },
     )  # fmt: skip

@@ -30,7 +30,8 @@ class ReportFiles:
 
 
 def write_report(store: Store) -> ReportFiles:
-    """Write ``<root>/report/``: index.html, summary.md, runs.csv, figures/ and params/.
+    """Write ``<root>/report/``: index.html, summary.md, runs.csv, figures/, params/ and
+    spaces/.
 
     Raises:
         StoreError: the store holds no result and no study, a file of it is damaged, or the folder
@@ -50,6 +51,7 @@ def write_report(store: Store) -> ReportFiles:
         "summary.md": page.markdown(sections, made),
         "index.html": page.html(sections, figures, made),
         **{f"params/{i}.toml": t for s in sections for i, t in content.params_files(s).items()},
+        **{f"spaces/{i}.toml": t for s in sections for i, t in content.space_files(s).items()},
     }
     pictures = {f"figures/{f.name}.png": f.png for found in figures.values() for f in found}
     folder = store.root / "report"

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from omasgan.config import digest
 from omasgan.report import tables
 from omasgan.report.inputs import Benchmark, Study, read_benchmark, read_study
 from omasgan.store import RunKey, Store
@@ -27,6 +28,7 @@ MEANS = (
 HELD = "folds, seeds and runs read: held / in the benchmark; not ok: runs that gave no score."
 ORACLE = "The rule oracle looks at the test anomalies: it measures optimism and is no result."
 DIFFERENT = "Not all lines hold the same folds: compare them fold by fold, not by their means."
+SWEEP_FLAGS = ("selection", "inner", "sampler", "pruner", "seed")
 PICTURES = 3
 """Of how many folds an entry shows its pictures; the others lie beside their runs."""
 
@@ -107,6 +109,20 @@ def params_files(section: Section) -> dict[str, str]:
         str(i): _toml(json.loads(params))
         for i, params in zip(unique["params_id"], unique["params"], strict=True)
     }
+
+
+def space_files(section: Section) -> dict[str, str]:
+    """By its id, the space of every study as TOML, as ``omasgan sweep --space`` takes it."""
+    return {
+        space_id(study): _toml(study.about["space"])
+        for study in section.studies
+        if study.about.get("space")
+    }
+
+
+def space_id(study: Study) -> str:
+    """A name for a study's space that is the same for the same space."""
+    return f"{study.detector.replace(':', '.')}-{digest(study.about['space'])[:12]}"
 
 
 def _section(benchmark: Benchmark, frame: pd.DataFrame, studies: tuple[Study, ...]) -> Section:
@@ -208,15 +224,27 @@ def _runs_commands(benchmark: Benchmark, frame: pd.DataFrame) -> Iterator[str]:
 
 
 def _sweep_commands(benchmark: Benchmark, studies: tuple[Study, ...]) -> Iterator[str]:
-    commands = [
-        f"omasgan sweep {_place(benchmark)} {study.detector} --trials {len(study.trials)} "
-        f"--selection {study.selection}"
-        + "".join(
-            f" --{k} {study.about[k]}" for k in ("sampler", "pruner", "seed") if k in study.about
+    """One command for all studies that differ in their fold alone."""
+    sweeps: dict[str, list[Study]] = {}
+    for study in studies:
+        same = {k: v for k, v in study.about.items() if k not in ("folds", "n_trials", "status")}
+        sweeps.setdefault(json.dumps(same, sort_keys=True), []).append(study)
+    for members in sweeps.values():
+        about = members[0].about
+        folds = sorted({fold for study in members for fold in study.about.get("folds", ())})
+        told = {"folds": ",".join(map(str, folds)), **{k: about.get(k) for k in SWEEP_FLAGS}}
+        if about.get("source"):
+            told["transfer-from"] = about["source"]["name"]
+        if about.get("space"):
+            told["space"] = f"report/spaces/{space_id(members[0])}.toml"
+        flags = "".join(f" --{k} {v}" for k, v in told.items() if v not in (None, ""))
+        if members[0].selection in ("proxy", "oracle"):
+            flags = re.sub(r" --inner \d+", "", flags)
+        yield (
+            f"omasgan sweep {_place(benchmark)} {members[0].detector} "
+            f"--trials {max(len(study.trials) for study in members)}{flags}"
+            + (" --prune-collapsed" if about.get("prune_collapsed") else "")
         )
-        for study in studies
-    ]
-    yield from dict.fromkeys(commands)
 
 
 def _place(benchmark: Benchmark) -> str:
@@ -227,12 +255,16 @@ def _place(benchmark: Benchmark) -> str:
     return str(about.get("name", benchmark.id)) + "".join(caps)
 
 
-def _toml(params: Mapping[str, Any]) -> str:
-    # JSON writes numbers, strings, booleans and lists as TOML does; TOML has no null
-    lines = (
-        f"{name} = {json.dumps(value)}" for name, value in params.items() if value is not None
-    )
-    return "\n".join(lines) + "\n"
+def _toml(table: Mapping[str, Any]) -> str:
+    # TOML has no null: a param without a value keeps its default.
+    return "".join(f"{name} = {_value(v)}\n" for name, v in table.items() if v is not None)
+
+
+def _value(value: Any) -> str:
+    """A value as TOML; tables within a line. JSON writes all others as TOML does."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{k} = {_value(v)}" for k, v in value.items()) + " }"
+    return json.dumps(value)
 
 
 def _slug(*parts: str) -> str:

@@ -46,11 +46,13 @@ def test_the_page_stands_alone(files: ReportFiles) -> None:
 def test_the_page_says_how_each_number_was_made(store: Store, files: ReportFiles) -> None:
     page = files.page.read_text(encoding="utf-8")
     knn = params_id({"k": 5})
+    (space,) = (path.stem for path in (store.root / "report/spaces").glob("*.toml"))
     for words in (
         SPEC.id,
         "ab" * 32,
         f"omasgan run toy-loo knn --folds 0,1 --seeds 0 --params report/params/{knn}.toml",
-        "omasgan sweep toy-loo omasgan --trials 6 --selection nested --sampler TPESampler",
+        "omasgan sweep toy-loo omasgan --trials 6 --folds 0 --selection nested --inner 2 "
+        f"--sampler TPESampler --pruner NopPruner --seed 0 --space report/spaces/{space}.toml",
         "0.1.0",
         "task1",
         "The rule oracle looks at the test anomalies",
@@ -59,6 +61,8 @@ def test_the_page_says_how_each_number_was_made(store: Store, files: ReportFiles
         assert words in page, words
     params = tomllib.loads((store.root / "report/params" / f"{knn}.toml").read_text())
     assert params == {"k": 5}
+    text = (store.root / "report/spaces" / f"{space}.toml").read_text()
+    assert tomllib.loads(text) == {"mu": {"low": 0.1, "high": 1.0, "when": {"form": "pixel"}}}
 
 
 def test_params_files_hold_what_toml_can(store: Store, files: ReportFiles) -> None:
