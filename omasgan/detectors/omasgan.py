@@ -100,8 +100,8 @@ class OMASGAN(IterativeDetector):
         neighbours: how many training samples ``neighbours`` compares with.
         calibration: share of X that is held out from training for the tail probabilities.
         score: the score that ``decision_function`` gives.
-        collapse_below: B counts as collapsed where its samples' mean distance is below this share
-            of that among G's.
+        collapse_spread, collapse_alike: B counts as collapsed where ``spread`` is below the one or
+            ``alike`` above the other.
         precision: ``auto`` trains in bfloat16 where the chip computes in it; scores are float32.
         seed: of everything random here; no global generator is used.
         device: ``auto``, ``cpu``, ``cuda`` ...
@@ -155,7 +155,8 @@ class OMASGAN(IterativeDetector):
         neighbours: Count = 8000,
         calibration: Share = 0.1,
         score: Literal["task1", "task3", "j", "neighbours", "combined"] = "combined",
-        collapse_below: NonNegative = 0.1,
+        collapse_spread: NonNegative = 0.1,
+        collapse_alike: Fraction = 0.7,
         precision: batches.Precision = "auto",
         seed: int = 0,
         device: str = "auto",
@@ -203,7 +204,8 @@ class OMASGAN(IterativeDetector):
         self.neighbours = neighbours
         self.calibration = calibration
         self.score = score
-        self.collapse_below = collapse_below
+        self.collapse_spread = collapse_spread
+        self.collapse_alike = collapse_alike
         self.precision = precision
         self.seed = seed
         self.device = device
@@ -214,9 +216,9 @@ class OMASGAN(IterativeDetector):
 
     def fit_epochs(self, X: NDArray[Any]) -> Iterator[Epoch]:
         """Train the four phases; ``losses`` are means over the epoch's steps, and B's health:
-        ``spread`` (of B's samples against G's), ``distance`` (to G's samples, eq. 3 in units of
-        their mean distance), ``collapsed`` (0 or 1) and, while J trains, ``j_negative`` (J's loss
-        on its negatives: near zero they are too easy and teach nothing).
+        ``spread`` and ``alike`` (see ``omasgan.nn.boundary``), ``distance`` (to G's samples, eq. 3
+        in units of their mean distance), ``collapsed`` (0 or 1) and, while J trains,
+        ``j_negative`` (J's loss on its negatives: near zero they are too easy and teach nothing).
 
         Raises:
             TrainingDiverged: a loss is not finite.
@@ -564,10 +566,12 @@ class OMASGAN(IterativeDetector):
         samples = self._in_eval_mode(lambda: self._boundary_samples(z, x))
         unit = boundary.Scale.measure(generated, z)
         spread = boundary.spread(samples, generated).item()
+        alike = boundary.alikeness(samples, generated).item()
         return {
             "spread": spread,
+            "alike": alike,
             "distance": boundary.point_to_set(samples, generated, unit).item(),
-            "collapsed": float(spread < self.collapse_below),
+            "collapsed": float(spread < self.collapse_spread or alike > self.collapse_alike),
         }
 
     def _in_eval_mode(self, compute: Callable[[], Tensor]) -> Tensor:

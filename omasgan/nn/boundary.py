@@ -12,6 +12,7 @@ from typing import Self
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
@@ -76,3 +77,15 @@ def dispersion(boundary: Tensor, latents: Tensor, scale: Scale = LITERAL) -> Ten
 def spread(boundary: Tensor, generated: Tensor) -> Tensor:
     """Mean distance among B's samples over that among G's: 1 is alike, near 0 is collapse."""
     return mean_pairwise(boundary) / mean_pairwise(generated).clamp_min(1e-12)
+
+
+def alikeness(boundary: Tensor, generated: Tensor) -> Tensor:
+    """Mean cosine in [-1, 1] between two of B's samples, seen from the centre of G's.
+
+    About 0 where B surrounds the data, 1 where all its samples are one pattern, whatever its
+    strength: this is how a free B collapses on images, while ``spread`` still looks healthy.
+    """
+    n = len(boundary)
+    centre = generated.float().flatten(1).mean(0)
+    directions = F.normalize(boundary.float().flatten(1) - centre)
+    return (directions.sum(0).square().sum() - n) / (n * (n - 1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import numpy as np
@@ -147,7 +149,7 @@ def test_epochs_count_through_the_phases_and_carry_b_s_health() -> None:
     epochs = list(quick("omasgan").fit_epochs(images()))
     assert [e.index for e in epochs] == list(range(12))
     for epoch in epochs:
-        health = {"spread", "distance", "collapsed"}
+        health = {"spread", "alike", "distance", "collapsed"}
         assert health & set(epoch.losses) == (set() if epoch.phase == "gan" else health)
     assert "j_negative" in epochs[-1].losses
 
@@ -162,6 +164,29 @@ def test_collapse_is_seen() -> None:
     losses = next(epochs).losses
     assert losses["collapsed"] == 1.0
     assert losses["spread"] < 0.1
+
+
+@pytest.mark.slow
+def test_the_literal_weights_collapse_b_on_mnist() -> None:
+    """mu = 0.2, nu = 0.3 in the paper's literal form: one dot pattern in varying strength."""
+    root = os.environ.get("OMASGAN_DATA")
+    if root is None:
+        pytest.skip("OMASGAN_DATA is not set: no real MNIST")
+    train = datasets.load("mnist", root=Path(root)).train
+    detector = OMASGAN(
+        form="pixel",
+        normalised=False,
+        mu=0.2,
+        nu=0.3,
+        gan_steps=300,
+        boundary_steps=150,
+        retrain_steps=0,
+        detector_steps=0,
+        seed=0,
+        device="cpu",
+    )
+    *_, last = detector.fit_epochs(train.X[train.classes != 0])
+    assert last.losses["collapsed"] == 1.0
 
 
 def test_a_loss_that_is_not_finite_ends_the_training() -> None:

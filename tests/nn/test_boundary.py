@@ -72,6 +72,23 @@ def test_collapse_lowers_the_spread_and_raises_the_dispersion(
     assert boundary.dispersion(collapsed, z) > 10 * boundary.dispersion(b, z)
 
 
+def test_one_pattern_in_varying_strength_is_alike_however_widely_spread(
+    samples: tuple[torch.Tensor, ...],
+) -> None:
+    b, generated, _ = samples
+    strength = torch.linspace(1, 9, 12)[:, None, None, None]
+    pattern = 3 + strength * b[:1] + 0.1 * b
+    assert boundary.alikeness(b, generated) < 0.2
+    assert boundary.alikeness(pattern, generated) > 0.8
+    assert boundary.spread(pattern, generated) > 1
+    directions = [(x - generated.mean(0)).flatten() for x in b]
+    cosines = [
+        torch.cosine_similarity(x, y, 0) for x in directions for y in directions if x is not y
+    ]
+    naive = torch.stack(cosines).mean().item()
+    assert boundary.alikeness(b, generated).item() == pytest.approx(naive, abs=1e-5)
+
+
 def test_identical_samples_keep_gradients_finite() -> None:
     x = torch.zeros(4, 3, requires_grad=True)
     (boundary.dispersion(x, torch.randn(4, 2)) + boundary.point_to_set(x, x.detach())).backward()
