@@ -78,7 +78,7 @@ def generator(shape: Shape, *, latent_dim: int, width: int, depth: int, seed: in
     """A generator of samples of ``shape``, initialised from ``seed``.
 
     Raises:
-        ConfigError: the image side cannot be halved ``depth`` times.
+        ConfigError: the image side cannot be halved ``depth`` times (to no less than 2).
     """
     depth = _depth(shape, depth)
     with initialised_from(seed):
@@ -92,7 +92,7 @@ def critic(shape: Shape, *, width: int, depth: int, normalised: bool, seed: int)
     on every layer (Miyato et al. 2018).
 
     Raises:
-        ConfigError: the image side cannot be halved ``depth`` times.
+        ConfigError: the image side cannot be halved ``depth`` times (to no less than 2).
     """
     depth = _depth(shape, depth)
     with initialised_from(seed):
@@ -130,11 +130,12 @@ def _depth(shape: Shape, depth: int) -> int:
 
 
 def _check_image(shape: Shape, depth: int) -> None:
-    """Raises ConfigError unless ``shape`` is ``(c, s, s)`` with ``s`` divisible by 2^depth."""
-    if shape[1] != shape[2] or shape[1] % 2**depth:
+    """Raises ConfigError unless ``shape`` is ``(c, s, s)`` and 2^depth leaves a whole side >= 2."""
+    side = shape[1]
+    if side != shape[2] or side % 2**depth or side >> depth < 2:
         raise ConfigError(
-            f"depth must halve the side of a square image exactly, got {depth=} for images of "
-            f"{shape[1]}x{shape[2]}; choose a smaller depth"
+            "depth must halve the side of a square image exactly and leave at least 2 pixels, "
+            f"got {depth=} for images of {side}x{shape[2]}; choose a smaller depth"
         )
 
 

@@ -60,9 +60,10 @@ def test_spectral_norm_bounds_the_slope() -> None:
     assert x.grad.norm(dim=1).max() <= 1.01
 
 
-def test_an_image_that_cannot_be_halved() -> None:
-    with pytest.raises(ConfigError, match="depth=3 for images of 28x28"):
-        networks.critic((1, 28, 28), width=4, depth=3, normalised=False, seed=0)
+@pytest.mark.parametrize(("side", "depth"), [(28, 3), (32, 5)])
+def test_an_image_that_cannot_be_halved(side: int, depth: int) -> None:
+    with pytest.raises(ConfigError, match=f"depth={depth} for images of {side}x{side}"):
+        networks.critic((1, side, side), width=4, depth=depth, normalised=False, seed=0)
 
 
 def test_moving_average_lies_between() -> None:
