@@ -130,7 +130,7 @@ def _depth(shape: Shape, depth: int) -> int:
 
 
 def _check_image(shape: Shape, depth: int) -> None:
-    """Raises ConfigError unless ``shape`` is ``(c, s, s)`` and 2^depth leaves a whole side >= 2."""
+    """Raises ConfigError unless ``shape`` is ``(c, s, s)`` and 2^depth leaves a side >= 2."""
     side = shape[1]
     if side != shape[2] or side % 2**depth or side >> depth < 2:
         raise ConfigError(
