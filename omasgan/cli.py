@@ -213,7 +213,7 @@ def sweep(
         typer.Option(metavar="BENCHMARK", help="With --selection transfer: where to choose."),
     ] = None,
     inner: Annotated[
-        int | None, typer.Option(min=1, help="Tasks a trial is judged by.  [default: 3]")
+        int | None, typer.Option(min=1, help="Tasks a trial is judged by.  [default: 2]")
     ] = None,
     backend: Annotated[BackendName, typer.Option(help="Where trials run.")] = BackendName.local,
     address: Annotated[
@@ -279,7 +279,7 @@ def sweep(
         sampler=sampler or "TPESampler",
         pruner=pruner,
         seed=seed,
-        inner=inner or 3,
+        inner=inner or 2,
         storage=storage,
         device=device,
         prune_collapsed=prune_collapsed,

@@ -65,7 +65,7 @@ def plan(
     dataset: Dataset,
     fold_indices: Iterable[int] | None = None,
     *,
-    inner: int = 3,
+    inner: int = 2,
     seed: int = 0,
     source: tuple[BenchmarkSpec, Dataset] | None = None,
 ) -> list[Study]:

@@ -20,6 +20,8 @@ METRICS = ("auroc", "average_precision", "fpr95")
 STAGE_PREFIX = "auroc."
 STAGE_ORDER = ("task1", "task3", "j", "neighbours", "combined")
 """The order in which OMASGAN's stages build on each other; other names follow in their own."""
+MOST_DIFFERING = 2
+"""Params that differ in more than this are told by their id."""
 RUN_KEY = ["benchmark", "detector", "selection", "params_id", "seed", "fold"]
 
 
@@ -36,7 +38,11 @@ def runs(rows: Iterable[Mapping[str, Any]], studies: Sequence[Study] = ()) -> pd
     for metric in METRICS:
         frame[metric] = pd.to_numeric(frame[metric]) if metric in frame else float("nan")
     frame["params"] = [json.dumps(params, sort_keys=True) for params in frame["params"]]
-    frame["entry"] = _entries(frame)
+    frame["variant"] = _variants(frame)
+    frame["entry"] = [
+        " · ".join(filter(None, parts))
+        for parts in zip(frame["detector"], frame["selection"], frame["variant"], strict=True)
+    ]
     frame["current"] = _current(frame, studies)
     return frame.sort_values(["benchmark", "entry", *RUN_KEY[3:]], ignore_index=True)
 
@@ -44,7 +50,8 @@ def runs(rows: Iterable[Mapping[str, Any]], studies: Sequence[Study] = ()) -> pd
 def comparison(frame: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
     """One line an entry, best mean AUROC first, with how much of the benchmark it holds.
 
-    ``params`` are the first digits of their ids, or how many winners there are. ``folds``,
+    ``params`` are what sets them apart, the first digits of their ids, or how many winners there
+    are. ``folds``,
     ``seeds`` and ``runs`` read "held / in the benchmark"; ``not ok`` counts the runs without a
     metric; ``seconds`` is the mean training time of a run.
     """
@@ -55,7 +62,7 @@ def comparison(frame: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
             {
                 "detector": all_runs["detector"].iloc[0],
                 "selection": all_runs["selection"].iloc[0],
-                "params": _short_ids(all_runs["params_id"]),
+                "params": all_runs["variant"].iloc[0] or _short_ids(all_runs["params_id"]),
                 **_spread(_fold_means(good, "auroc"), "auroc"),
                 **{name: _fold_means(good, name).mean() for name in METRICS[1:]},
                 **benchmark.held(good["fold"].nunique(), good["seed"].nunique(), len(good)),
@@ -230,19 +237,33 @@ def _best_first(frame: pd.DataFrame, metric: str = "auroc") -> pd.DataFrame:
     return frame.sort_values(metric, ascending=False, ignore_index=True, kind="stable")
 
 
-def _entries(frame: pd.DataFrame) -> list[str]:
-    """The entries' names: detector and rule, and the params where a detector has several."""
+def _variants(frame: pd.DataFrame) -> list[str]:
+    """What sets the params of a row apart where a detector has several under ``fixed``: the
+    params that differ if they are few, else the first digits of the id.
+    """
     fixed = frame[frame["selection"] == "fixed"]
-    several = fixed.groupby(["benchmark", "detector"])["params_id"].nunique() > 1
+    names: dict[tuple[str, str, str], str] = {}
+    for (benchmark, detector), group in fixed.groupby(["benchmark", "detector"]):
+        unique = group.drop_duplicates("params_id")
+        params = {
+            i: json.loads(p) for i, p in zip(unique["params_id"], unique["params"], strict=True)
+        }
+        differing = _differing(list(params.values()))
+        for params_id, values in params.items():
+            told = ", ".join(f"{name}={_plain(values.get(name))}" for name in differing)
+            short = told if 0 < len(differing) <= MOST_DIFFERING else params_id[:6]
+            names[str(benchmark), str(detector), params_id] = short if len(params) > 1 else ""
     return [
-        f"{row['detector']} · {row['selection']}"
-        + (
-            f" · {row['params_id'][:6]}"
-            if row["selection"] == "fixed" and several[row["benchmark"], row["detector"]]
-            else ""
-        )
+        names.get((row["benchmark"], row["detector"], row["params_id"]), "")
+        if row["selection"] == "fixed"
+        else ""
         for row in frame.to_dict("records")
     ]
+
+
+def _differing(params: Sequence[Mapping[str, Any]]) -> list[str]:
+    names = sorted({name for values in params for name in values})
+    return [n for n in names if len({json.dumps(values.get(n)) for values in params}) > 1]
 
 
 def _current(frame: pd.DataFrame, found: Sequence[Study]) -> list[bool]:

@@ -29,7 +29,7 @@ from omasgan.search.ledger import COLLAPSED, Ledger, death
 from omasgan.selection import TrialData
 from omasgan.store import Row
 
-REPORT_SECONDS = 1.0
+REPORT_SECONDS = 5.0
 """Rows of a trial travel together for this long: each report stops the trial for a round trip."""
 
 _DEATHS = (

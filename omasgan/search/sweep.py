@@ -44,7 +44,7 @@ class SweepSpec:
     sampler: str = "TPESampler"
     pruner: str = "NopPruner"
     seed: int = 0
-    inner: int = 3
+    inner: int = 2
     storage: str | None = None
     device: str = "auto"
     prune_collapsed: bool = False

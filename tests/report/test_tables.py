@@ -68,6 +68,17 @@ def test_best_mean_stands_first() -> None:
     assert list(tables.by_fold(frame)["entry"]) == ["b · fixed", "c · fixed", "a · fixed"]
 
 
+def test_params_are_named_by_what_sets_them_apart() -> None:
+    rows = [
+        row(0, 0, 0.6, params_id="abc") | {"params": {"k": 1, "metric": "l2"}},
+        row(0, 0, 0.7, params_id="def") | {"params": {"k": 5, "metric": "l2"}},
+    ]
+    frame = tables.runs(rows)
+    assert set(frame["entry"]) == {"knn · fixed · k=1", "knn · fixed · k=5"}
+    lines = tables.comparison(frame, BENCHMARK).to_dict("records")
+    assert [line["params"] for line in lines] == ["k=5", "k=1"]
+
+
 def test_rules_are_never_mixed_and_params_apart() -> None:
     frame = tables.runs(
         [
