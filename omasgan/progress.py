@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -29,10 +31,16 @@ def seconds_in_words(seconds: float) -> str:
 
 
 class Watch:
-    """Shows every event on the screen and in MLflow; ends what it began, however the work ends."""
+    """Shows every event on the screen and in MLflow; ends what it began, however the work ends.
+
+    MLflow is told by a thread of its own, in order: neither a slow server nor the making of a
+    database holds up the trials.
+    """
 
     def __init__(self, tracker: Tracker | None) -> None:
         self._tracker = tracker
+        self._mirror = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mlflow")
+        self._sent: list[Future[None]] = []
         self._progress = Progress()
         self._running: set[Path] = set()
         self._groups: dict[tuple[str, str, str, str], None] = {}
@@ -50,12 +58,12 @@ class Watch:
             return
         if event.kind == "study" and event.text == "running":
             self._running.add(event.study_dir)
-            self._tracker.begin_study(event.study_dir)
+            self._send(self._tracker.begin_study, event.study_dir)
         elif event.kind == "study":
             self._running.discard(event.study_dir)
-            self._tracker.end_study(event.study_dir, "complete")
+            self._send(self._tracker.end_study, event.study_dir, "complete")
         elif event.kind == "trial" and event.number is not None:
-            self._tracker.trial(event.study_dir, event.number)
+            self._send(self._tracker.trial, event.study_dir, event.number)
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         self._progress.__exit__(kind, None, None)
@@ -63,9 +71,16 @@ class Watch:
             return
         interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
         for folder in self._running:
-            self._tracker.end_study(folder, "interrupted" if interrupted else "failed")
+            self._send(self._tracker.end_study, folder, "interrupted" if interrupted else "failed")
         for group in self._groups:
-            self._tracker.run_group(*group)
+            self._send(self._tracker.run_group, *group)
+        self._mirror.shutdown()
+        if kind is None:
+            for sent in self._sent:
+                sent.result()
+
+    def _send(self, show: Callable[..., None], *what: object) -> None:
+        self._sent.append(self._mirror.submit(show, *what))
 
 
 class Progress:

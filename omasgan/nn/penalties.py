@@ -31,6 +31,6 @@ def gradient_penalty(
 
 
 def _gradient(critic: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    point = x.detach().requires_grad_()
+    point = x.detach().float().requires_grad_()
     (gradient,) = torch.autograd.grad(critic(point).float().sum(), point, create_graph=True)
     return gradient

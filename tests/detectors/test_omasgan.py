@@ -126,6 +126,7 @@ def test_controls_change_j_and_nothing_before_it(negatives: str, maker: Any) -> 
     "params",
     [
         {"form": "pixel"},
+        {"form": "pixel", "penalty": 1.0, "precision": "bfloat16"},
         {"form": "pixel", "normalised": False},
         {"base": "generator"},
         {"residual": 0.1},
