@@ -29,7 +29,7 @@ tests: setup
 	$(PYTHON) -m pytest -q
 
 demo: setup
-	$(OMASGAN) sweep digits-loo omasgan --folds $(DEMO_FOLDS) --trials 6 \
+	$(OMASGAN) sweep digits-loo omasgan --folds $(DEMO_FOLDS) --trials 4 \
 		--backend ray --out $(DEMO) --resume
 	for detector in $(YARDSTICKS); do \
 		$(OMASGAN) run digits-loo $$detector --folds $(DEMO_FOLDS) --out $(DEMO) || exit; \
