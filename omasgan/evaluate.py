@@ -195,14 +195,15 @@ def resolve_device(device: str) -> str:
     """
     import torch
 
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+    from omasgan.nn import batches
+
     try:
-        torch.empty(0, device=device)
+        found = batches.resolve_device(device)
+        torch.empty(0, device=found)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"device '{device}' cannot be used: {reason}; try auto") from error
-    return device
+    return str(found)
 
 
 @functools.cache
@@ -304,10 +305,8 @@ def _score(detector: IterativeDetector, dataset: Dataset, fold: Fold) -> dict[st
     X = dataset.test.X[fold.test]
     classes = dataset.test.classes[fold.test]
     stages = detector.stage_scores(X)
-    if len(stages) == 1:
-        stages = {"score": next(iter(stages.values()))}
-    else:
-        stages = {"score": detector.decision_function(X), **stages}
+    score = stages[detector.stage]
+    stages = {"score": score, **stages} if len(stages) > 1 else {"score": score}
     return {
         "sample_id": fold.test,
         "class": classes,

@@ -106,7 +106,11 @@ class Progress:
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
-        name = "runs" if event.study_dir is None else f"study {event.study_dir.name}"
+        if event.kind == "note":
+            print(event.text, flush=True)
+        if event.kind in ("note", "comparison"):
+            return
+        name = "runs" if event.study_dir is None else _study(event.study_dir)
         counter = self._counters.setdefault(name, _Counter(event.done))
         left = counter.seconds_left(event)
         if event.kind == "study":
@@ -151,6 +155,12 @@ class _Bars:
         self.live.update(self._ids[name], completed=event.done, total=event.total, note=note)
         if event.outcome not in (None, "ok", "pruned"):
             self.live.console.print(_line(name, event, None), markup=False, highlight=False)
+
+
+def _study(folder: Path) -> str:
+    """What is searched, from ``<benchmark>/<detector>/<rule>/studies/<study>``."""
+    detector, rule, _, study = folder.parts[-4:]
+    return f"{detector} {rule} {study}"
 
 
 def _line(name: str, event: Event, left: float | None) -> str:

@@ -66,8 +66,9 @@ class Scripted(IterativeDetector):
             distance[0] = np.nan
         return {"distance": distance, "size": flat.norm(dim=1).numpy()}
 
-    def decision_function(self, X: NDArray[Any]) -> NDArray[np.float32]:
-        return self.stage_scores(X)["distance"]
+    @property
+    def stage(self) -> str:
+        return "distance"
 
     def state_dict(self) -> State:
         return {

@@ -26,8 +26,8 @@ def test_without_a_terminal_every_end_is_one_line(capsys: pytest.CaptureFixture[
         progress(Event("run", 1, 3, "ok", 0.5, text="fold 3, seed 0", row={"fold": 3}))
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
-        "study fold-3: 1 of 8, ok 0.7500, best 0.7500",
-        "study fold-3: 2 of 8, diverged, loss is nan, best 0.7500",
+        "omasgan nested fold-3: 1 of 8, ok 0.7500, best 0.7500",
+        "omasgan nested fold-3: 2 of 8, diverged, loss is nan, best 0.7500",
         "runs: 1 of 3, ok 0.5000, fold 3, seed 0",
     ]
 
@@ -52,5 +52,5 @@ def test_in_a_terminal_there_are_bars(monkeypatch: pytest.MonkeyPatch) -> None:
         progress(Event("epoch", 0, 8, text="gan, epoch 3", study_dir=STUDY, number=0))
         progress(Event("trial", 1, 8, "failed", text="[a] bug", study_dir=STUDY, number=0))
     text = terminal.getvalue()
-    assert "study fold-3" in text and "1/8" in text
+    assert "omasgan nested fold-3" in text and "1/8" in text
     assert "failed, [a] bug" in text

@@ -67,15 +67,12 @@ class CurveDetector(IterativeDetector):
         """What goes wrong, in the detectors below."""
 
     def stage_scores(self, X: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-        return {"curve": self.decision_function(X)}
-
-    def decision_function(self, X: NDArray[Any]) -> NDArray[np.float32]:
         vectors = _vectors(X)
         distance = cdist(vectors, self.seen_).min(axis=1)
         weights = np.random.RandomState(self.seed).uniform(1, 2, vectors.shape[1])
         noise = (1e3 * (vectors * weights).sum(axis=1)) % 1.0
         score = self.quality * distance + (1.0 - self.quality) * noise
-        return np.asarray(score, dtype=np.float32)
+        return {"score": np.asarray(score, dtype=np.float32)}
 
     def state_dict(self) -> State:
         return {"epoch": self.epoch_, "seen": self.seen_}

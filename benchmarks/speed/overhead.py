@@ -87,7 +87,7 @@ def whole_sweep(spec: Any, dataset: Any, steps: dict[str, int], trials: int) -> 
         begun = time.perf_counter()
         backend = RayBackend(num_cpus=AT_ONCE)
         with Watch(Tracker(None, store)) as watch:
-            searching.sweep(sweep_spec, store, backend, dataset, on_event=watch)
+            searching.sweep([sweep_spec], store, backend, dataset, on_event=watch)
         backend.close()
         return time.perf_counter() - begun
 

@@ -15,7 +15,7 @@ from typing import Any, get_type_hints
 
 from omasgan.errors import ConfigError, unknown
 
-PRIVATE = frozenset({"base", "yardstick"})
+PRIVATE = frozenset({"base", "neural", "yardstick"})
 """Files in this folder that hold no detector of their own."""
 
 NOT_PARAMS = frozenset({"seed", "device"})

@@ -53,11 +53,20 @@ class IterativeDetector(BaseEstimator, ABC):  # type: ignore[misc]
 
     @abstractmethod
     def stage_scores(self, X: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-        """Every score of this training by name, each ``(n,)``, higher = more anomalous."""
+        """Every score of this training by name, each ``(n,)`` float32, higher = more anomalous,
+        and independent of the other samples of ``X``.
+        """
 
-    @abstractmethod
+    @property
+    def stage(self) -> str:
+        """Which of ``stage_scores`` is the score: what the parameter ``score`` names where there
+        is one, or the only one there is.
+        """
+        return str(getattr(self, "score", "score"))
+
     def decision_function(self, X: NDArray[Any]) -> NDArray[np.float32]:
-        """Scores ``(n,)`` float32, higher = more anomalous; independent of the batch."""
+        """The score of each sample, ``(n,)`` float32, higher = more anomalous."""
+        return self.stage_scores(X)[self.stage]
 
     @abstractmethod
     def state_dict(self) -> State:

@@ -15,42 +15,40 @@ Task 1's score stays what Task 1 made it.
 
 from __future__ import annotations
 
-import math
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from sklearn.exceptions import NotFittedError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from omasgan.detectors.base import Epoch, IterativeDetector, State
-from omasgan.errors import ConfigError, TrainingDiverged
+from omasgan.detectors.base import State
+from omasgan.detectors.neural import (
+    Count,
+    Depth,
+    Fraction,
+    NeuralDetector,
+    NonNegative,
+    Pairs,
+    Positive,
+    Share,
+    Steps,
+    adam,
+)
+from omasgan.errors import ConfigError
 from omasgan.nn import batches, boundary, deformation, negatives, networks, penalties
 from omasgan.nn.divergences import DivergenceName, divergence
 from omasgan.nn.tails import rank_among
 
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Share = Annotated[float, Field(gt=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
-Pairs = Annotated[int, Field(ge=2)]
-Steps = Annotated[int, Field(ge=0)]
-Depth = Annotated[int, Field(ge=0, le=6)]
-
-PHASES = ("gan", "boundary", "retrain", "detector")
 PICTURES = 10
 HEALTH_BATCH = 128
 SNAPSHOT = "early"
 
 
-class OMASGAN(IterativeDetector):
+class OMASGAN(NeuralDetector):
     """Four phases in one training: a GAN (``gan``), a generator B of samples on the boundary of
     the data (``boundary``), retraining with them (``retrain``), a discriminator J that tells B's
     samples from normal ones (``detector``).
@@ -210,66 +208,21 @@ class OMASGAN(IterativeDetector):
         self.seed = seed
         self.device = device
 
-    _position: int
-
-    # Training
-
-    def fit_epochs(self, X: NDArray[Any]) -> Iterator[Epoch]:
-        """Train the four phases; ``losses`` are means over the epoch's steps, and B's health:
-        ``spread`` and ``alike`` (see ``omasgan.nn.boundary``), ``distance`` (to G's samples, eq. 3
-        in units of their mean distance), ``collapsed`` (0 or 1) and, while J trains,
-        ``j_negative`` (J's loss on its negatives: near zero they are too easy and teach nothing).
-
-        Raises:
-            TrainingDiverged: a loss is not finite.
-            ConfigError: the samples do not fit the networks, or are too few.
-        """
-        schedule = self._schedule()
-        if not self.__dict__.pop("_resume", False):
-            self._begin(list(X.shape[1:]))
-        train, held_out = self._split(len(X))
-        normals = batches.Sampler(X, train, self._device)
-        for index in range(self._position, len(schedule)):
-            phase, steps = schedule[index]
-            self._enter_up_to(phase)
-            losses = self._train_epoch(phase, steps, normals) | self._health(normals, index)
-            for name, value in losses.items():
-                if not math.isfinite(value):
-                    raise TrainingDiverged(
-                        f"{name} is {value} in phase '{phase}', epoch {index}; "
-                        "try a lower rate or a larger penalty"
-                    )
-            self._position = index + 1
-            if self._position == len(schedule):
-                self._enter_up_to(PHASES[-1])
-                self._finish(X, train, held_out)
-            yield Epoch(index, phase, losses)
-
-    def _schedule(self) -> list[tuple[str, int]]:
-        """The phase and the number of steps of every epoch."""
-        lengths = (self.gan_steps, self.boundary_steps, self.retrain_steps, self.detector_steps)
-        epochs = []
-        for phase, steps in zip(PHASES, lengths, strict=True):
-            for start in range(0, steps, self.epoch_steps):
-                epochs.append((phase, min(self.epoch_steps, steps - start)))
-        if not epochs:
-            raise ConfigError("at least one phase needs steps, got 0 for all four; see *_steps")
-        return epochs
+    def _phases(self) -> Mapping[str, int]:
+        return {
+            "gan": self.gan_steps,
+            "boundary": self.boundary_steps,
+            "retrain": self.retrain_steps,
+            "detector": self.detector_steps,
+        }
 
     def _begin(self, shape: list[int]) -> None:
-        """A fresh start: position, generator, and what the phases build on."""
-        if len(shape) not in (1, 3):
-            raise ConfigError(f"a sample must be (d,) or (c, h, w), got shape {tuple(shape)}")
-        self._shape = shape
-        self._device = batches.resolve_device(self.device)
-        self._position = 0
+        super()._begin(shape)
         self._gan_steps_done = 0
-        self._entered = 0
-        self._generator = torch.Generator()
-        self._networks: dict[str, nn.Module] = {}
-        self._optimisers: dict[str, torch.optim.Adam] = {}
         self._scale = boundary.LITERAL
-        self._fitted: dict[str, Tensor] = {}
+
+    def _train_rows(self, n: int) -> NDArray[np.int64]:
+        return self._split(n)[0]
 
     def _split(self, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rows to train on and rows held out for the tail probabilities."""
@@ -279,43 +232,27 @@ class OMASGAN(IterativeDetector):
         rows = np.random.default_rng(self._seed_of("split")).permutation(n)
         return rows[held_out:], rows[:held_out]
 
-    def _seed_of(self, *purpose: str | int) -> int:
-        """A seed of its own for each purpose, all from ``self.seed``."""
-        name = "/".join(map(str, purpose)).encode()
-        sequence = np.random.SeedSequence([self.seed % 2**32, zlib.crc32(name)])
-        return int(sequence.generate_state(1)[0])
-
-    def _enter_up_to(self, phase: str) -> None:
-        """Enter every phase up to ``phase`` that has not been entered, also those of 0 steps."""
-        entries = (
-            self._enter_gan,
-            self._enter_boundary,
-            self._enter_retrain,
-            self._enter_detector,
-        )
-        while self._entered <= PHASES.index(phase):
-            for network in self._networks.values():
-                network.eval().requires_grad_(False)
-            self._generator.manual_seed(self._seed_of("steps", PHASES[self._entered]))
-            self._optimisers = {}
-            entries[self._entered]()
-            self._entered += 1
+    def _enter(self, phase: str) -> None:
+        {
+            "gan": self._enter_gan,
+            "boundary": self._enter_boundary,
+            "retrain": self._enter_retrain,
+            "detector": self._enter_detector,
+        }[phase]()
 
     def _enter_gan(self) -> None:
-        self._add("G", self._new_generator())
-        self._add("D", self._new_critic())
+        self._add("G")
+        self._add("D")
         self._add(SNAPSHOT, networks.copy_of(self._networks["G"]))
         self._begin_average("G")
-        self._train_here("G")
-        self._train_here("D")
+        self._train_here("G", "D")
 
     def _enter_boundary(self) -> None:
         self._take_average("G")
         starts_from_g = self.form == "pixel"
-        self._add("B", networks.copy_of(self._networks["G"]) if starts_from_g else self._new("B"))
+        self._add("B", networks.copy_of(self._networks["G"]) if starts_from_g else None)
         self._add("critic", networks.copy_of(self._networks["D"]))
-        self._train_here("B")
-        self._train_here("critic")
+        self._train_here("B", "critic")
         if self.normalised:
             z = self._latents(max(self.boundary_reference, 256))
             with torch.no_grad():
@@ -325,39 +262,36 @@ class OMASGAN(IterativeDetector):
         self._add("G'", networks.copy_of(self._networks["G"]))
         self._add("C", networks.copy_of(self._networks["D"]))
         self._begin_average("G'")
-        self._train_here("G'")
-        self._train_here("C")
+        self._train_here("G'", "C")
 
     def _enter_detector(self) -> None:
         self._take_average("G'")
-        self._add("J", self._new_detector())
+        self._add("J")
         self._train_here("J")
 
     def _begin_average(self, name: str) -> None:
         if self.ema:
             self._add("average", networks.copy_of(self._networks[name]))
 
-    def _add(self, name: str, network: nn.Module) -> None:
-        """Take a network in, frozen."""
-        placed = batches.place(network, self._device)
-        self._networks[name] = placed.eval().requires_grad_(False)
-
-    def _train_here(self, name: str) -> None:
-        """Train the network called ``name`` in this phase."""
-        rates = {"G": self.gan_lr, "D": self.gan_lr, "J": self.detector_lr}
-        rates |= {"B": self.boundary_lr, "critic": self.boundary_lr}
-        rates |= {"G'": self.retrain_lr, "C": self.retrain_lr}
-        network = self._networks[name].train().requires_grad_(True)
-        self._optimisers[name] = torch.optim.Adam(
-            network.parameters(), lr=rates[name], betas=(0.5, 0.999)
-        )
-
     def _take_average(self, name: str) -> None:
         """G (or G') goes on as the moving average of its weights."""
         if "average" in self._networks:
             self._networks[name] = self._networks.pop("average")
 
-    def _new_generator(self) -> nn.Module:
+    def _new(self, name: str) -> nn.Module:
+        if name == "J":
+            return self._critic("J", self.detector_width, self.detector_depth, bounded=False)
+        if name in ("D", "critic", "C"):
+            return self._critic("D", self.width, self.depth, bounded=self.spectral_norm)
+        if name == "B" and self.form == "deformation":
+            return deformation.deformer(
+                self._shape,
+                latent_dim=self.latent_dim,
+                grid=self.grid,
+                radius=self.radius,
+                residual=self.residual,
+                seed=self._seed_of("B"),
+            )
         return networks.generator(
             self._shape,
             latent_dim=self.latent_dim,
@@ -366,47 +300,25 @@ class OMASGAN(IterativeDetector):
             seed=self._seed_of("G"),
         )
 
-    def _new_critic(self) -> nn.Module:
+    def _critic(self, name: str, width: int, depth: int, *, bounded: bool) -> nn.Module:
+        seed = self._seed_of(name)
         return networks.critic(
-            self._shape,
-            width=self.width,
-            depth=self.depth,
-            normalised=self.spectral_norm,
-            seed=self._seed_of("D"),
+            self._shape, width=width, depth=depth, normalised=bounded, seed=seed
         )
 
-    def _new_detector(self) -> nn.Module:
-        return networks.critic(
-            self._shape,
-            width=self.detector_width,
-            depth=self.detector_depth,
-            normalised=False,
-            seed=self._seed_of("J"),
-        )
+    def _optimiser(self, name: str, network: nn.Module) -> torch.optim.Optimizer:
+        rates = {"G": self.gan_lr, "D": self.gan_lr, "J": self.detector_lr}
+        rates |= {"B": self.boundary_lr, "critic": self.boundary_lr}
+        rates |= {"G'": self.retrain_lr, "C": self.retrain_lr}
+        return adam(network, rates[name])
 
-    def _new_deformer(self) -> nn.Module:
-        return deformation.deformer(
-            self._shape,
-            latent_dim=self.latent_dim,
-            grid=self.grid,
-            radius=self.radius,
-            residual=self.residual,
-            seed=self._seed_of("B"),
-        )
-
-    def _train_epoch(self, phase: str, steps: int, normals: batches.Sampler) -> dict[str, float]:
-        """The mean losses of ``steps`` steps of ``phase``."""
-        step = {
+    def _step(self, phase: str, normals: batches.Sampler) -> dict[str, Tensor]:
+        return {
             "gan": self._gan_step,
             "boundary": self._boundary_step,
             "retrain": self._retrain_step,
             "detector": self._detector_step,
-        }[phase]
-        sums: dict[str, Tensor] = {}
-        for _ in range(steps):
-            for name, loss in step(normals).items():
-                sums[name] = sums.get(name, 0) + loss.detach()
-        return {name: (total / steps).item() for name, total in sums.items()}
+        }[phase](normals)
 
     def _gan_step(self, normals: batches.Sampler) -> dict[str, Tensor]:
         """Eq. 1: one update of G after ``critic_steps`` of D."""
@@ -417,10 +329,10 @@ class OMASGAN(IterativeDetector):
             with self._autocast():
                 fake = G(z).detach()
                 loss_d = m.positive_loss(D(x)) + m.negative_loss(D(fake))
-            self._update(["D"], loss_d + self._penalty(D, x, fake))
+            self._update(loss_d + self._penalty(D, x, fake), "D")
         with self._autocast(), networks.frozen(D):
             loss_g = m.generator_loss(D(G(self._latents(self.batch_size))))
-        self._update(["G"], loss_g)
+        self._update(loss_g, "G")
         self._gan_steps_done += 1
         if self._gan_steps_done == round(self.early * self.gan_steps):
             self._add(SNAPSHOT, networks.copy_of(G))
@@ -444,12 +356,12 @@ class OMASGAN(IterativeDetector):
             loss_critic = loss_critic + m.negative_loss(critic(samples.detach()))
         rows = min(len(positives), len(samples))
         penalty = self._penalty(critic, positives[:rows], samples[:rows])
-        self._update(["critic"], loss_critic + penalty)
+        self._update(loss_critic + penalty, "critic")
         with self._autocast(), networks.frozen(critic):
             metric = m.boundary_loss(critic(samples))
         distance = boundary.point_to_set(samples, generated, self._scale)
         dispersion = boundary.dispersion(samples, z, self._scale)
-        self._update(["B"], metric + self.mu * distance + self.nu * dispersion)
+        self._update(metric + self.mu * distance + self.nu * dispersion, "B")
         return {"critic": loss_critic, "metric": metric, "d": distance, "s": dispersion}
 
     def _retrain_step(self, normals: batches.Sampler) -> dict[str, Tensor]:
@@ -469,11 +381,11 @@ class OMASGAN(IterativeDetector):
                     + self.beta * m.negative_loss(C(new))
                     + self.gamma * m.negative_loss(C(negative))
                 )
-            self._update(["C"], loss_c + self._penalty(C, x, new))
+            self._update(loss_c + self._penalty(C, x, new), "C")
         with self._autocast(), networks.frozen(C):
             new = self._resampled(retrained(self._latents(self.batch_size)), self.form)
             loss_g = self.beta * m.generator_loss(C(new))
-        self._update(["G'"], loss_g)
+        self._update(loss_g, "G'")
         self._move_average("G'")
         return {"c": loss_c, "g": loss_g}
 
@@ -491,7 +403,7 @@ class OMASGAN(IterativeDetector):
         loss_x = F.softplus(on_x.float()).mean()
         loss_generated = F.softplus(on_generated.float()).mean()
         loss = self.zeta * loss_x + (1 - self.zeta) * loss_generated + loss_negative
-        self._update(["J"], loss)
+        self._update(loss, "J")
         return {"j": loss, "j_real": loss_x, "j_negative": loss_negative}
 
     def _boundary_samples(self, z: Tensor, x: Tensor) -> Tensor:
@@ -526,15 +438,6 @@ class OMASGAN(IterativeDetector):
         fields = deformation.random_fields(len(x), size, radius, self._generator)
         return deformation.deform(x, fields.to(x.device))
 
-    def _latents(self, n: int) -> Tensor:
-        return torch.randn(n, self.latent_dim, generator=self._generator).to(self._device)
-
-    def _autocast(self) -> AbstractContextManager[object]:
-        """bfloat16 pays for convolutions; vectors stay in float32."""
-        if len(self._shape) == 1:
-            return nullcontext()
-        return batches.autocast(self._device, self.precision)
-
     def _penalty(self, critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
         if not self.penalty:
             return torch.zeros((), device=self._device)
@@ -542,13 +445,6 @@ class OMASGAN(IterativeDetector):
             mix = torch.rand(len(real), generator=self._generator).to(self._device)
             return self.penalty * penalties.gradient_penalty(critic, real, fake, mix)
         return self.penalty * penalties.r1(critic, real)
-
-    def _update(self, names: list[str], loss: Tensor) -> None:
-        for name in names:
-            self._optimisers[name].zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        for name in names:
-            self._optimisers[name].step()
 
     def _move_average(self, name: str) -> None:
         if self.ema:
@@ -582,15 +478,12 @@ class OMASGAN(IterativeDetector):
         self._networks["B"].train(training)
         return result
 
-    def _finish(
-        self, X: NDArray[Any], train: NDArray[np.int64], held_out: NDArray[np.int64]
-    ) -> None:
+    @torch.no_grad()
+    def _finish(self, X: NDArray[Any]) -> None:
         """Keep what scoring compares with: J's features of training samples, and the scores of
         held-out normals.
         """
-        for network in self._networks.values():
-            network.eval().requires_grad_(False)
-        self._optimisers = {}
+        train, held_out = self._split(len(X))
         reference = [
             F.normalize(self._j.features(x))
             for x in batches.in_order(X, self._device, train[: self.neighbours])
@@ -603,33 +496,19 @@ class OMASGAN(IterativeDetector):
 
     # Scoring
 
-    def decision_function(self, X: NDArray[Any]) -> NDArray[np.float32]:
-        """The score that ``score`` names, ``(n,)``; see ``stage_scores``."""
-        return self.stage_scores(X)[self.score]
-
-    @torch.no_grad()
-    def stage_scores(self, X: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-        """All five scores of this training; ``combined`` lies in (0, 2).
-
-        Raises:
-            NotFittedError: the training has not come to its end.
-        """
-        self._check_fitted()
+    def _scores(self, x: Tensor) -> dict[str, Tensor]:
         m = divergence(self.divergence, tau=self.tau)
-        task1, task3, last = [], [], []
-        for x in batches.in_order(X, self._device):
-            task1.append(m.score(self._networks["D"](x)))
-            task3.append(m.score(self._networks["C"](x)))
-            last.append(self._j_and_neighbours(x))
-        j, neighbours = torch.cat(last, dim=1).cpu().numpy()
-        held_out_j, held_out_neighbours = self._fitted["held_out"].cpu().numpy()
-        combined = rank_among(held_out_j, j) + rank_among(held_out_neighbours, neighbours)
+        last = self._j_and_neighbours(x)
+        tails = [
+            rank_among(held_out.cpu().numpy(), values.cpu().numpy())
+            for held_out, values in zip(self._fitted["held_out"], last, strict=True)
+        ]
         return {
-            "task1": torch.cat(task1).cpu().numpy(),
-            "task3": torch.cat(task3).cpu().numpy(),
-            "j": j,
-            "neighbours": neighbours,
-            "combined": combined,
+            "task1": m.score(self._networks["D"](x)),
+            "task3": m.score(self._networks["C"](x)),
+            "j": last[0],
+            "neighbours": last[1],
+            "combined": torch.from_numpy(tails[0] + tails[1]),
         }
 
     @torch.no_grad()
@@ -663,30 +542,13 @@ class OMASGAN(IterativeDetector):
     def _j(self) -> networks.Critic:
         return cast(networks.Critic, self._networks["J"])
 
-    def _check_fitted(self) -> None:
-        if "held_out" not in getattr(self, "_fitted", {}):
-            raise NotFittedError("OMASGAN is not trained to its end yet; call fit first")
-
     # State
 
     def state_dict(self) -> State:
-        """Networks, this phase's optimisers, generator, position and what scoring compares with.
-
-        Raises:
-            NotFittedError: training has not begun.
-        """
-        if not hasattr(self, "_networks"):
-            raise NotFittedError("OMASGAN has no state before its first epoch; call fit first")
-        return {
-            "shape": self._shape,
-            "position": self._position,
+        """As every neural detector's, with the scale of Task 2's distances."""
+        return super().state_dict() | {
             "gan_steps_done": self._gan_steps_done,
-            "entered": self._entered,
             "scale": [self._scale.sample, self._scale.latent],
-            "generator": self._generator.get_state(),
-            "networks": {name: net.state_dict() for name, net in self._networks.items()},
-            "optimisers": {name: opt.state_dict() for name, opt in self._optimisers.items()},
-            "fitted": dict(self._fitted),
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -695,28 +557,6 @@ class OMASGAN(IterativeDetector):
         Raises:
             ConfigError: the state belongs to other params.
         """
-        self._begin(state["shape"])
-        try:
-            for name, weights in state["networks"].items():
-                self._add(name, self._new(name))
-                self._networks[name].load_state_dict(weights)
-            for name, moments in state["optimisers"].items():
-                self._train_here(name)
-                self._optimisers[name].load_state_dict(moments)
-        except (KeyError, RuntimeError, ValueError) as error:
-            raise ConfigError(f"the state belongs to other params: {str(error)[:200]}") from error
-        self._position = state["position"]
+        super().load_state_dict(state)
         self._gan_steps_done = state["gan_steps_done"]
-        self._entered = state["entered"]
         self._scale = boundary.Scale(*state["scale"])
-        self._generator.set_state(state["generator"])
-        self._fitted = {name: x.to(self._device) for name, x in state["fitted"].items()}
-        self._resume = True
-
-    def _new(self, name: str) -> nn.Module:
-        """The network called ``name``, as it was before any training."""
-        if name == "B" and self.form == "deformation":
-            return self._new_deformer()
-        if name == "J":
-            return self._new_detector()
-        return self._new_critic() if name in ("D", "critic", "C") else self._new_generator()

@@ -37,14 +37,10 @@ class Yardstick(IterativeDetector):
         self._fit(flat(X))
         yield Epoch(0, "fit", {})
 
-    def decision_function(self, X: NDArray[Any]) -> NDArray[np.float32]:
-        """The score of each sample ``(n,)``."""
-        self._check_fitted()
-        return np.asarray(self._score(flat(X)), dtype=np.float32)
-
     def stage_scores(self, X: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
         """The one score there is."""
-        return {"score": self.decision_function(X)}
+        self._check_fitted()
+        return {"score": np.asarray(self._score(flat(X)), dtype=np.float32)}
 
     def state_dict(self) -> State:
         """The training data."""

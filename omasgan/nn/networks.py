@@ -1,4 +1,4 @@
-"""Generators and critics for vectors and for square images.
+"""Generators, critics and encoders for vectors and for square images.
 
 A sample's shape is ``(d,)`` or ``(c, s, s)``. Image networks are DCGANs (Radford et al. 2016):
 ``depth`` halvings of the side, ``width`` channels at the largest resolution, doubled at each
@@ -113,6 +113,39 @@ def critic(shape: Shape, *, width: int, depth: int, normalised: bool, seed: int)
         if normalised:
             layers = [spectral_norm(m) if hasattr(m, "weight") else m for m in layers]
         return Critic(nn.Sequential(*layers), size, normalised=normalised)
+
+
+def encoder(
+    shape: Shape, *, outputs: int, width: int, depth: int, seed: int, affine: bool = True
+) -> nn.Module:
+    """Samples of ``shape`` to ``(n, outputs)``, initialised from ``seed``: the mirror of
+    ``generator``, with batch normalisation after every convolution but the first.
+
+    Without ``affine`` no layer has a bias or a learned scale, so that a constant output is not
+    within its reach (Ruff et al. 2018, propositions 2 and 3).
+
+    Raises:
+        ConfigError: the image side cannot be halved ``depth`` times (to no less than 2).
+    """
+    depth = _depth(shape, depth)
+    with initialised_from(seed):
+        layers: list[nn.Module] = []
+        if len(shape) == 1:
+            size = shape[0]
+            for _ in range(depth):
+                layers += [nn.Linear(size, width, bias=affine), nn.LeakyReLU(0.2)]
+                size = width
+            return nn.Sequential(*layers, nn.Linear(size, outputs, bias=affine))
+        channels = shape[0]
+        for i in range(depth):
+            layers.append(nn.Conv2d(channels, width * 2**i, 4, 2, 1, bias=affine and i == 0))
+            if i:
+                layers.append(nn.BatchNorm2d(width * 2**i, affine=affine))
+            layers.append(nn.LeakyReLU(0.2))
+            channels = width * 2**i
+        side = shape[1] >> depth
+        last = nn.Linear(channels * side * side, outputs, bias=affine)
+        return nn.Sequential(*layers, nn.Flatten(), last).apply(_dcgan_init)
 
 
 def _depth(shape: Shape, depth: int) -> int:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 if TYPE_CHECKING:
     from omasgan.config import BenchmarkSpec
     from omasgan.datasets import Dataset
-    from omasgan.protocols import Fold
     from omasgan.search.guide import Guide
     from omasgan.selection import TrialData
     from omasgan.store import Store
@@ -24,9 +23,11 @@ if TYPE_CHECKING:
 class Event:
     """Progress, as the driver sees it.
 
-    ``kind`` is "epoch" (a trial went on), "trial" or "run" (one has ended) or "study" (``text``
-    says "running" or "complete"). ``done`` of ``total`` trials or runs have ended, ``best`` is the
-    best objective so far. ``study_dir`` and ``number`` say which trial, ``row`` is a run's result.
+    ``kind`` is "epoch" (a trial went on), "trial" or "run" (one has ended), "study" or
+    "comparison" (``text`` says "running" or "complete") or "note" (``text`` is for the reader).
+    ``done`` of ``total`` trials or runs have ended, ``best`` is the
+    best objective so far. ``study_dir`` and ``number`` say which trial, ``benchmark`` is the id of
+    a comparison's, ``row`` is a run's result.
     """
 
     kind: str
@@ -39,6 +40,7 @@ class Event:
     study_dir: Path | None = None
     number: int | None = None
     row: dict[str, Any] | None = None
+    benchmark: str | None = None
 
 
 OnEvent: TypeAlias = Callable[[Event], None]
@@ -70,9 +72,9 @@ class Search:
 
 @dataclass(frozen=True)
 class RunJob:
-    """One training on a fold, tested."""
+    """One training, tested, on the fold with the index ``fold``."""
 
-    fold: Fold
+    fold: int
     detector: str
     params: dict[str, Any]
     seed: int

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from omasgan import evaluate
+from omasgan import evaluate, protocols
 from omasgan.config import BenchmarkSpec
 from omasgan.datasets import Dataset
 from omasgan.detectors.base import Epoch
+from omasgan.protocols import Fold
 from omasgan.search import Event, OnEvent, RunJob, Search
 from omasgan.search.ledger import Ledger
 
@@ -38,7 +39,7 @@ class LocalBackend:
     ) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
         for job in jobs:
-            where = f"fold {job.fold.index}, seed {job.seed}"
+            where = f"{job.detector}, fold {job.fold}, seed {job.seed}"
 
             def tell(epoch: Epoch, where: str = where) -> None:
                 text = f"{where}, {epoch.phase}, epoch {epoch.index}"
@@ -56,8 +57,9 @@ class LocalBackend:
 def run(job: RunJob, spec: BenchmarkSpec, dataset: Dataset, **options: Any) -> dict[str, Any]:
     """Execute a job in this process; the row."""
     return evaluate.run_fold(
-        spec, dataset, job.fold, job.detector, job.params, save=job.save, **_place(job), **options
-    )
+        spec, dataset, _fold(job, spec, dataset), job.detector, job.params, save=job.save,
+        **_place(job), **options,
+    )  # fmt: skip
 
 
 def lost(
@@ -65,8 +67,14 @@ def lost(
 ) -> dict[str, Any]:
     """The row of a job whose process died."""
     return evaluate.lost_run(
-        spec, dataset, job.fold, job.detector, job.params, ending=ending, **_place(job)
-    )
+        spec, dataset, _fold(job, spec, dataset), job.detector, job.params, ending=ending,
+        **_place(job),
+    )  # fmt: skip
+
+
+def _fold(job: RunJob, spec: BenchmarkSpec, dataset: Dataset) -> Fold:
+    (fold,) = protocols.choose(protocols.folds(spec, dataset), [job.fold])
+    return fold
 
 
 def _place(job: RunJob) -> dict[str, Any]:
@@ -80,7 +88,7 @@ def _place(job: RunJob) -> dict[str, Any]:
 
 def run_event(row: dict[str, Any], done: int, total: int) -> Event:
     """What is told when a run has ended."""
-    text = f"fold {row['fold']}, seed {row['seed']}"
+    text = f"{row['detector']}, fold {row['fold']}, seed {row['seed']}"
     if row["error"]:
         text += f": {row['error']}"
     auroc = row.get("auroc")

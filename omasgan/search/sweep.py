@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omasgan import detectors, protocols, selection
+from omasgan import detectors, selection
 from omasgan.config import BenchmarkSpec, difference
 from omasgan.datasets import Dataset
 from omasgan.errors import ConfigError, StoreError
@@ -31,8 +31,8 @@ class SweepSpec:
     ``rule`` is one of ``selection.RULES``; ``folds`` None means all; ``inner`` is the most tasks
     that a trial is judged by; ``storage`` is an Optuna URL, by default a file in each study's
     folder; ``replay`` is the ``log.jsonl`` of a study or a folder of studies; ``source`` is the
-    benchmark that the rule ``transfer`` chooses on. Without ``resume`` a sweep that was
-    interrupted is refused.
+    benchmark that the rule ``transfer`` chooses on; ``seeds`` are the winners', by default the
+    benchmark's. Without ``resume`` a sweep that was interrupted is refused.
     """
 
     benchmark: BenchmarkSpec
@@ -52,6 +52,7 @@ class SweepSpec:
     replay: Path | None = None
     source: BenchmarkSpec | None = None
     save: bool = False
+    seeds: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def check(spec: SweepSpec) -> None:
 
 
 def sweep(
-    spec: SweepSpec,
+    specs: Sequence[SweepSpec],
     store: Store,
     backend: Backend,
     dataset: Dataset,
@@ -103,21 +104,44 @@ def sweep(
     """Search, freeze the winners, train them anew on the benchmark's seeds, test them.
 
     Workers receive the samples of ``selection.plan`` while they search; ``dataset`` with its test
-    samples goes to the backend once every winner is written down.
+    samples goes to the backend once every winner of all ``specs`` is written down.
 
     Args:
-        spec: what to do.
+        specs: what to do, all on the same benchmark; several are searched side by side.
         store: where studies and runs lie. A study that is there is gone on with if it is the same
             and either complete or to be resumed.
         backend: where trials and runs are executed.
-        dataset: of ``spec.benchmark``.
-        source: of ``spec.source``.
+        dataset: of the benchmark.
+        source: of the specs' ``source``.
         on_event: told of every trial and run.
 
     Raises:
-        ConfigError: ``spec`` cannot be carried out, or no trial of a study ended well.
+        ConfigError: a spec cannot be carried out, or no trial of a study ended well.
         StoreError: another study lies where this one would, or one that was interrupted.
     """
+    desks = [desk for spec in specs for desk in _desks(spec, store, dataset, source)]
+    replays = [desk.replay(alone=len(desks) == 1) for desk in desks]
+    for desk in desks:
+        desk.refuse_another()
+    benchmark = specs[0].benchmark
+    store.claim_benchmark(benchmark, dataset.sha256)
+    searches = [desk.open(replay) for desk, replay in zip(desks, replays, strict=True)]
+    for desk, search in zip(desks, searches, strict=True):
+        desk.mark("running", search, on_event)
+    backend.search(searches, on_event)
+    won: list[tuple[SweepSpec, Winner]] = []
+    for desk, search in zip(desks, searches, strict=True):
+        won += [(desk.spec, winner) for winner in desk.freeze(search.guide.best())]
+        desk.mark("complete", search, on_event)
+    jobs = [job for spec, winner in won for job in _final_jobs(spec, winner, store)]
+    rows = backend.runs(jobs, benchmark, dataset, on_event)
+    for desk, search in zip(desks, searches, strict=True):
+        desk.refuse_lost(search)
+    return SweepResult([winner for _, winner in won], rows)
+
+
+def _desks(spec: SweepSpec, store: Store, dataset: Dataset, source: Dataset | None) -> list[_Desk]:
+    """The studies that ``spec`` asks for."""
     check(spec)
     other = None if spec.source is None or source is None else (spec.source, source)
     studies = selection.plan(
@@ -129,40 +153,23 @@ def sweep(
         seed=spec.seed,
         source=other,
     )
-    desks = [
+    return [
         _Desk(spec, store, study, _identity(spec, study, dataset, source)) for study in studies
     ]
-    replays = [desk.replay(alone=len(desks) == 1) for desk in desks]
-    for desk in desks:
-        desk.refuse_another()
-    store.claim_benchmark(spec.benchmark, dataset.sha256)
-    searches = [desk.open(replay) for desk, replay in zip(desks, replays, strict=True)]
-    for desk, search in zip(desks, searches, strict=True):
-        desk.mark("running", search, on_event)
-    backend.search(searches, on_event)
-    winners = []
-    for desk, search in zip(desks, searches, strict=True):
-        winners += desk.freeze(search.guide.best())
-        desk.mark("complete", search, on_event)
-    rows = backend.runs(
-        _final_jobs(spec, store, dataset, winners), spec.benchmark, dataset, on_event
-    )
-    _refuse_lost(studies, searches, winners)
-    return SweepResult(winners, rows)
 
 
 class _Desk:
     """One study of a sweep: its folder, and what makes it the same study."""
 
     def __init__(self, spec: SweepSpec, store: Store, study: Study, identity: Row) -> None:
-        self._spec, self._study, self._identity = spec, study, identity
+        self.spec, self._study, self._identity = spec, study, identity
         self._dir = store.study_dir(spec.benchmark.id, spec.detector, spec.rule, study.name)
         self._file = self._dir / "study.json"
         self._before = read_json(self._file) if self._file.exists() else None
 
     def replay(self, *, alone: bool) -> Path | None:
         """The log to replay, checked against the space."""
-        path = self._spec.replay
+        path = self.spec.replay
         if path is not None and path.is_dir():
             path = path / self._study.name / "log.jsonl"
         elif path is not None and not alone:
@@ -171,7 +178,7 @@ class _Desk:
                 "give the folder that holds their folders, or one fold"
             )
         if path is not None:
-            read_replay(path, self._spec.space)
+            read_replay(path, self.spec.space)
         return path
 
     def refuse_another(self) -> None:
@@ -184,14 +191,14 @@ class _Desk:
                 f"study '{self._study.name}' in '{self._dir}' is another one: "
                 f"{difference(old, self._identity)}; give another --out"
             )
-        if self._before["status"] != "complete" and not self._spec.resume:
+        if self._before["status"] != "complete" and not self.spec.resume:
             raise StoreError(
                 f"study '{self._study.name}' in '{self._dir}' has not ended; "
                 "go on with --resume, or give another --out"
             )
 
     def open(self, replay: Path | None) -> Search:
-        spec = self._spec
+        spec = self.spec
         self._dir.mkdir(parents=True, exist_ok=True)
         guide = Guide(
             spec.space,
@@ -214,7 +221,7 @@ class _Desk:
         # A driver that dies may have recorded trials that it did not come to tell.
         if not told <= recorded <= guide.asked:
             raise StoreError(
-                f"storage '{self._spec.storage or self._dir / 'optuna.db'}' holds {told} trials "
+                f"storage '{self.spec.storage or self._dir / 'optuna.db'}' holds {told} trials "
                 f"of study '{self._study.name}', but {recorded} are recorded in '{self._dir}'; "
                 "give another --storage or --out"
             )
@@ -222,7 +229,7 @@ class _Desk:
     def mark(self, status: str, search: Search, on_event: OnEvent) -> None:
         """Write down how far the study is."""
         done = len(search.guide.finished())
-        row = {"n_trials": max(self._spec.n_trials, done), "status": status}
+        row = {"n_trials": max(self.spec.n_trials, done), "status": status}
         write_json(self._file, self._identity | row)
         on_event(Event("study", done, search.n_trials, text=status, study_dir=self._dir))
 
@@ -230,12 +237,23 @@ class _Desk:
         """Write down the winner, if there is one."""
         if best is None or best.objective is None:
             return []
-        cls = detectors.load(self._spec.detector)
+        cls = detectors.load(self.spec.detector)
         params = detectors.check_params(cls, best.params)
         winner = Winner(self._study.name, best.number, params, best.objective, self._study.folds)
         row = {"number": winner.number, "params": params, "params_id": params_id(params)}
         write_json(self._dir / "winner.json", row | {"objective": winner.objective})
         return [winner]
+
+    def refuse_lost(self, search: Search) -> None:
+        """Refuse a study in which no trial ended well, once all others have been carried out."""
+        if search.guide.best() is None:
+            trials = search.guide.finished()
+            counts = ", ".join(f"{n} {o}" for o, n in Counter(t.outcome for t in trials).items())
+            error = next((t.error for t in reversed(trials) if t.error), "none")
+            raise ConfigError(
+                f"no trial of study '{self._study.name}' of {self.spec.detector} ended ok "
+                f"({counts}; last error: {error}); change the space or give more --trials"
+            )
 
 
 def _identity(spec: SweepSpec, study: Study, dataset: Dataset, source: Dataset | None) -> Row:
@@ -265,14 +283,11 @@ def _digest(replay: Path) -> str:
     return hashlib.sha256(b"".join(log.read_bytes() for log in logs)).hexdigest()
 
 
-def _final_jobs(
-    spec: SweepSpec, store: Store, dataset: Dataset, winners: Sequence[Winner]
-) -> list[RunJob]:
-    """Each winner on its folds, on the benchmark's seeds, which no trial has used."""
-    folds = {fold.index: fold for fold in protocols.folds(spec.benchmark, dataset)}
+def _final_jobs(spec: SweepSpec, winner: Winner, store: Store) -> list[RunJob]:
+    """The winner on its folds, on the benchmark's seeds, which no trial has used."""
     return [
         RunJob(
-            folds[index],
+            fold,
             spec.detector,
             winner.params,
             seed,
@@ -281,22 +296,6 @@ def _final_jobs(
             spec.device,
             spec.save,
         )
-        for winner in winners
-        for index in winner.folds
-        for seed in spec.benchmark.seeds
+        for fold in winner.folds
+        for seed in spec.seeds or spec.benchmark.seeds
     ]
-
-
-def _refuse_lost(
-    studies: Sequence[Study], searches: Sequence[Search], winners: Sequence[Winner]
-) -> None:
-    won = {winner.study for winner in winners}
-    for study, search in zip(studies, searches, strict=True):
-        if study.name not in won:
-            trials = search.guide.finished()
-            counts = ", ".join(f"{n} {o}" for o, n in Counter(t.outcome for t in trials).items())
-            error = next((t.error for t in reversed(trials) if t.error), "none")
-            raise ConfigError(
-                f"no trial of study '{study.name}' ended ok ({counts}; last error: {error}); "
-                "change the space or give more --trials"
-            )

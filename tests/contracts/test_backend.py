@@ -241,7 +241,7 @@ def test_runs_come_back_in_order_and_lie_in_the_store(
 ) -> None:
     store = Store(tmp_path)
     jobs = [
-        RunJob(fold, "tests.toy:CurveDetector", {"lr": 0.01}, seed, "nested", store)
+        RunJob(fold.index, "tests.toy:CurveDetector", {"lr": 0.01}, seed, "nested", store)
         for seed in (0, 1)
         for fold in protocols.folds(small_spec, small_dataset)
     ]
@@ -265,7 +265,7 @@ def test_a_run_that_goes_wrong_does_not_end_the_others(
     fold = protocols.folds(small_spec, small_dataset)[0]
     store = Store(tmp_path)
     jobs = [
-        RunJob(fold, f"tests.toy:{name}", {"lr": lr}, 0, "fixed", store)
+        RunJob(fold.index, f"tests.toy:{name}", {"lr": lr}, 0, "fixed", store)
         for name in outcomes
         for lr in (1.0, 0.01)
     ]

@@ -11,10 +11,12 @@ import pytest
 import torch
 
 from omasgan import datasets, metrics
-from omasgan.detectors.omasgan import OMASGAN, PHASES
+from omasgan.detectors.omasgan import OMASGAN
 from omasgan.errors import ConfigError, TrainingDiverged
 from omasgan.nn.boundary import mean_pairwise
 from tests.contracts.test_detector import images, quick, vectors
+
+PHASES = ("gan", "boundary", "retrain", "detector")
 
 SYNTHETIC: dict[str, Any] = {
     # The paper's free B on 2-D data. The GAN divergence saturates, which holds the critic's

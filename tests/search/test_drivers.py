@@ -40,7 +40,7 @@ spec = load_benchmark("digits-loo", max_folds=2, max_train=100, max_test=60)
 dataset = protocols.load_data(spec, root=None, download=False)
 address = sys.argv[2] if len(sys.argv) > 2 else None
 backend = RayBackend(address=address, num_cpus=None if address else 1)
-sweep(sweep_of(spec), Store(Path(sys.argv[1])), backend, dataset)
+sweep([sweep_of(spec)], Store(Path(sys.argv[1])), backend, dataset)
 backend.close()
 """
 
@@ -79,8 +79,8 @@ def test_a_sweep_on_ray_goes_on_after_its_driver_was_killed(
     driver.send_signal(signal.SIGKILL)
     driver.wait()
     assert store.results() == []
-    resumed = sweep(sweep_of(small_spec, resume=True), store, LocalBackend(), small_dataset)
-    uninterrupted = sweep(sweep_of(small_spec), whole, LocalBackend(), small_dataset)
+    resumed = sweep([sweep_of(small_spec, resume=True)], store, LocalBackend(), small_dataset)
+    uninterrupted = sweep([sweep_of(small_spec)], whole, LocalBackend(), small_dataset)
     assert resumed.winners == uninterrupted.winners
     asked = [Store.studies(s)[0] / "trials" for s in (store, whole)]
     for number in range(6):

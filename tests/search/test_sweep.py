@@ -68,7 +68,7 @@ def test_each_fold_gets_its_own_winner_trained_anew(
 ) -> None:
     store = Store(tmp_path)
     events: list[Event] = []
-    result = sweep(spec, store, LocalBackend(), small_dataset, on_event=events.append)
+    result = sweep([spec], store, LocalBackend(), small_dataset, on_event=events.append)
     assert [winner.study for winner in result.winners] == ["fold-0", "fold-1"]
     found = studies(store)
     for winner in result.winners:
@@ -96,15 +96,15 @@ def test_a_sweep_that_is_done_does_nothing_and_a_longer_one_goes_on(
     spec: SweepSpec, small_dataset: Dataset, tmp_path: Path
 ) -> None:
     store = Store(tmp_path)
-    first = sweep(spec, store, LocalBackend(), small_dataset)
+    first = sweep([spec], store, LocalBackend(), small_dataset)
     events: list[Event] = []
-    again = sweep(spec, store, LocalBackend(), small_dataset, on_event=events.append)
+    again = sweep([spec], store, LocalBackend(), small_dataset, on_event=events.append)
     assert again == first
     assert not [event for event in events if event.kind in ("epoch", "trial")]
     longer = replace(spec, n_trials=5)
-    sweep(longer, store, LocalBackend(), small_dataset)
+    sweep([longer], store, LocalBackend(), small_dataset)
     whole = Store(tmp_path / "whole")
-    sweep(longer, whole, LocalBackend(), small_dataset)
+    sweep([longer], whole, LocalBackend(), small_dataset)
     assert studies(store) == studies(whole)
 
 
@@ -114,14 +114,14 @@ def test_a_stopped_sweep_goes_on_only_with_resume_and_ends_as_if_never_stopped(
     spec = replace(spec, sampler="TPESampler(n_startup_trials=2)", n_trials=4)
     store = Store(tmp_path / "stopped")
     with pytest.raises(StoppedError, match="here"):
-        sweep(spec, store, LocalBackend(), small_dataset, on_event=stop_after(2))
+        sweep([spec], store, LocalBackend(), small_dataset, on_event=stop_after(2))
     assert store.results() == []
     assert [read_json(d / "study.json")["status"] for d in store.studies()] == ["running"] * 2
     with pytest.raises(StoreError, match=r"study 'fold-0' .* has not ended; go on with --resume"):
-        sweep(spec, store, LocalBackend(), small_dataset)
-    resumed = sweep(replace(spec, resume=True), store, LocalBackend(), small_dataset)
+        sweep([spec], store, LocalBackend(), small_dataset)
+    resumed = sweep([replace(spec, resume=True)], store, LocalBackend(), small_dataset)
     whole_store = Store(tmp_path / "whole")
-    whole = sweep(spec, whole_store, LocalBackend(), small_dataset)
+    whole = sweep([spec], whole_store, LocalBackend(), small_dataset)
     assert resumed.winners == whole.winners
     assert [row["auroc"] for row in resumed.rows] == [row["auroc"] for row in whole.rows]
 
@@ -146,10 +146,10 @@ def test_a_changed_study_is_refused_with_the_difference(
 ) -> None:
     spec = replace(spec, n_trials=1, folds=(0,))
     store = Store(tmp_path)
-    sweep(spec, store, LocalBackend(), small_dataset)
+    sweep([spec], store, LocalBackend(), small_dataset)
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(StoreError, match=message) as caught:
-        sweep(replace(spec, resume=True, **change), store, LocalBackend(), small_dataset)
+        sweep([replace(spec, resume=True, **change)], store, LocalBackend(), small_dataset)
     assert "\n" not in str(caught.value)
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -159,24 +159,24 @@ def test_a_changed_benchmark_is_refused(
 ) -> None:
     store = Store(tmp_path)
     spec = replace(spec, n_trials=1, folds=(0,))
-    sweep(spec, store, LocalBackend(), small_dataset)
+    sweep([spec], store, LocalBackend(), small_dataset)
     changed = spec.benchmark.model_copy(update={"split_seed": 5})
     with pytest.raises(StoreError, match=r"benchmark.split_seed: 0 -> 5"):
-        sweep(replace(spec, benchmark=changed), store, LocalBackend(), small_dataset)
+        sweep([replace(spec, benchmark=changed)], store, LocalBackend(), small_dataset)
 
 
 def test_a_replay_repeats_a_sweep(spec: SweepSpec, small_dataset: Dataset, tmp_path: Path) -> None:
-    recorded = sweep(spec, Store(tmp_path / "a"), LocalBackend(), small_dataset)
+    recorded = sweep([spec], Store(tmp_path / "a"), LocalBackend(), small_dataset)
     folder = Store(tmp_path / "a").studies()[0].parent
     again = replace(spec, seed=0, sampler="RandomSampler(seed=9)", replay=folder)
-    replayed = sweep(again, Store(tmp_path / "b"), LocalBackend(), small_dataset)
+    replayed = sweep([again], Store(tmp_path / "b"), LocalBackend(), small_dataset)
     assert [w.params for w in replayed.winners] == [w.params for w in recorded.winners]
     one_log = replace(spec, replay=folder / "fold-0" / "log.jsonl")
     with pytest.raises(ConfigError, match="is one log, but the sweep has several studies"):
-        sweep(one_log, Store(tmp_path / "c"), LocalBackend(), small_dataset)
+        sweep([one_log], Store(tmp_path / "c"), LocalBackend(), small_dataset)
     assert not (tmp_path / "c").exists()
     alone = sweep(
-        replace(one_log, folds=(0,)), Store(tmp_path / "c"), LocalBackend(), small_dataset
+        [replace(one_log, folds=(0,))], Store(tmp_path / "c"), LocalBackend(), small_dataset
     )
     assert alone.winners[0].params == recorded.winners[0].params
 
@@ -186,21 +186,21 @@ def test_a_study_without_a_good_trial_is_told_after_the_others_are_done(
 ) -> None:
     bad = Space.from_dict({"lr": {"low": 0.5, "high": 1.0}})
     spec = replace(spec, detector="tests.toy:DivergingDetector", space=bad)
-    message = r"no trial of study 'fold-0' ended ok \(3 diverged; last error: loss is not finite"
+    message = r"study 'fold-0' of .*Detector ended ok \(3 diverged; last error: loss is not finite"
     with pytest.raises(ConfigError, match=message):
-        sweep(spec, Store(tmp_path), LocalBackend(), small_dataset)
+        sweep([spec], Store(tmp_path), LocalBackend(), small_dataset)
 
 
 def test_a_storage_with_another_history_is_refused(
     spec: SweepSpec, small_dataset: Dataset, tmp_path: Path
 ) -> None:
     spec = replace(spec, storage=f"sqlite:///{tmp_path}/shared.db", folds=(0,), n_trials=2)
-    sweep(spec, Store(tmp_path / "a"), LocalBackend(), small_dataset)
+    sweep([spec], Store(tmp_path / "a"), LocalBackend(), small_dataset)
     with pytest.raises(StoreError, match="holds 2 trials of study 'fold-0', but 0 are recorded"):
-        sweep(spec, Store(tmp_path / "b"), LocalBackend(), small_dataset)
+        sweep([spec], Store(tmp_path / "b"), LocalBackend(), small_dataset)
     lost = replace(spec, storage=f"sqlite:///{tmp_path}/other.db", n_trials=3)
     with pytest.raises(StoreError, match="holds 0 trials of study 'fold-0', but 2 are recorded"):
-        sweep(lost, Store(tmp_path / "a"), LocalBackend(), small_dataset)
+        sweep([lost], Store(tmp_path / "a"), LocalBackend(), small_dataset)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_bad_input_is_refused_before_anything_is_written(
     with pytest.raises(ConfigError, match=message):
         check(replace(spec, **change))
     with pytest.raises(ConfigError, match=message):
-        sweep(replace(spec, **change), Store(tmp_path / "out"), LocalBackend(), small_dataset)
+        sweep([replace(spec, **change)], Store(tmp_path / "out"), LocalBackend(), small_dataset)
     assert not (tmp_path / "out").exists()
 
 
@@ -230,12 +230,12 @@ def test_transfer_chooses_on_another_benchmark(
     other = load_benchmark("two-gaussians-2d")
     source = protocols.load_data(other, root=None, download=False)
     spec = replace(spec, rule="transfer", source=other, n_trials=2)
-    result = sweep(spec, Store(tmp_path), LocalBackend(), small_dataset, source=source)
+    result = sweep([spec], Store(tmp_path), LocalBackend(), small_dataset, source=source)
     (winner,) = result.winners
     assert (winner.study, winner.folds) == ("shared", (0, 1))
     assert {row["fold"] for row in result.rows} == {0, 1}
     with pytest.raises(ConfigError, match="needs another benchmark"):
-        sweep(replace(spec, source=None), Store(tmp_path), LocalBackend(), small_dataset)
+        sweep([replace(spec, source=None)], Store(tmp_path), LocalBackend(), small_dataset)
 
 
 class Watched:
@@ -276,7 +276,7 @@ def test_no_test_image_is_sent_before_the_winner_is_frozen(
     ray_backend = RayBackend(cpus_per_trial=8)
     backend = Watched(ray_backend, store)
     spec = replace(spec, folds=(0,), n_trials=1)
-    (winner,) = sweep(spec, store, backend, small_dataset).winners
+    (winner,) = sweep([spec], store, backend, small_dataset).winners
     assert winner.folds == (0,)
     (fold, _) = protocols.folds(spec.benchmark, small_dataset)
     sent = b"".join(backend.wire)

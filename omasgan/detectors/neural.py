@@ -1,0 +1,275 @@
+"""The one base of the detectors whose networks are trained by gradient steps.
+
+A subclass states its phases, its networks by name, what one step of a phase does and what one
+batch scores; this file does the rest: the iterator of epochs, seeds, autocast, resuming, state.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Annotated, Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from sklearn.exceptions import NotFittedError
+from torch import Tensor, nn
+
+from omasgan.detectors.base import Epoch, IterativeDetector, State
+from omasgan.errors import ConfigError, TrainingDiverged
+from omasgan.nn import batches
+
+Positive: TypeAlias = Annotated[float, Field(gt=0)]
+NonNegative: TypeAlias = Annotated[float, Field(ge=0)]
+Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+Share: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
+Count: TypeAlias = Annotated[int, Field(ge=1)]
+Pairs: TypeAlias = Annotated[int, Field(ge=2)]
+Steps: TypeAlias = Annotated[int, Field(ge=0)]
+Depth: TypeAlias = Annotated[int, Field(ge=0, le=6)]
+
+
+class NeuralDetector(IterativeDetector):
+    """Networks trained phase after phase.
+
+    Within a phase only the networks that ``_enter`` named to ``_train_here`` are trained; all
+    others are frozen and in eval mode, and so are all of them when scoring. Samples are drawn
+    with replacement, ``batch_size`` a step as the subclass sees fit.
+    """
+
+    epoch_steps: int
+    latent_dim: int
+    precision: batches.Precision
+    seed: int
+    device: str
+
+    _position: int
+
+    # What a subclass states
+
+    @abstractmethod
+    def _phases(self) -> Mapping[str, int]:
+        """The steps of each phase, in order; one of 0 steps is entered and left."""
+
+    @abstractmethod
+    def _enter(self, phase: str) -> None:
+        """Begin a phase: ``_add`` the networks that it needs, ``_train_here`` those it trains."""
+
+    @abstractmethod
+    def _new(self, name: str) -> nn.Module:
+        """The network called ``name`` as it is before any training; it draws its weights from
+        ``_seed_of(name)``.
+        """
+
+    @abstractmethod
+    def _optimiser(self, name: str, network: nn.Module) -> torch.optim.Optimizer:
+        """What trains the network called ``name``."""
+
+    @abstractmethod
+    def _step(self, phase: str, normals: batches.Sampler) -> dict[str, Tensor]:
+        """One step of a phase, updates included; the losses by name, as scalars."""
+
+    @abstractmethod
+    def _scores(self, x: Tensor) -> dict[str, Tensor]:
+        """Every score of a batch ``x``, each ``(n,)``; a sample's does not depend on the others.
+
+        Called without gradients and in eval mode.
+        """
+
+    def _health(self, normals: batches.Sampler, epoch: int) -> dict[str, float]:
+        """Label-free figures of an epoch besides its losses; by default none."""
+        return {}
+
+    def _train_rows(self, n: int) -> NDArray[np.int64]:
+        """The rows, of ``n``, that are trained on; by default all."""
+        return np.arange(n)
+
+    def _finish(self, X: NDArray[Any]) -> None:
+        """Keep in ``_fitted`` what scoring needs besides the networks; by default nothing."""
+
+    # Training
+
+    def fit_epochs(self, X: NDArray[Any]) -> Iterator[Epoch]:
+        """Train all phases; ``losses`` are means over the epoch's steps, and health figures.
+
+        Raises:
+            TrainingDiverged: a loss is not finite.
+            ConfigError: the samples do not fit the networks, or are too few.
+        """
+        schedule = self._schedule()
+        if not self.__dict__.pop("_resume", False):
+            self._begin(list(X.shape[1:]))
+        normals = batches.Sampler(X, self._train_rows(len(X)), self._device)
+        for index in range(self._position, len(schedule)):
+            phase, steps = schedule[index]
+            self._enter_up_to(phase)
+            losses = self._train_epoch(phase, steps, normals) | self._health(normals, index)
+            for name, value in losses.items():
+                if not math.isfinite(value):
+                    raise TrainingDiverged(
+                        f"{name} is {value} in phase '{phase}', epoch {index}; "
+                        "try a lower rate or a larger penalty"
+                    )
+            self._position = index + 1
+            if self._position == len(schedule):
+                self._enter_up_to(list(self._phases())[-1])
+                self._freeze()
+                self._finish(X)
+            yield Epoch(index, phase, losses)
+
+    def _schedule(self) -> list[tuple[str, int]]:
+        """The phase and the number of steps of every epoch."""
+        epochs = [
+            (phase, min(self.epoch_steps, steps - start))
+            for phase, steps in self._phases().items()
+            for start in range(0, steps, self.epoch_steps)
+        ]
+        if not epochs:
+            raise ConfigError("at least one phase needs steps, got 0 for all; see *_steps")
+        return epochs
+
+    def _begin(self, shape: list[int]) -> None:
+        """A fresh start: position, generator, and what the phases build on."""
+        if len(shape) not in (1, 3):
+            raise ConfigError(f"a sample must be (d,) or (c, h, w), got shape {tuple(shape)}")
+        self._shape = shape
+        self._device = batches.resolve_device(self.device)
+        self._position = 0
+        self._entered = 0
+        self._generator = torch.Generator()
+        self._networks: dict[str, nn.Module] = {}
+        self._optimisers: dict[str, torch.optim.Optimizer] = {}
+        self._fitted: dict[str, Tensor] = {}
+
+    def _seed_of(self, *purpose: str | int) -> int:
+        """A seed of its own for each purpose, all from ``self.seed``."""
+        name = "/".join(map(str, purpose)).encode()
+        sequence = np.random.SeedSequence([self.seed % 2**32, zlib.crc32(name)])
+        return int(sequence.generate_state(1)[0])
+
+    def _enter_up_to(self, phase: str) -> None:
+        """Enter every phase up to ``phase`` that has not been entered, also those of 0 steps."""
+        phases = list(self._phases())
+        while self._entered <= phases.index(phase):
+            self._freeze()
+            self._generator.manual_seed(self._seed_of("steps", phases[self._entered]))
+            self._enter(phases[self._entered])
+            self._entered += 1
+
+    def _freeze(self) -> None:
+        for network in self._networks.values():
+            network.eval().requires_grad_(False)
+        self._optimisers = {}
+
+    def _add(self, name: str, network: nn.Module | None = None) -> None:
+        """Take in a network, by default a new one, frozen."""
+        placed = batches.place(self._new(name) if network is None else network, self._device)
+        self._networks[name] = placed.eval().requires_grad_(False)
+
+    def _train_here(self, *names: str) -> None:
+        """Train these networks in this phase."""
+        for name in names:
+            network = self._networks[name].train().requires_grad_(True)
+            self._optimisers[name] = self._optimiser(name, network)
+
+    def _train_epoch(self, phase: str, steps: int, normals: batches.Sampler) -> dict[str, float]:
+        """The mean losses of ``steps`` steps of ``phase``."""
+        sums: dict[str, Tensor] = {}
+        for _ in range(steps):
+            for name, loss in self._step(phase, normals).items():
+                sums[name] = sums.get(name, 0) + loss.detach()
+        return {name: (total / steps).item() for name, total in sums.items()}
+
+    def _update(self, loss: Tensor, *names: str) -> None:
+        """One step of these networks' optimisers down the gradient of ``loss``."""
+        for name in names:
+            self._optimisers[name].zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        for name in names:
+            self._optimisers[name].step()
+
+    def _latents(self, n: int) -> Tensor:
+        """``n`` draws of N(0, I), ``(n, latent_dim)``."""
+        return torch.randn(n, self.latent_dim, generator=self._generator).to(self._device)
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        """bfloat16 pays for convolutions; vectors stay in float32."""
+        if len(self._shape) == 1:
+            return nullcontext()
+        return batches.autocast(self._device, self.precision)
+
+    # Scoring
+
+    @torch.no_grad()
+    def stage_scores(self, X: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+        """Every score of this training, ``(n,)`` each.
+
+        Raises:
+            NotFittedError: the training has not come to its end.
+        """
+        self._check_fitted()
+        parts = [self._scores(x) for x in batches.in_order(X, self._device)]
+        return {
+            name: torch.cat([part[name] for part in parts]).float().cpu().numpy()
+            for name in parts[0]
+        }
+
+    def _check_fitted(self) -> None:
+        # Networks on a loaded state of an unfinished training are not fitted either.
+        if getattr(self, "_position", -1) != len(self._schedule()):
+            name = type(self).__name__
+            raise NotFittedError(f"{name} is not trained to its end yet; call fit first")
+
+    # State
+
+    def state_dict(self) -> State:
+        """Networks, this phase's optimisers, generator, position and what scoring needs.
+
+        Raises:
+            NotFittedError: training has not begun.
+        """
+        if not hasattr(self, "_networks"):
+            name = type(self).__name__
+            raise NotFittedError(f"{name} has no state before its first epoch; call fit first")
+        return {
+            "shape": self._shape,
+            "position": self._position,
+            "entered": self._entered,
+            "generator": self._generator.get_state(),
+            "networks": {name: net.state_dict() for name, net in self._networks.items()},
+            "optimisers": {name: opt.state_dict() for name, opt in self._optimisers.items()},
+            "fitted": dict(self._fitted),
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Go on from ``state``, which a detector with the same params gave.
+
+        Raises:
+            ConfigError: the state belongs to other params, or is no state at all.
+        """
+        try:
+            self._begin(state["shape"])
+            for name, weights in state["networks"].items():
+                self._add(name)
+                self._networks[name].load_state_dict(weights)
+            for name, moments in state["optimisers"].items():
+                self._train_here(name)
+                self._optimisers[name].load_state_dict(moments)
+            self._position = state["position"]
+            self._entered = state["entered"]
+            self._generator.set_state(state["generator"])
+            self._fitted = {name: x.to(self._device) for name, x in state["fitted"].items()}
+        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+            reason = str(error)[:200]
+            raise ConfigError(f"the state belongs to other params: {reason}") from error
+        self._resume = True
+
+
+def adam(network: nn.Module, lr: float) -> torch.optim.Adam:
+    """Adam with the betas (0.5, 0.999) that GANs are trained with (Radford et al. 2016)."""
+    return torch.optim.Adam(network.parameters(), lr=lr, betas=(0.5, 0.999))

@@ -1,0 +1,26 @@
+"""What training is worth: the AUROC of a detector after its training and before it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from omasgan import config, detectors, metrics, protocols
+
+
+def trained_and_untrained(
+    name: str, benchmark: str, fold: int, untrained: dict[str, Any], **params: Any
+) -> tuple[float, float]:
+    """Test AUROC of ``name`` on one fold with ``params``, and with ``untrained`` (the fewest
+    steps that it accepts) on top of them; seed 0.
+    """
+    spec = config.load_benchmark(benchmark)
+    dataset = protocols.load_data(spec)
+    (found,) = protocols.choose(protocols.folds(spec, dataset), [fold])
+    X = dataset.test.X[found.test]
+    labels = protocols.labels(found, dataset.test.classes[found.test])
+    values = []
+    for steps in ({}, untrained):
+        detector = detectors.load(name)(**(params | steps), seed=0, device="cpu")
+        detector.fit(dataset.train.X[found.train])
+        values.append(metrics.auroc(labels, detector.decision_function(X)))
+    return values[0], values[1]
