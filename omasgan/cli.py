@@ -1,4 +1,4 @@
-"""The verbs: ``omasgan list | run | sweep | report | ui``.
+"""The verbs: ``omasgan list | run | sweep | compare | audit | score | report | ui``.
 
 Arguments are read once, checked before any work starts, and passed on whole. Nothing heavy is
 imported here, so that ``--help`` is quick; each verb imports what it needs.
@@ -21,6 +21,7 @@ from omasgan import __version__
 from omasgan.errors import ConfigError, OmasganError, unknown
 
 if TYPE_CHECKING:
+    from omasgan.audit import Audit
     from omasgan.config import BenchmarkSpec
     from omasgan.datasets import Dataset
     from omasgan.protocols import Fold
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from omasgan.tracking import Tracker
 
 NO_TRACKING = "none"
+PUBLISHED = "published"
 INTERRUPTED = 130
 # typer carries its own copy of click and exports only this subclass of click's usage errors.
 UsageError: type[Any] = typer.BadParameter.__mro__[1]
@@ -43,7 +45,7 @@ app = typer.Typer(
 
 
 class BackendName(StrEnum):
-    """Where the trials of a sweep are executed."""
+    """Where trials and runs are executed."""
 
     local = "local"
     ray = "ray"
@@ -84,6 +86,28 @@ MaxTrainOption = Annotated[
 ]
 MaxTestOption = Annotated[
     int | None, typer.Option(min=1, help="Cap a fold's test samples; as --max-folds.")
+]
+ParamsOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Parameters as TOML; --set wins over it.")
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="K=V", help="A parameter; may be repeated.")
+]
+BackendOption = Annotated[BackendName, typer.Option(help="Where trials and runs are executed.")]
+AddressOption = Annotated[
+    str | None, typer.Option(help="Ray cluster, host:port or auto.  [default: start one]")
+]
+CpusOption = Annotated[
+    float | None, typer.Option(metavar="N", help="Ray: CPUs a trial.  [default: 1]")
+]
+GpusOption = Annotated[
+    float | None, typer.Option(metavar="F", help="Ray: share of a GPU a trial.  [default: 0]")
+]
+InnerOption = Annotated[
+    int | None, typer.Option(min=1, help="Tasks a trial is judged by.  [default: 2]")
+]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Go on with what was interrupted in DIR.")
 ]
 TrackingOption = Annotated[
     str | None,
@@ -149,13 +173,8 @@ def run(
     detector: DetectorArgument,
     folds: FoldsOption = None,
     seeds: SeedsOption = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="K=V", help="A parameter; may be repeated."),
-    ] = None,
-    params: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Parameters as TOML; --set wins over it.")
-    ] = None,
+    set_: SetOption = None,
+    params: ParamsOption = None,
     out: OutOption = Path("out"),
     save: SaveOption = False,
     device: DeviceOption = "auto",
@@ -170,16 +189,15 @@ def run(
 
     A run that is done is not trained again; an interrupted one goes on from its checkpoint.
     """
-    from omasgan import config, detectors, evaluate
+    from omasgan import config, evaluate
     from omasgan.progress import Watch
     from omasgan.search import RunJob
     from omasgan.search.local import LocalBackend
 
-    caps = {"max_folds": max_folds, "max_train": max_train, "max_test": max_test}
-    spec = config.load_benchmark(benchmark, **caps)
-    cls = detectors.load(detector)
-    given = (config.load_params(params) if params else {}) | _assignments(set_ or [])
-    chosen = detectors.check_params(cls, given)
+    spec = config.load_benchmark(
+        benchmark, max_folds=max_folds, max_train=max_train, max_test=max_test
+    )
+    chosen = _params(detector, params, set_)
     evaluate.resolve_device(device)
     run_seeds = _seeds(seeds) or spec.seeds
     wanted = _integers("--folds", folds)
@@ -187,7 +205,7 @@ def run(
     dataset, run_folds = _load(spec, wanted, data_root, download)
     store.claim_benchmark(spec, dataset.sha256)
     jobs = [
-        RunJob(fold, detector, chosen, seed, "fixed", store, device, save)
+        RunJob(fold.index, detector, chosen, seed, "fixed", store, device, save)
         for fold in run_folds
         for seed in run_seeds
     ]
@@ -212,19 +230,11 @@ def sweep(
         str | None,
         typer.Option(metavar="BENCHMARK", help="With --selection transfer: where to choose."),
     ] = None,
-    inner: Annotated[
-        int | None, typer.Option(min=1, help="Tasks a trial is judged by.  [default: 2]")
-    ] = None,
-    backend: Annotated[BackendName, typer.Option(help="Where trials run.")] = BackendName.local,
-    address: Annotated[
-        str | None, typer.Option(help="Ray cluster, host:port or auto.  [default: start one]")
-    ] = None,
-    cpus_per_trial: Annotated[
-        float | None, typer.Option(metavar="N", help="Ray: CPUs a trial.  [default: 1]")
-    ] = None,
-    gpus_per_trial: Annotated[
-        float | None, typer.Option(metavar="F", help="Ray: share of a GPU a trial.  [default: 0]")
-    ] = None,
+    inner: InnerOption = None,
+    backend: BackendOption = BackendName.ray,
+    address: AddressOption = None,
+    cpus_per_trial: CpusOption = None,
+    gpus_per_trial: GpusOption = None,
     sampler: Annotated[
         str | None, typer.Option(help="Any Optuna sampler.  [default: TPESampler]")
     ] = None,
@@ -243,9 +253,7 @@ def sweep(
     ] = None,
     folds: FoldsOption = None,
     out: OutOption = Path("out"),
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with what DIR holds of this sweep.")
-    ] = False,
+    resume: ResumeOption = False,
     save: SaveOption = False,
     device: DeviceOption = "auto",
     data_root: DataRootOption = None,
@@ -261,16 +269,13 @@ def sweep(
     from omasgan.search import sweep as searching
     from omasgan.search.space import load_space
 
-    ray_flags = {
-        "--address": address,
-        "--cpus-per-trial": cpus_per_trial,
-        "--gpus-per-trial": gpus_per_trial,
-    }
-    _check_flags(backend, ray_flags, selection, transfer_from, inner, sampler, replay)
-    caps = {"max_folds": max_folds, "max_train": max_train, "max_test": max_test}
+    _check_ray_flags(backend, address, cpus_per_trial, gpus_per_trial)
+    _check_flags(selection, transfer_from, inner, sampler, replay)
     wanted = _integers("--folds", folds)
     spec = searching.SweepSpec(
-        config.load_benchmark(benchmark, **caps),
+        config.load_benchmark(
+            benchmark, max_folds=max_folds, max_train=max_train, max_test=max_test
+        ),
         detector,
         load_space(space or detector, detectors.load(detector)),
         selection,
@@ -294,8 +299,171 @@ def sweep(
     source = _load(spec.source, None, data_root, download)[0] if spec.source else None
     place = _backend(backend, device, address, cpus_per_trial, gpus_per_trial)
     with contextlib.closing(place), Watch(tracker) as watch:
-        result = searching.sweep(spec, store, place, dataset, source=source, on_event=watch)
+        result = searching.sweep([spec], store, place, dataset, source=source, on_event=watch)
     _conclude(store, result.rows)
+
+
+@app.command()
+def compare(
+    benchmark: BenchmarkArgument,
+    detectors: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="Besides the yardsticks.  [default: all of them]"),
+    ] = None,
+    params: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help=f"Folder of <detector>.toml, or '{PUBLISHED}': the papers' settings for "
+            "BENCHMARK.  [default: the detectors' defaults]",
+        ),
+    ] = None,
+    controls: Annotated[
+        bool, typer.Option("--controls", help="Also OMASGAN with other negatives in B's place.")
+    ] = False,
+    tune: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Also sweep each detector, N trials a study."),
+    ] = None,
+    selection: Annotated[
+        str | None,
+        typer.Option(metavar="RULES", help="With --tune: rules, 'nested,oracle'.  [nested]"),
+    ] = None,
+    inner: InnerOption = None,
+    folds: FoldsOption = None,
+    seeds: SeedsOption = None,
+    backend: BackendOption = BackendName.ray,
+    address: AddressOption = None,
+    cpus_per_trial: CpusOption = None,
+    gpus_per_trial: GpusOption = None,
+    out: OutOption = Path("out"),
+    resume: ResumeOption = False,
+    device: DeviceOption = "auto",
+    data_root: DataRootOption = None,
+    download: DownloadOption = False,
+    max_folds: MaxFoldsOption = None,
+    max_train: MaxTrainOption = None,
+    max_test: MaxTestOption = None,
+    tracking_uri: TrackingOption = None,
+) -> None:
+    """Train and test detectors side by side on the same folds and seeds, with the yardsticks.
+
+    What is done is not trained again: a comparison to which a detector is added trains that one.
+    """
+    from omasgan import config
+    from omasgan import detectors as found
+    from omasgan.progress import Watch
+    from omasgan.search import compare as comparing
+
+    _check_ray_flags(backend, address, cpus_per_trial, gpus_per_trial)
+    rules = _rules(tune, selection, inner)
+    names = detectors.split(",") if detectors else found.names()
+    wanted, run_seeds = _integers("--folds", folds), _seeds(seeds)
+    spec = comparing.CompareSpec(
+        config.load_benchmark(
+            benchmark, max_folds=max_folds, max_train=max_train, max_test=max_test
+        ),
+        tuple(names),
+        _params_by_detector(params, benchmark, [*comparing.YARDSTICKS, *names]),
+        folds=None if wanted is None else tuple(wanted),
+        seeds=None if run_seeds is None else tuple(run_seeds),
+        controls=controls,
+        n_trials=tune,
+        rules=rules,
+        inner=inner or 2,
+        device=device,
+        resume=resume,
+    )
+    comparing.check(spec)
+    store, tracker = _open(out, tracking_uri)
+    dataset, _ = _load(spec.benchmark, wanted, data_root, download)
+    place = _backend(backend, device, address, cpus_per_trial, gpus_per_trial)
+    with contextlib.closing(place), Watch(tracker) as watch:
+        rows = comparing.compare(spec, store, place, dataset, on_event=watch)
+    _conclude(store, rows)
+
+
+@app.command()
+def audit(
+    detector: DetectorArgument,
+    benchmark: BenchmarkArgument,
+    fold: Annotated[int | None, typer.Option(help="Which fold.  [default: the first]")] = None,
+    set_: SetOption = None,
+    params: ParamsOption = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the training.")] = 0,
+    device: DeviceOption = "auto",
+    data_root: DataRootOption = None,
+    download: DownloadOption = False,
+    max_train: MaxTrainOption = None,
+    max_test: MaxTestOption = None,
+) -> None:
+    """Train a detector on one fold and see whether its scores depend on anything but the sample.
+
+    The test samples are scored together, twice, shuffled, in batches and one by one; the largest
+    deviation is in units of the scores' spread. Exits with 1 if a score moves.
+    """
+    from omasgan import audit as auditing
+    from omasgan import config, detectors, evaluate
+
+    spec = config.load_benchmark(benchmark, max_train=max_train, max_test=max_test)
+    chosen = _params(detector, params, set_)
+    device = evaluate.resolve_device(device)
+    wanted = None if fold is None else [fold]
+    dataset, (first, *_) = _load(spec, wanted, data_root, download)
+    trained = detectors.load(detector)(**chosen, seed=seed, device=device)
+    trained.fit(dataset.train.X[first.train])
+    found = auditing.audit(trained, dataset.test.X[first.test])
+    print(f"{detector} on {spec.id}, fold {first.index}:")
+    _print_audit(found)
+    if not found.passed:
+        print(f"omasgan: scores of {detector} move: {found.moved()}", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+@app.command()
+def score(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A run's folder with a saved detector.")
+    ],
+    images: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="IMAGES",
+            help="PNG and JPEG files, folders of them, and .npy: uint8 (n,c,h,w), (n,h,w) or "
+            "(n,h,w,c), or floats in [-1,1].",
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where the CSV goes.  [default: stdout]")
+    ] = None,
+    resize: Annotated[
+        bool,
+        typer.Option("--resize", help="Resample other sizes, which alone can look anomalous."),
+    ] = False,
+    device: DeviceOption = "auto",
+) -> None:
+    """Score images with a detector that 'omasgan run ... --save' kept, as CSV.
+
+    A p-value is the share of held-out normal samples of the BENCHMARK that score at least as
+    high: small means unlike those normals. It is valid for a single sample on average, and only
+    where normal means what it meant in that benchmark.
+    """
+    from omasgan import evaluate, saved, scoring
+    from omasgan.store import write_atomic
+
+    device = evaluate.resolve_device(device)
+    loaded = saved.load(saved.find(folder), device=device)
+    text = scoring.to_csv(loaded, scoring.read(images, loaded.description.shape, resize=resize))
+    if out is None:
+        print(text, end="")
+    else:
+        write_atomic(out, text.encode())
+    what, n = loaded.description, len(loaded.calibration)
+    print(
+        f"omasgan: p-values are against {n} held-out normals of {what.benchmark}, fold "
+        f"{what.fold}; none can be below {1 / (n + 1):.2g}",
+        file=sys.stderr,
+    )
 
 
 @app.command()
@@ -339,9 +507,62 @@ def ui(
         serve(Store(folder, create=False), port, ready)
 
 
-def _check_flags(
+def _params(detector: str, file: Path | None, assigned: list[str] | None) -> dict[str, Any]:
+    """All params of a detector, given in a file and one by one."""
+    from omasgan import config, detectors
+
+    given = (config.load_params(file) if file else {}) | _assignments(assigned or [])
+    return detectors.check_params(detectors.load(detector), given)
+
+
+def _params_by_detector(
+    source: str | None, benchmark: str, names: Iterable[str]
+) -> dict[str, dict[str, Any]]:
+    """The params that a folder, or the shipped one of the papers' settings, has of ``names``."""
+    from omasgan import config
+
+    if source is None:
+        return {}
+    folder = config.published_params(benchmark) if source == PUBLISHED else Path(source)
+    files = {name: folder / f"{name}.toml" for name in names}
+    found = {name: config.load_params(file) for name, file in files.items() if file.exists()}
+    if not found:
+        raise ConfigError(f"--params '{source}' has no <detector>.toml for any of these detectors")
+    return found
+
+
+def _rules(tune: int | None, selection: str | None, inner: int | None) -> tuple[str, ...]:
+    """The selection rules of a comparison that is tuned."""
+    from omasgan.selection import RULES
+
+    if tune is None and (selection is not None or inner is not None):
+        raise ConfigError("--selection and --inner say how --tune chooses; give --tune N as well")
+    rules = tuple((selection or "nested").split(","))
+    for rule in rules:
+        if rule not in RULES:
+            raise unknown("selection rule", rule, RULES)
+    if "transfer" in rules:
+        raise ConfigError("a comparison cannot use --selection transfer; use omasgan sweep for it")
+    return rules
+
+
+def _check_ray_flags(
     backend: BackendName,
-    ray_flags: Mapping[str, object],
+    address: str | None,
+    cpus_per_trial: float | None,
+    gpus_per_trial: float | None,
+) -> None:
+    flags = {
+        "--address": address,
+        "--cpus-per-trial": cpus_per_trial,
+        "--gpus-per-trial": gpus_per_trial,
+    }
+    for flag, value in flags.items():
+        if value is not None and backend != BackendName.ray:
+            raise ConfigError(f"{flag} needs --backend ray, got --backend {backend}")
+
+
+def _check_flags(
     rule: str,
     transfer_from: str | None,
     inner: int | None,
@@ -353,9 +574,6 @@ def _check_flags(
 
     if rule not in RULES:
         raise unknown("selection rule", rule, RULES)
-    for flag, value in ray_flags.items():
-        if value is not None and backend != BackendName.ray:
-            raise ConfigError(f"{flag} needs --backend ray, got --backend {backend}")
     if (transfer_from is None) != (rule != "transfer"):
         raise ConfigError(
             f"--selection transfer and --transfer-from go together, got --selection {rule} "
@@ -455,6 +673,16 @@ def _print_tables(tables: Iterable[Any]) -> None:
     console = Console(width=None if sys.stdout.isatty() else 160)
     for table in tables:
         console.print(table)
+
+
+def _print_audit(found: Audit) -> None:
+    from rich.table import Table
+
+    table = Table("check", "stage", "largest deviation", "verdict")
+    for f in found.findings:
+        verdict = "stays" if f.passed else "moves"
+        table.add_row(f.check, f.stage, f"{f.deviation:.1e}", verdict)
+    _print_tables([table])
 
 
 def _conclude(store: Store, rows: Sequence[Row]) -> None:

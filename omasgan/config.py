@@ -159,6 +159,24 @@ def load_params(path: Path) -> dict[str, Any]:
     return params
 
 
+def published_params(benchmark: str) -> Path:
+    """The folder of the papers' settings for a benchmark, one ``<detector>.toml`` each.
+
+    Raises:
+        ConfigError: there are none for this benchmark.
+    """
+    folder = _folder("benchmarks") / "params"
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    if benchmark not in names:
+        raise unknown("benchmark with published params", benchmark, names)
+    return folder / benchmark
+
+
+def published_numbers() -> Path:
+    """The CSV of the numbers that the literature prints."""
+    return _folder("benchmarks") / "published.csv"
+
+
 def digest(obj: object) -> str:
     """SHA-256 (hex) of the canonical JSON of ``obj``: the order of keys does not matter.
 

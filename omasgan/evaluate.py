@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from omasgan import __version__, detectors, metrics, protocols, selection
+from omasgan import __version__, detectors, metrics, protocols, saved, selection
 from omasgan.errors import ConfigError, OmasganError, TrainingDiverged
 from omasgan.store import (
     Row,
@@ -64,12 +64,12 @@ def train(
     """
     if checkpoint is not None and checkpoint.exists():
         detector.load_state_dict(load_state(checkpoint))
-    saved = time.monotonic()
+    written = time.monotonic()
     for epoch in detector.fit_epochs(X):
         yield epoch
-        if checkpoint is not None and time.monotonic() - saved >= every_seconds:
+        if checkpoint is not None and time.monotonic() - written >= every_seconds:
             save_state(checkpoint, detector.state_dict())
-            saved = time.monotonic()
+            written = time.monotonic()
 
 
 def run_trial(
@@ -126,8 +126,8 @@ def run_fold(
     """Train on a fold, test it, store scores and row, and return the row.
 
     A run that is done is returned as it is stored; one that was interrupted goes on from its
-    checkpoint, which is renewed every ``every_seconds``. With ``save`` the trained detector is
-    kept as ``model.safetensors``.
+    checkpoint, which is renewed every ``every_seconds``. With ``save`` the trained detector and
+    its calibration are kept beside the row; see ``omasgan.saved``.
 
     Raises:
         OmasganError: the detector cannot work with these data or params. What goes wrong in the
@@ -147,9 +147,12 @@ def run_fold(
             if on_epoch is not None:
                 on_epoch(epoch)
         row["epochs"] = len(store.read_epochs(key))
-        scores = _score(detector, dataset, fold)
-        row |= _metrics(spec, scores)
-        _keep_extras(detector, dataset.train.X[fold.train[:PICTURES]], store.run_dir(key), save)
+        found = _score(detector, dataset, fold)
+        _keep_pictures(detector, dataset.train.X[fold.train[:PICTURES]], store.run_dir(key))
+        if save:
+            saved.save(store.run_dir(key), detector, row, dataset.train.X[fold.validation])
+        row |= _metrics(spec, found)
+        scores = found
     except TrainingDiverged as error:
         row |= _failure(error)
     except OmasganError:
@@ -361,9 +364,7 @@ def _identity(
     }
 
 
-def _keep_extras(
-    detector: IterativeDetector, real: NDArray[Any], folder: Path, save: bool
-) -> None:
+def _keep_pictures(detector: IterativeDetector, real: NDArray[Any], folder: Path) -> None:
     pictures = detector.pictures(PICTURES)
     if pictures:
         from omasgan.datasets import as_float
@@ -372,8 +373,6 @@ def _keep_extras(
         rows: dict[str, Any] = {"real": as_float(real), **pictures}
         np.savez_compressed(buffer, **rows)
         write_atomic(folder / "pictures.npz", buffer.getvalue())
-    if save:
-        save_state(folder / "model.safetensors", detector.state_dict())
 
 
 def _finish(store: Store, key: RunKey, scores: Mapping[str, Any] | None, row: Row) -> None:

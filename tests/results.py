@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -120,6 +121,19 @@ def add_study(
         winner = {"number": number, "params": params, "params_id": params_id(params)}
         write_json(folder / "winner.json", winner | {"objective": objective(number)})
     return folder
+
+
+def add_comparison(store: Store, keys: Sequence[RunKey | str], status: str = "complete") -> None:
+    """Says that the params of these runs, and the winners of rules named as
+    ``detector/rule``, are compared.
+    """
+    entries = [
+        dict(zip(("detector", "selection", "params_id"), (*key.split("/"), None), strict=True))
+        if isinstance(key, str)
+        else {n: getattr(key, n) for n in ("detector", "selection", "params_id")}
+        for key in keys
+    ]
+    write_json(store.root / SPEC.id / "comparison.json", {"status": status, "entries": entries})
 
 
 def trial_params(number: int) -> dict:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import csv
+import io
+import pickle
 import signal
 import subprocess
 import sys
@@ -7,9 +10,11 @@ import time
 from pathlib import Path
 from subprocess import PIPE
 
+import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
-from omasgan import __version__, cli
+from omasgan import __version__, cli, saved, scoring
 from omasgan.store import Store
 
 CURVE = "tests.toy:CurveDetector"
@@ -29,7 +34,7 @@ def run(out: Path, *arguments: str | Path, detector: str = CURVE) -> int:
 
 def sweep(folder: Path, *arguments: str | Path) -> int:
     (folder / "space.toml").write_text(SPACE)
-    place = ["--space", folder / "space.toml", "--out", folder / "out"]
+    place = ["--space", folder / "space.toml", "--out", folder / "out", "--backend", "local"]
     return omasgan("sweep", "digits-loo", CURVE, *SMALL, *place, *arguments)
 
 
@@ -45,7 +50,9 @@ def test_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
         assert name in text
 
 
-@pytest.mark.parametrize("verb", [[], ["list"], ["run"], ["sweep"], ["report"], ["ui"]])
+@pytest.mark.parametrize(
+    "verb", [[], *([verb] for verb in ("list", "run", "sweep", "audit", "score", "report", "ui"))]
+)
 def test_help_exits_with_0(verb: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert omasgan(*verb, "--help") == 0
     assert "Usage: omasgan" in capsys.readouterr().out
@@ -144,11 +151,22 @@ REFUSED = {
     "no data": (["run", "mnist-loo", CURVE, "--data-root", "empty"], "--download"),
     "cap of none": (["run", "digits-loo", CURVE, "--max-train", "0"], "--max-train"),
     "bad tracking uri": (["run", "digits-loo", CURVE, "--tracking-uri", "ftp://x"], "ftp"),
+    "audit of no fold": (["audit", "knn", "digits-loo", "--fold", "77"], "no fold 77"),
+    "audit of nothing": (["audit", "kn", "digits-loo"], "did you mean 'knn'"),
+    "score with nothing": (["score", "missing", "x.png"], "no folder 'missing'"),
+    "score with an empty folder": (["score", ".", "x.png"], "no saved detector in '.'"),
+    "score of nothing": (["score", "."], "IMAGES"),
     "unknown flag": (["run", "digits-loo", CURVE, "--nonsense"], "No such option: --nonsense"),
     "unknown rule": (sweep_of(selection="nestd"), "did you mean 'nested'"),
     "fixed is no search": (sweep_of(selection="fixed"), "unknown selection rule 'fixed'"),
-    "address without ray": (sweep_of(address="1.2.3.4:5"), "--address needs --backend ray"),
-    "gpus without ray": (sweep_of(gpus_per_trial="0.5"), "--gpus-per-trial needs --backend ray"),
+    "address without ray": (
+        sweep_of(backend="local", address="1.2.3.4:5"),
+        "--address needs --backend ray",
+    ),
+    "gpus without ray": (
+        sweep_of(backend="local", gpus_per_trial="0.5"),
+        "--gpus-per-trial needs --backend ray",
+    ),
     "transfer from nowhere": (sweep_of(selection="transfer"), "without --transfer-from"),
     "from without transfer": (sweep_of(transfer_from="mnist-loo"), "with --transfer-from"),
     "inner of one task": (sweep_of(selection="proxy", inner="2"), "--inner means nothing"),
@@ -230,7 +248,7 @@ def test_sweep_searches_then_trains_the_winners_on_fresh_seeds(
     }
     assert {row["selection"] for row in rows} == {"nested"}
     text = capsys.readouterr().out
-    assert "study fold-1: 2 of 2, ok" in text and "runs: 6 of 6, ok" in text
+    assert "fold-1: 2 of 2, ok" in text and "runs: 6 of 6, ok" in text
 
     assert sweep(tmp_path, "--trials", "3", "--folds", "0") == 0
     assert len(list(store.studies()[0].glob("trials/*/trial.json"))) == 3
@@ -241,6 +259,7 @@ def test_sweep_searches_then_trains_the_winners_on_fresh_seeds(
 def test_an_interrupted_sweep_is_resumed(tmp_path: Path) -> None:
     (tmp_path / "space.toml").write_text(f"{SPACE}seconds = 0.2\n")
     arguments = ["sweep", "digits-loo", "tests.toy:SlowDetector", *SMALL, "--trials", "3"]
+    arguments += ["--backend", "local"]
     arguments += ["--selection", "proxy", "--folds", "0"]
     arguments += ["--space", str(tmp_path / "space.toml"), "--out", str(tmp_path / "out")]
     with subprocess.Popen(
@@ -272,6 +291,113 @@ def test_mlflow_shows_a_sweep_and_the_runs(tmp_path: Path) -> None:
     assert {r.info.status for r in shown} == {"FINISHED"}
     # A study, its two trials and its winner, and what was run without a search.
     assert len(shown) == 5
+
+
+def test_audit_shows_every_check_of_every_stage(capsys: pytest.CaptureFixture[str]) -> None:
+    quick = [f"--set={phase}_steps=3" for phase in ("gan", "boundary", "retrain", "detector")]
+    small = ["--max-train", "60", "--max-test", "40", "--fold", "3", "--set", "width=8"]
+    assert omasgan("audit", "omasgan", "digits-loo", *quick, *small) == 0
+    output = capsys.readouterr()
+    assert "omasgan on digits-loo-v1-train60-test40, fold 3" in output.out
+    for stage in ("task1", "task3", "j", "neighbours", "combined"):
+        lines = [line for line in output.out.splitlines() if f" {stage} " in line]
+        assert len(lines) == 4 and all("stays" in line for line in lines)
+    assert output.err == ""
+
+
+def test_audit_exits_with_1_where_a_score_moves(capsys: pytest.CaptureFixture[str]) -> None:
+    assert omasgan("audit", "tests.test_audit:DividesByTheBatch", "digits-loo") == 1
+    output = capsys.readouterr()
+    assert "digits-loo-v1, fold 0" in output.out and "moves" in output.out
+    assert output.err.startswith(
+        "omasgan: scores of tests.test_audit:DividesByTheBatch move: score in batches: by "
+    )
+    assert "score one by one: by " in output.err and output.err.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An output folder with an OMASGAN that was saved after few steps on digits but the 1."""
+    out = tmp_path_factory.mktemp("trained")
+    quick = [f"--set={phase}_steps=30" for phase in ("gan", "boundary", "retrain", "detector")]
+    arguments = ["digits-loo", "omasgan", "--folds", "1", "--seeds", "0", "--set", "width=8"]
+    more = ["--save", "--tracking-uri", "none", "--out", out]
+    assert omasgan("run", *arguments, *quick, *more) == 0
+    return out
+
+
+def draw(folder: Path, size: int = 8) -> list[Path]:
+    """A zero, a four and a seven."""
+    folder.mkdir()
+    k = size // 8
+    for name in ("zero", "four", "seven"):
+        image = Image.new("RGB", (size, size))
+        pen = ImageDraw.Draw(image)
+        if name == "zero":
+            pen.ellipse((2 * k, k, 5 * k, 6 * k), outline="white", width=k)
+        elif name == "four":
+            pen.line([(4 * k, 7 * k), (4 * k, k), (2 * k, 4 * k), (6 * k, 4 * k)], "white", k)
+        else:
+            pen.line([(2 * k, k), (5 * k, k), (3 * k, 6 * k)], "white", k)
+        image.save(folder / f"{name}.png")
+    return [folder / f"{name}.png" for name in ("four", "seven", "zero")]
+
+
+def test_score_judges_drawn_digits(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = draw(tmp_path / "drawn")
+    assert omasgan("score", trained, tmp_path / "drawn") == 0
+    output = capsys.readouterr()
+    lines = list(csv.DictReader(io.StringIO(output.out)))
+    assert [line["file"] for line in lines] == [str(file) for file in files]
+    assert list(lines[0]) == ["file", "index", "score", "p_value"]
+
+    loaded = saved.load(saved.find(trained), device="cpu")
+    X = np.stack([np.asarray(Image.open(file).convert("L"))[None] for file in files])
+    scores = loaded.detector.decision_function(X)
+    np.testing.assert_allclose([float(line["score"]) for line in lines], scores, rtol=1e-6)
+    p = scoring.p_values(scores, loaded.calibration)
+    np.testing.assert_allclose([float(line["p_value"]) for line in lines], p, rtol=1e-5)
+    n = len(loaded.calibration)
+    assert n > 100 and f"against {n} held-out normals of digits-loo-v1, fold 1" in output.err
+
+    out = tmp_path / "new" / "scores.csv"
+    assert omasgan("score", saved.find(trained), *files, "--out", out) == 0
+    again = capsys.readouterr()
+    assert again.out == "" and out.read_text() == output.out
+
+
+def test_score_refuses_what_it_cannot_judge_and_writes_nothing(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, *_ = draw(tmp_path / "small")
+    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "pickled.npy").write_bytes(pickle.dumps({}))
+    large, *_ = draw(tmp_path / "large", size=16)
+    out = tmp_path / "scores.csv"
+    for bad in (tmp_path / "text.png", tmp_path / "pickled.npy", large, tmp_path / "missing.png"):
+        assert omasgan("score", trained, good, bad, "--out", out) == 2
+        output = capsys.readouterr()
+        assert output.out == "" and output.err.count("\n") == 1
+        assert output.err.startswith("omasgan: ") and str(bad) in output.err
+        assert not out.exists()
+    assert omasgan("score", trained, good, large, "--resize", "--out", out) == 0
+    assert len(out.read_text().splitlines()) == 3
+
+
+def test_score_lists_the_detectors_to_choose_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, "--seeds", "0", "--save") == 0
+    capsys.readouterr()
+    assert omasgan("score", tmp_path, "x.png") == 2
+    error = capsys.readouterr().err
+    assert "holds 2 saved detectors, give one: " in error and error.count("\n") == 1
+    assert error.count("/seed-0/fold-") == 2
+    chosen = saved.find(next(tmp_path.rglob("fold-1")))
+    assert omasgan("score", chosen, "x.png") == 2
+    assert "'tests.toy:CurveDetector', which is not of this package" in capsys.readouterr().err
 
 
 def test_exit_codes_reach_the_shell() -> None:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from omasgan import geometry
 from omasgan.config import digest
-from omasgan.report import tables
+from omasgan.report import published, ranking, statistics, tables
 from omasgan.report.inputs import Benchmark, Study, read_benchmark, read_study
 from omasgan.store import RunKey, Store
 
@@ -25,9 +26,47 @@ MEANS = (
     "Means are taken over a fold's seeds, then over folds; sd is the sample standard deviation "
     "over folds and worst the fold with the least AUROC."
 )
-HELD = "folds, seeds and runs read: held / in the benchmark; not ok: runs that gave no score."
+INTERVAL = (
+    "interval: 95 % bootstrap interval of the mean AUROC. It covers other seeds on the same folds "
+    "and test samples, not other folds, data or params; it has no width without randomness, and "
+    "- stands where a fold has one seed only."
+)
+HELD = (
+    "folds, seeds and runs read: held/in the benchmark; not ok: runs that gave no score; seconds: "
+    "mean of a run; peak MB: the most that a run took."
+)
+FPR95 = "fpr95: false positive rate at 95 % true positive rate, less is better."
 ORACLE = "The rule oracle looks at the test anomalies: it measures optimism and is no result."
 DIFFERENT = "Not all lines hold the same folds: compare them fold by fold, not by their means."
+RANKS = (
+    "Rank 1 is the best AUROC of a fold, ties averaged. against: omasgan under the line's own "
+    "rule, or else the best mean; difference: between the mean AUROCs. P(better): how often the "
+    "line beats the other with one seed each on the same fold, ties half; interval: 95 %, over "
+    "other seeds on the same folds."
+)
+TESTS = (
+    "p Holm: two-sided signed-rank test of the folds' means, corrected for the {n} tests of this "
+    "table, so that it can't be below {least:.3f}; folds share training samples, so it is a "
+    "little too small."
+)
+NO_TESTS = (
+    f"No p: with fewer than {statistics.MIN_FOLDS} folds no test can reach {statistics.LEVEL}."
+)
+OPTIMISM = (
+    "default: rule fixed, at the detector's defaults where it has several params; selected: by "
+    "the rule that is named, without test anomalies; oracle: chosen on the test anomalies. gap: "
+    "oracle - selected, what a look at the test is worth. Means over the folds that all of a line "
+    "hold."
+)
+GEOMETRY = (
+    "nearer: share of a fold's anomalies that lie nearer to the training normals than the median "
+    "normal test sample does, by 1-NN on pixels; knn and gmm: AUROC. Distance points the wrong "
+    "way, and a fold is ill-posed, where nearer is above 0.5 or knn below 0.5."
+)
+PUBLISHED = (
+    "The same data, protocol and metric only, printed with the trust that each number deserves; "
+    "sd over folds. Ours are means over the folds held."
+)
 SWEEP_FLAGS = ("selection", "inner", "sampler", "pruner", "seed")
 PICTURES = 3
 """Of how many folds an entry shows its pictures; the others lie beside their runs."""
@@ -35,11 +74,12 @@ PICTURES = 3
 
 @dataclass(frozen=True)
 class Table:
-    """A frame with what has to be said about it."""
+    """A frame with what has to be said about it; a terminal has no room for columns ``aside``."""
 
     title: str
     caption: str
     frame: pd.DataFrame
+    aside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,6 +112,7 @@ def sections(store: Store) -> list[Section]:
     ids = sorted({str(row["benchmark"]) for row in rows} | {study.benchmark for study in found})
     return [
         _section(
+            store,
             read_benchmark(store.root, i, [row for row in rows if row["benchmark"] == i]),
             tables.runs((row for row in rows if row["benchmark"] == i), found),
             tuple(study for study in found if study.benchmark == i),
@@ -95,9 +136,14 @@ def figures(store: Store, section: Section) -> Iterator[Figure]:
         return
     title = f"{name}: AUROC by fold"
     yield Figure(_slug(name, "boxes"), title, draw.png(draw.box_plot(means, title)))
+    for group in ranking.groups(frame):
+        if group.tested and len(group.aurocs) > 2:
+            title = f"{name}: average ranks on {len(group.folds)} folds"
+            picture = draw.png(draw.critical_difference(group.means, title))
+            yield Figure(_slug(title), title, picture)
     held = frame[frame["current"] & (frame["outcome"] == "ok")]
-    for entry, group in held.groupby("entry", sort=False):
-        yield from _score_figures(store, f"{name}: {entry}", group)
+    for entry, lines in held.groupby("entry", sort=False):
+        yield from _score_figures(store, f"{name}: {entry}", lines)
 
 
 def params_files(section: Section) -> dict[str, str]:
@@ -125,13 +171,15 @@ def space_id(study: Study) -> str:
     return f"{study.detector.replace(':', '.')}-{digest(study.about['space'])[:12]}"
 
 
-def _section(benchmark: Benchmark, frame: pd.DataFrame, studies: tuple[Study, ...]) -> Section:
+def _section(
+    store: Store, benchmark: Benchmark, frame: pd.DataFrame, studies: tuple[Study, ...]
+) -> Section:
     return Section(
         benchmark=benchmark,
         note=_note(benchmark),
         frame=frame,
         studies=studies,
-        results=() if frame.empty else tuple(_results(benchmark, frame)),
+        results=() if frame.empty else tuple(_results(store, benchmark, frame)),
         searches=tuple(_searches(studies)),
         settings=Table(
             "How these numbers were made",
@@ -155,20 +203,53 @@ def _note(benchmark: Benchmark) -> str:
     )
 
 
-def _results(benchmark: Benchmark, frame: pd.DataFrame) -> Iterator[Table]:
+def _results(store: Store, benchmark: Benchmark, frame: pd.DataFrame) -> Iterator[Table]:
     comparison = tables.comparison(frame, benchmark)
-    notes = [MEANS, HELD, "fpr95: false positive rate at 95 % true positive rate, less is better."]
+    notes = [MEANS, INTERVAL, HELD, FPR95]
     if "oracle" in set(comparison["selection"]):
         notes.append(ORACLE)
     folds = tables.by_fold(frame)
     if folds.isna().to_numpy().any():
         notes.append(DIFFERENT)
-    yield Table("Detectors", " ".join(notes), comparison)
+    yield Table("Detectors", " ".join(notes), comparison, ("average_precision", "folds", "seeds"))
     yield Table("AUROC by fold", "Mean over the seeds of the fold.", folds)
+    yield from _ranks(frame)
     stages = tables.stages(frame)
     if not stages.empty:
         caption = f"All scores of an entry come from the same trainings. {MEANS}"
         yield Table("AUROC by stage", caption, stages)
+    yield from _beside(store, benchmark, frame)
+
+
+def _ranks(frame: pd.DataFrame) -> Iterator[Table]:
+    """How sure the order of the entries is, and what choosing on the test would have bought."""
+    for group in ranking.groups(frame):
+        count = len(group.folds)
+        folds, rules = ",".join(map(str, group.folds)), ", ".join(group.rules)
+        tests = NO_TESTS
+        if group.tested:
+            least = statistics.least_p(group.n_tests, count)
+            tests = TESTS.format(n=group.n_tests, least=least)
+        title = f"Average rank and tests on {count} fold{'' if count == 1 else 's'}"
+        caption = f"Folds {folds}; rules: {rules}. {RANKS} {tests}"
+        yield Table(title, caption, ranking.table(group), ("auroc",))
+    ledger = ranking.optimism(frame)
+    if not ledger.empty:
+        yield Table("Optimism ledger", OPTIMISM, ledger)
+
+
+def _beside(store: Store, benchmark: Benchmark, frame: pd.DataFrame) -> Iterator[Table]:
+    """What the results have to be read against: the folds' geometry and the literature."""
+    cards = geometry.cards(store, benchmark.id)
+    if cards:
+        yield Table("Geometry card", GEOMETRY, tables.geometry(cards))
+    numbers = published.read()
+    means = published.means(frame, benchmark, numbers)
+    if not means.empty:
+        yield Table("Published numbers", PUBLISHED, means)
+    folds = published.by_fold(benchmark, numbers)
+    if not folds.empty:
+        yield Table("Published numbers by fold", "Beside the table AUROC by fold.", folds)
 
 
 def _searches(studies: tuple[Study, ...]) -> Iterator[Table]:

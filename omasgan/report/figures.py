@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from omasgan.metrics import auroc
+from omasgan.report import statistics
 
 Scored: TypeAlias = tuple[NDArray[Any], NDArray[Any]]
 """Labels (0 normal, 1 anomalous) and scores of the same samples, each ``(n,)``."""
@@ -30,10 +33,11 @@ LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000
 FALSE_POSITIVE_RATES = np.linspace(0.0, 1.0, 201)
 
 
-def png(figure: Figure, dpi: int = 110) -> bytes:
+def png(figure: Figure, dpi: int = 100) -> bytes:
     """The figure as a PNG file's bytes."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.1)
+    # a tight bounding box would draw everything twice; the layout leaves no room to cut off
+    figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
 
 
@@ -45,7 +49,7 @@ def box_plot(folds: Mapping[str, Sequence[float]], title: str) -> Figure:
         title: what stands above the plot.
     """
     order = sorted(folds, key=lambda name: float(np.mean(folds[name])))
-    figure = Figure(figsize=(7.5, 1.5 + 0.5 * len(order)), layout="constrained")
+    figure = Figure(figsize=(8.5, 1.5 + 0.45 * len(order)), layout="constrained")
     axes = figure.subplots()
     axes.boxplot(
         [list(folds[name]) for name in order],
@@ -69,11 +73,53 @@ def box_plot(folds: Mapping[str, Sequence[float]], title: str) -> Figure:
     _chance(axes)
     low = min([0.45, *(min(values) - 0.03 for values in folds.values())])
     axes.set_xlim(max(low, 0.0), 1.01)
-    axes.set_xlabel(
-        "AUROC of a fold, mean over its seeds (dots: folds, diamond: mean, bar: median)"
+    figure.supxlabel(
+        "AUROC of a fold, mean over its seeds (dots: folds, diamond: mean, bar: median)",
+        fontsize=10,
     )
-    axes.set_title(title)
+    figure.suptitle(title, fontsize=11)
     axes.grid(axis="x", alpha=0.25)
+    return figure
+
+
+def critical_difference(means: pd.DataFrame, title: str) -> Figure:
+    """Average ranks on one axis, best on the left; bars join entries that are not told apart.
+
+    Args:
+        means: one line a fold, one column an entry, as ``statistics.fold_means`` gives them.
+        title: what stands above the diagram.
+    """
+    from scikit_posthocs import critical_difference_diagram
+
+    n_folds, n_entries = means.shape
+    if statistics.pairs_can_differ(n_entries, n_folds):
+        test = "signed-rank tests, Holm's correction over all pairs"
+    else:
+        test = "Nemenyi's test; too few folds for signed-rank tests of all pairs"
+    colours = itertools.islice(itertools.cycle(LINES), n_entries)
+    figure = Figure(figsize=(11.0, 1.6 + 0.22 * n_entries), layout="constrained")
+    axes = figure.subplots()
+    drawn = critical_difference_diagram(
+        statistics.average_ranks(means),
+        statistics.all_pairs(means),
+        alpha=statistics.LEVEL,
+        ax=axes,
+        label_fmt_left="{label}  {rank:.2f}",
+        label_fmt_right="{rank:.2f}  {label}",
+        label_props={"fontsize": 9},
+        color_palette=list(colours),
+        elbow_props={"linewidth": 1.2},
+        marker_props={"s": 18},
+        text_h_margin=0.015 * n_entries,
+    )
+    for label in drawn["labels"]:
+        label.set_color("black")
+    figure.suptitle(title, fontsize=11)
+    figure.supxlabel(
+        f"average rank over {n_folds} folds (1 is best); bars join what is not told apart at "
+        f"{statistics.LEVEL} by {test}",
+        fontsize=9,
+    )
     return figure
 
 
@@ -222,16 +268,15 @@ def _histogram_panel(axes: Axes, labels: NDArray[Any], scores: NDArray[Any]) -> 
     shown = np.clip(scores, bins[0], bins[-1])
     for label, name, colour in ((0, "normal", NORMAL), (1, "anomalous", ANOMALOUS)):
         chosen = shown[labels == label]
-        axes.hist(
-            chosen,
-            bins=bins.tolist(),
-            density=True,
-            alpha=0.6,
-            color=colour,
-            label=f"{name}, n = {len(chosen)}",
-        )
+        density = np.histogram(chosen, bins, density=True)[0]
+        told = f"{name}, n = {len(chosen)}"
+        axes.stairs(density, bins, fill=True, alpha=0.6, color=colour, label=told)
     axes.tick_params(labelsize=7)
-    axes.legend(fontsize=7, frameon=False)
+    axes.set_yticks([])
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.margins(y=0.35)
+    axes.set_ylim(bottom=0.0)
+    axes.legend(fontsize=7, frameon=False, loc="upper right", borderaxespad=0.1)
 
 
 def _true_positive_rates(labels: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64]:

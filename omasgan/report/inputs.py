@@ -23,16 +23,16 @@ class Benchmark:
         return tuple(self.about.get("seeds", ()))
 
     def held(self, folds: int, seeds: int, runs: int) -> dict[str, str]:
-        """How much of the benchmark is there: "held / all" for folds, seeds and runs.
+        """How much of the benchmark is there: "held/all" for folds, seeds and runs.
 
         >>> Benchmark("b-v1", {"seeds": [0, 1, 2]}, 10).held(2, 1, 2)
-        {'folds': '2 / 10', 'seeds': '1 / 3', 'runs': '2 / 30'}
+        {'folds': '2/10', 'seeds': '1/3', 'runs': '2/30'}
         """
         everything = None if self.n_folds is None else self.n_folds * len(self.seeds)
         return {
-            "folds": f"{folds} / {self.n_folds or '?'}",
-            "seeds": f"{seeds} / {len(self.seeds) or '?'}",
-            "runs": f"{runs} / {everything or '?'}",
+            "folds": f"{folds}/{self.n_folds or '?'}",
+            "seeds": f"{seeds}/{len(self.seeds) or '?'}",
+            "runs": f"{runs}/{everything or '?'}",
         }
 
 

@@ -70,11 +70,12 @@ def terminal(table: Table) -> TerminalTable:
         collapse_padding=True,
         pad_edge=False,
     )
-    for column in table.frame.columns:
+    frame = table.frame.drop(columns=list(table.aside))
+    for column in frame.columns:
         # headings of several words over several lines keep ten folds within a terminal
         heading = re.sub("[ _]", "\\n", column)
-        made.add_column(heading, justify="right" if _is_number(table.frame[column]) else "left")
-    for cells in _cells(table.frame):
+        made.add_column(heading, justify="right" if _is_number(frame[column]) else "left")
+    for cells in _cells(frame):
         made.add_row(*cells)
     return made
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import pandas as pd
 
+from omasgan.geometry import Card
+from omasgan.report import statistics
 from omasgan.report.inputs import Benchmark, Study
 
 OUTCOMES = ("ok", "pruned", "diverged", "out-of-memory", "failed")
@@ -22,6 +24,13 @@ STAGE_ORDER = ("task1", "task3", "j", "neighbours", "combined")
 """The order in which OMASGAN's stages build on each other; other names follow in their own."""
 MOST_DIFFERING = 2
 """Params that differ in more than this are told by their id."""
+FORMATS = {
+    "seconds": ".1f", "hours": ".2f", "peak MB": ".0f", "worst fold": ".0f",
+    "average rank": ".2f", "difference": "+.3f", "gap": "+.3f",
+}  # fmt: skip
+"""How a number reads where it is no metric, by column."""
+CONTROL = ("negatives", "boundary")
+"""The param of OMASGAN that its controls differ in, and what the method itself has there."""
 RUN_KEY = ["benchmark", "detector", "selection", "params_id", "seed", "fold"]
 
 
@@ -51,23 +60,28 @@ def comparison(frame: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
     """One line an entry, best mean AUROC first, with how much of the benchmark it holds.
 
     ``params`` are what sets them apart, the first digits of their ids, or how many winners there
-    are. ``folds``,
-    ``seeds`` and ``runs`` read "held / in the benchmark"; ``not ok`` counts the runs without a
-    metric; ``seconds`` is the mean training time of a run.
+    are. ``interval`` is that of the mean AUROC (``statistics.interval``). ``folds``, ``seeds`` and
+    ``runs`` read "held/in the benchmark"; ``not ok`` counts the runs without a metric; ``seconds``
+    is the mean time of a run, ``peak MB`` the most memory that one took.
     """
     lines = []
-    for _, all_runs in _shown(frame).groupby("entry", sort=False):
+    for entry, all_runs in _shown(frame).groupby("entry", sort=False):
         good = _ok(all_runs)
+        spread = _spread(_fold_means(good, "auroc"), "auroc")
+        seeds = statistics.aurocs(good).get(str(entry), {})
         lines.append(
             {
                 "detector": all_runs["detector"].iloc[0],
                 "selection": all_runs["selection"].iloc[0],
                 "params": all_runs["variant"].iloc[0] or _short_ids(all_runs["params_id"]),
-                **_spread(_fold_means(good, "auroc"), "auroc"),
+                "auroc": spread.pop("auroc"),
+                "interval": range_text(statistics.interval(seeds)),
+                **spread,
                 **{name: _fold_means(good, name).mean() for name in METRICS[1:]},
                 **benchmark.held(good["fold"].nunique(), good["seed"].nunique(), len(good)),
                 "not ok": len(all_runs) - len(good),
                 "seconds": good["seconds"].mean(),
+                "peak MB": _peak(good),
             }
         )
     return _best_first(pd.DataFrame(lines))
@@ -136,7 +150,6 @@ def settings(frame: pd.DataFrame) -> pd.DataFrame:
     """What the numbers depend on: one line for each params of each entry."""
     lines = []
     for (entry, params_id), group in _shown(frame).groupby(["entry", "params_id"], sort=False):
-        peak = pd.to_numeric(group["peak_memory_mb"], errors="coerce").max()
         lines.append(
             {
                 "entry": entry,
@@ -147,10 +160,24 @@ def settings(frame: pd.DataFrame) -> pd.DataFrame:
                 "torch": _distinct(group["torch_version"]),
                 "device": _distinct(group["device"]),
                 "hours": group["seconds"].sum() / 3600,
-                "peak MB": peak,
+                "peak MB": _peak(group),
             }
         )
     return pd.DataFrame(lines)
+
+
+def geometry(cards: Sequence[Card]) -> pd.DataFrame:
+    """One line a fold: where its anomalies lie, and whether that makes it ill-posed."""
+    return pd.DataFrame(
+        {
+            "fold": card.fold,
+            "nearer": card.nearer,
+            "knn": card.knn,
+            "gmm": float("nan") if card.gmm is None else card.gmm,
+            "verdict": "ill-posed" if card.inverted else "",
+        }
+        for card in cards
+    )
 
 
 def fold_means(frame: pd.DataFrame) -> dict[str, list[float]]:
@@ -166,7 +193,7 @@ def means(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
     """The metrics of one entry's rows: each fold's mean over seeds, and the mean over folds.
 
     Keys are ``auroc``, ``auroc.<stage>``, ..., ``auroc_sd``, ``auroc_worst_fold`` and
-    ``fold-<k>/auroc``; empty if no run ended ok.
+    ``auroc/fold-<k>``; empty if no run ended ok.
     """
     good = _ok(pd.DataFrame([dict(row) for row in rows]))
     found: dict[str, float] = {}
@@ -175,7 +202,7 @@ def means(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
         if folds.empty:
             continue
         found[column] = float(folds.mean())
-        found |= {f"fold-{fold}/{column}": float(value) for fold, value in folds.items()}
+        found |= {f"{column}/fold-{fold}": float(value) for fold, value in folds.items()}
         if column == "auroc":
             found["auroc_worst_fold"] = float(folds.min())
             if len(folds) > 1:
@@ -184,14 +211,23 @@ def means(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def shown(column: str, value: object) -> str:
-    """A cell as text: three decimals for metrics, fewer for times and sizes, "-" for none."""
+    """A cell as text: three decimals for metrics, others by ``FORMATS``, "-" for none."""
     if not isinstance(value, float):
         return "-" if value is None else str(value)
     if pd.isna(value):
         return "-"
-    if column in ("seconds", "hours", "peak MB"):
-        return f"{value:.{ {'seconds': 1, 'hours': 2}.get(column, 0) }f}"
-    return f"{value:.0f}" if column == "worst fold" else f"{value:.3f}"
+    if column.startswith("p ") and value < 0.0005:
+        return "<0.001"
+    return f"{value:{FORMATS.get(column, '.3f')}}"
+
+
+def range_text(interval: statistics.Interval) -> str:
+    """An interval as a cell, "-" for none.
+
+    >>> range_text(statistics.Interval(0.8124, 0.845))
+    '0.812-0.845'
+    """
+    return "-" if pd.isna(interval.low) else f"{interval.low:.3f}-{interval.high:.3f}"
 
 
 def _stage_place(column: str) -> int:
@@ -209,6 +245,10 @@ def _ok(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _fold_means(frame: pd.DataFrame, column: str) -> pd.Series[float]:
     return frame.dropna(subset=[column]).groupby("fold")[column].mean().sort_index()
+
+
+def _peak(frame: pd.DataFrame) -> float:
+    return float(pd.to_numeric(frame["peak_memory_mb"], errors="coerce").max())
 
 
 def _spread(means: pd.Series[float], name: str = "auroc") -> dict[str, float]:
@@ -250,8 +290,7 @@ def _variants(frame: pd.DataFrame) -> list[str]:
         }
         differing = _differing(list(params.values()))
         for params_id, values in params.items():
-            told = ", ".join(f"{name}={_plain(values.get(name))}" for name in differing)
-            short = told if 0 < len(differing) <= MOST_DIFFERING else params_id[:6]
+            short = _variant(params_id, values, differing)
             names[str(benchmark), str(detector), params_id] = short if len(params) > 1 else ""
     return [
         names.get((row["benchmark"], row["detector"], row["params_id"]), "")
@@ -259,6 +298,14 @@ def _variants(frame: pd.DataFrame) -> list[str]:
         else ""
         for row in frame.to_dict("records")
     ]
+
+
+def _variant(params_id: str, values: Mapping[str, Any], differing: Sequence[str]) -> str:
+    few = 0 < len(differing) <= MOST_DIFFERING
+    # a control is to be known as one, and the method too, whatever else they differ in
+    named = differing if few else [name for name in differing if name == CONTROL[0]]
+    told = [f"{name}={_plain(values.get(name))}" for name in named]
+    return ", ".join(told if few else [params_id[:6], *told])
 
 
 def _differing(params: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
@@ -28,6 +29,48 @@ def test_box_plot_says_what_it_shows() -> None:
         assert words in said
     ticks = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
     assert ticks[-1].startswith("omasgan"), "the best mean stands on top"
+
+
+@pytest.mark.parametrize(("n_entries", "test"), [(4, "signed-rank"), (16, "Nemenyi")])
+def test_critical_difference_names_every_entry_and_its_test(n_entries: int, test: str) -> None:
+    rng = np.random.default_rng(0)
+    shifts = 0.02 * np.arange(n_entries)
+    means = pd.DataFrame(rng.normal(0.5, 0.01, (10, n_entries)) + shifts)
+    means.columns = [f"detector-{i} · fixed" for i in range(n_entries)]
+    figure = figures.critical_difference(means, "title")
+    said = texts(figure)
+    assert all(f"{name}  " in said or f"  {name}" in said for name in means.columns)
+    for words in ("10 folds", "0.05", test, "title"):
+        assert words in said
+    assert figures.png(figure).startswith(b"\x89PNG")
+
+
+def test_critical_difference_of_entries_that_are_the_same() -> None:
+    means = pd.DataFrame(np.full((10, 9), 0.5), columns=list("abcdefghi"))
+    assert "a  5.00" in texts(figures.critical_difference(means, "title"))
+
+
+@pytest.mark.parametrize("name", ["omasgan · fixed · negatives=early-generator", "knn"])
+def test_nothing_is_cut_off(name: str) -> None:
+    for figure in (
+        figures.box_plot({f"{name}-{i}": [0.5, 0.8] for i in range(16)}, "title"),
+        figures.critical_difference(
+            pd.DataFrame(
+                np.random.default_rng(0).normal(size=(10, 16)),
+                columns=[f"{name}-{i}" for i in range(16)],
+            ),
+            "title",
+        ),
+        figures.search([{"number": 0, "outcome": "out-of-memory", "objective": None}], "title"),
+    ):
+        png = figures.png(figure)
+        assert png
+        width, height = figure.get_size_inches()
+        box = figure.get_tightbbox()
+        assert box.x0 >= 0, figure
+        assert box.y0 >= 0, figure
+        assert box.x1 <= width, figure
+        assert box.y1 <= height, figure
 
 
 def test_roc_averages_scorings_and_shows_chance() -> None:

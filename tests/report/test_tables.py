@@ -35,6 +35,7 @@ def row(fold: int, seed: int, auroc: float | None, detector: str = "knn", **more
         "fold": fold,
         "auroc": auroc,
         "seconds": 1.0,
+        "peak_memory_mb": 300.0 + fold,
         "outcome": "diverged" if auroc is None else "ok",
     } | more
 
@@ -45,13 +46,15 @@ def test_seeds_are_averaged_before_folds() -> None:
     assert line["auroc"] == pytest.approx(0.7)
     assert line["sd"] == pytest.approx(0.2 * 2**0.5)
     assert (line["worst"], line["worst fold"]) == (0.5, 0)
-    assert (line["folds"], line["seeds"], line["runs"]) == ("2 / 3", "2 / 2", "3 / 6")
+    assert (line["seconds"], line["peak MB"]) == (1.0, 301.0)
+    assert line["interval"] == "-", "one seed alone in fold 1"
+    assert (line["folds"], line["seeds"], line["runs"]) == ("2/3", "2/2", "3/6")
 
 
 def test_runs_without_a_metric_are_counted_and_not_averaged() -> None:
     frame = tables.runs([row(0, 0, 0.8), row(1, 0, None)])
     (line,) = tables.comparison(frame, BENCHMARK).to_dict("records")
-    assert (line["auroc"], line["not ok"], line["runs"]) == (0.8, 1, "1 / 6")
+    assert (line["auroc"], line["not ok"], line["runs"]) == (0.8, 1, "1/6")
 
 
 def test_a_detector_that_never_ended_well_keeps_its_line() -> None:
@@ -77,6 +80,27 @@ def test_params_are_named_by_what_sets_them_apart() -> None:
     assert set(frame["entry"]) == {"knn · fixed · k=1", "knn · fixed · k=5"}
     lines = tables.comparison(frame, BENCHMARK).to_dict("records")
     assert [line["params"] for line in lines] == ["k=5", "k=1"]
+
+
+def test_controls_are_told_from_the_method_whatever_else_differs() -> None:
+    own = {"a": 1, "b": 1, "c": 1, "negatives": "boundary"}
+    ways = (own, own | {"negatives": "noise"}, {"a": 2, "b": 2, "c": 2, "negatives": "boundary"})
+    rows = [
+        row(0, 0, 0.6, "omasgan", params=p, params_id=f"id{i}xxxxx") for i, p in enumerate(ways)
+    ]
+    assert list(tables.runs(rows[:2])["variant"]) == ["negatives=boundary", "negatives=noise"]
+    assert set(tables.runs(rows)["variant"]) == {
+        "id0xxx, negatives=boundary",
+        "id1xxx, negatives=noise",
+        "id2xxx, negatives=boundary",
+    }
+
+
+def test_the_interval_stands_beside_the_mean() -> None:
+    rows = [row(k, s, 0.8 + 0.01 * s) for k in range(2) for s in range(3)]
+    (line,) = tables.comparison(tables.runs(rows), BENCHMARK).to_dict("records")
+    low, high = map(float, line["interval"].split("-"))
+    assert 0.8 <= low < line["auroc"] < high <= 0.82
 
 
 def test_rules_are_never_mixed_and_params_apart() -> None:
@@ -159,9 +183,9 @@ def test_the_benchmark_tells_how_much_there_should_be(tmp_path: Path) -> None:
     store = claimed(tmp_path)
     add_run(store)
     benchmark = read_benchmark(store.root, SPEC.id, store.results())
-    assert benchmark.held(1, 1, 1) == {"folds": "1 / 3", "seeds": "1 / 2", "runs": "1 / 6"}
+    assert benchmark.held(1, 1, 1) == {"folds": "1/3", "seeds": "1/2", "runs": "1/6"}
     unknown = read_benchmark(store.root, "other-v1", [])
-    assert unknown.held(1, 1, 1) == {"folds": "1 / ?", "seeds": "1 / ?", "runs": "1 / ?"}
+    assert unknown.held(1, 1, 1) == {"folds": "1/?", "seeds": "1/?", "runs": "1/?"}
 
 
 @pytest.mark.parametrize(
@@ -169,6 +193,11 @@ def test_the_benchmark_tells_how_much_there_should_be(tmp_path: Path) -> None:
     [
         ("auroc", 0.12345, "0.123"),
         ("worst fold", 3.0, "3"),
+        ("average rank", 2.345, "2.35"),
+        ("difference", 0.02, "+0.020"),
+        ("p Holm", 0.0001, "<0.001"),
+        ("p Holm", 0.0313, "0.031"),
+        ("peak MB", 512.4, "512"),
         ("seconds", 12.34, "12.3"),
         ("auroc", float("nan"), "-"),
         ("winner", None, "-"),

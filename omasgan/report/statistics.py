@@ -1,0 +1,211 @@
+"""Statistics of a comparison, from stored AUROCs alone.
+
+Bootstrap intervals and the probability of improvement follow Agarwal et al. 2021, "Deep
+Reinforcement Learning at the Edge of the Statistical Precipice" (section 4; a fold in the place of
+a task, a seed in the place of a run). Average ranks, signed-rank tests and the critical difference
+follow Demšar 2006, "Statistical Comparisons of Classifiers over Multiple Data Sets"; signed-rank
+tests with Holm's correction for all pairs follow Benavoli et al. 2016, "Should We Really Use
+Post-Hoc Tests Based on Mean-Ranks?".
+
+An interval tells what other seeds would give on the same folds and the same test samples. It does
+not cover other folds, other data or other params; it has no width where a detector has no
+randomness, is not there where a fold has one seed only, and with few seeds it is rather too
+narrow. A test asks whether the folds agree on a difference; folds share training samples, so its p
+is a little too small.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+Folds: TypeAlias = Mapping[int, Sequence[float]]
+"""By fold, the AUROC of each seed, in any order."""
+
+LEVEL = 0.05
+MIN_FOLDS = 6
+"""With fewer, no two-sided signed-rank test can reach ``LEVEL``: its least p is 2 / 2^folds."""
+RESAMPLES = 4000
+
+
+class Interval(NamedTuple):
+    """A 95 % percentile interval; both ends are NaN where there are no two seeds to resample."""
+
+    low: float
+    high: float
+
+
+NONE = Interval(float("nan"), float("nan"))
+
+
+def aurocs(frame: pd.DataFrame) -> dict[str, dict[int, list[float]]]:
+    """By entry and fold, the AUROCs of the seeds; ``frame`` has entry, fold and auroc.
+
+    Rows without an AUROC are left out, and so are entries without any.
+    """
+    found: dict[str, dict[int, list[float]]] = {}
+    good = frame.dropna(subset=["auroc"])
+    for entry, fold, value in zip(good["entry"], good["fold"], good["auroc"], strict=True):
+        found.setdefault(str(entry), {}).setdefault(int(fold), []).append(float(value))
+    return found
+
+
+def fold_means(entries: Mapping[str, Folds]) -> pd.DataFrame:
+    """One line a fold that all entries hold, one column an entry: mean over the fold's seeds."""
+    folds = sorted(set.intersection(*(set(folds) for folds in entries.values())))
+    return pd.DataFrame(
+        # rounded, since the order of the seeds may not tell equal means apart
+        {name: [round(float(np.mean(of[f])), 12) for f in folds] for name, of in entries.items()},
+        index=folds,
+    )
+
+
+def interval(folds: Folds, n_resamples: int = RESAMPLES, seed: int = 0) -> Interval:
+    """Stratified-bootstrap interval of the mean over seeds, then folds.
+
+    Seeds are drawn with replacement within each fold.
+    """
+    if not folds or min(map(len, folds.values())) < 2:
+        return NONE
+    rng = np.random.default_rng(seed)
+    means = np.zeros(n_resamples)
+    for values in _strata(folds):
+        means += values[_draws(rng, n_resamples, len(values))].mean(axis=1)
+    return _percentiles(means / len(folds))
+
+
+def improvement(x: Folds, y: Folds) -> float:
+    """P(X > Y): the share of seed pairs in which x beats y, ties half; mean over common folds.
+
+    Raises:
+        ValueError: there is no fold that both hold.
+    """
+    return float(np.mean([wins.mean() for wins in _wins(x, y)]))
+
+
+def improvement_interval(
+    x: Folds, y: Folds, n_resamples: int = RESAMPLES, seed: int = 0
+) -> Interval:
+    """Stratified-bootstrap interval of ``improvement``; the seeds of x and y drawn apart."""
+    wins = _wins(x, y)
+    if min(min(of_fold.shape) for of_fold in wins) < 2:
+        return NONE
+    rng = np.random.default_rng(seed)
+    means = np.zeros(n_resamples)
+    for of_fold in wins:
+        rows = _draws(rng, n_resamples, of_fold.shape[0])[:, :, None]
+        columns = _draws(rng, n_resamples, of_fold.shape[1])[:, None, :]
+        means += of_fold[rows, columns].mean(axis=(1, 2))
+    return _percentiles(means / len(wins))
+
+
+def average_ranks(means: pd.DataFrame) -> pd.Series[float]:
+    """By entry, its rank (1 is best, ties averaged) in each line of ``fold_means``, averaged."""
+    return means.rank(axis=1, ascending=False).mean()
+
+
+def signed_rank(x: ArrayLike, y: ArrayLike) -> float:
+    """Two-sided p of Wilcoxon's signed-rank test of fold means; exact for up to 13 folds.
+
+    The ranks of zero differences are split between both signs (Demšar 2006, section 3.1.3). NaN
+    for fewer than ``MIN_FOLDS`` folds.
+    """
+    from scipy.stats import wilcoxon
+
+    differences = np.round(np.subtract(x, y), 12)
+    if len(differences) < MIN_FOLDS:
+        return float("nan")
+    if not differences.any():
+        return 1.0
+    return float(wilcoxon(differences, zero_method="zsplit").pvalue)
+
+
+def holm(p: Sequence[float]) -> NDArray[np.float64]:
+    """Holm's step-down correction of one family of tests."""
+    from statsmodels.stats.multitest import multipletests
+
+    corrected: NDArray[np.float64] = multipletests(p, method="holm")[1]
+    return corrected
+
+
+def against(means: pd.DataFrame, references: Mapping[str, str]) -> dict[str, float]:
+    """By entry, Holm's p of its test against its reference; all tests are one family.
+
+    Two entries that are each other's reference are one test.
+    """
+    pairs = {entry: frozenset((entry, other)) for entry, other in references.items()}
+    family = list(dict.fromkeys(pairs.values()))
+    p = [signed_rank(*(means[name] for name in sorted(pair))) for pair in family]
+    if np.isnan(p).any() or not p:
+        return dict.fromkeys(references, float("nan"))
+    corrected = dict(zip(family, holm(p), strict=True))
+    return {entry: float(corrected[pair]) for entry, pair in pairs.items()}
+
+
+def least_p(n_tests: int, n_folds: int) -> float:
+    """The least p that Holm's correction can leave of so many signed-rank tests.
+
+    >>> round(least_p(1, 6), 3)
+    0.031
+    """
+    return min(1.0, n_tests * math.ldexp(2.0, -n_folds))
+
+
+def pairs_can_differ(n_entries: int, n_folds: int) -> bool:
+    """Whether Holm's correction over all pairs leaves any signed-rank test below ``LEVEL``.
+
+    >>> pairs_can_differ(7, 10), pairs_can_differ(8, 10)
+    (True, False)
+    """
+    return least_p(n_entries * (n_entries - 1) // 2, n_folds) <= LEVEL
+
+
+def all_pairs(means: pd.DataFrame) -> pd.DataFrame:
+    """Corrected p of every pair, symmetric, 1 on the diagonal.
+
+    Signed-rank tests with Holm's correction, one family; where those could not reach ``LEVEL``
+    whatever the numbers (``pairs_can_differ``), Nemenyi's test of the average ranks.
+    """
+    names = list(means.columns)
+    p = np.ones((len(names), len(names)))
+    if pairs_can_differ(len(names), len(means)):
+        rows, columns = np.triu_indices(len(names), 1)
+        tests = [signed_rank(means[a], means[b]) for a, b in combinations(names, 2)]
+        p[rows, columns] = p[columns, rows] = holm(tests)
+    else:
+        from scikit_posthocs import posthoc_nemenyi_friedman
+
+        # it ranks in its own direction, which leaves the differences of ranks as they are
+        p = posthoc_nemenyi_friedman(means.to_numpy()).to_numpy()
+    return pd.DataFrame(p, index=names, columns=names)
+
+
+def _strata(folds: Folds) -> list[NDArray[np.float64]]:
+    """The seeds' values fold by fold, in an order that the rows' order has no part in."""
+    return [np.sort(np.asarray(folds[fold], dtype=np.float64)) for fold in sorted(folds)]
+
+
+def _wins(x: Folds, y: Folds) -> list[NDArray[np.float64]]:
+    """For each common fold, 1 where a seed of x (rows) beats one of y (columns), 0.5 for ties."""
+    common = x.keys() & y.keys()
+    if not common:
+        raise ValueError("no fold is held by both")
+    pairs = zip(
+        _strata({f: x[f] for f in common}), _strata({f: y[f] for f in common}), strict=True
+    )
+    return [(np.sign(a[:, None] - b[None, :]) + 1.0) / 2.0 for a, b in pairs]
+
+
+def _draws(rng: np.random.Generator, n_resamples: int, n: int) -> NDArray[np.int64]:
+    return rng.integers(0, n, size=(n_resamples, n))
+
+
+def _percentiles(values: NDArray[np.float64]) -> Interval:
+    low, high = np.quantile(values, [0.025, 0.975])
+    return Interval(float(low), float(high))
