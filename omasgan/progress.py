@@ -43,6 +43,7 @@ class Watch:
         self._sent: list[Future[None]] = []
         self._progress = Progress()
         self._running: set[Path] = set()
+        self._comparing: set[str] = set()
         self._groups: dict[tuple[str, str, str, str], None] = {}
 
     def __enter__(self) -> Self:
@@ -51,27 +52,40 @@ class Watch:
 
     def __call__(self, event: Event) -> None:
         self._progress(event)
-        if event.row is not None:
+        if event.row is not None and event.benchmark is None:
             key = RunKey.of(event.row)
             self._groups[key.benchmark, key.detector, key.selection, key.params_id] = None
-        if self._tracker is None or event.study_dir is None:
+        if self._tracker is None:
             return
+        if event.kind == "comparison" and event.benchmark is not None:
+            if event.text == "running":
+                self._comparing.add(event.benchmark)
+            else:
+                self._comparing.discard(event.benchmark)
+            self._send(self._tracker.comparison, event.benchmark, event.text)
+        elif event.study_dir is not None:
+            self._mirror_study(self._tracker, event, event.study_dir)
+
+    def _mirror_study(self, tracker: Tracker, event: Event, folder: Path) -> None:
         if event.kind == "study" and event.text == "running":
-            self._running.add(event.study_dir)
-            self._send(self._tracker.begin_study, event.study_dir)
+            self._running.add(folder)
+            self._send(tracker.begin_study, folder)
         elif event.kind == "study":
-            self._running.discard(event.study_dir)
-            self._send(self._tracker.end_study, event.study_dir, "complete")
+            self._running.discard(folder)
+            self._send(tracker.end_study, folder, "complete")
         elif event.kind == "trial" and event.number is not None:
-            self._send(self._tracker.trial, event.study_dir, event.number)
+            self._send(tracker.trial, folder, event.number)
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         self._progress.__exit__(kind, None, None)
         if self._tracker is None:
             return
         interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
+        ending = "interrupted" if interrupted else "failed"
         for folder in self._running:
-            self._send(self._tracker.end_study, folder, "interrupted" if interrupted else "failed")
+            self._send(self._tracker.end_study, folder, ending)
+        for benchmark in self._comparing:
+            self._send(self._tracker.comparison, benchmark, ending)
         for group in self._groups:
             self._send(self._tracker.run_group, *group)
         self._mirror.shutdown()

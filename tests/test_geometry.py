@@ -13,7 +13,7 @@ from omasgan.geometry import Card, cards
 from omasgan.store import RunKey, Store, params_id
 from tests.results import SPEC, add_run, claimed
 
-NORMALS = [1.0, 2.0, 3.0, 4.0, 5.0]
+NORMALS = [1.0, 2.0, 3.0, 4.0, 40.0]
 
 
 def add_scores(
@@ -27,7 +27,7 @@ def add_scores(
     selection: str = "fixed",
     params: dict | None = None,
 ) -> None:
-    """A run that scores the test normals 1 to 5 and the anomalies as given."""
+    """A run that scores the five test normals and the anomalies as given."""
     params = {"k": 1} if params is None else params
     key = RunKey(SPEC.id, detector, selection, params_id(params), seed, fold)
     label = [0] * len(NORMALS) + [1] * len(anomalies)
@@ -42,9 +42,9 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_a_card_counts_anomalies_below_the_median_normal(store: Store) -> None:
-    add_scores(store, "knn", [0.5, 1.5, 2.5, 9.0])
-    add_scores(store, "gmm", [9.0, 9.0], params={"mixture": 30})
-    add_scores(store, "knn", [9.0, 3.0], fold=2)
+    add_scores(store, "knn", [0.5, 1.5, 2.5, 90.0])
+    add_scores(store, "gmm", [90.0, 90.0], params={"mixture": 30})
+    add_scores(store, "knn", [90.0, 3.0], fold=2)
     first, second = cards(store, SPEC.id)
     assert (first.fold, first.nearer, first.gmm) == (0, 0.75, 1.0)
     assert first.knn == pytest.approx((0 + 1 + 2 + 5) / 20)
@@ -76,13 +76,13 @@ def test_only_finished_fixed_runs_of_one_neighbour_count(store: Store) -> None:
     add_scores(store, "knn", [0.0], selection="nested")
     add_scores(store, "knn", [0.0], outcome="diverged", seed=1)
     assert cards(store, SPEC.id) == []
-    add_scores(store, "knn", [9.0])
+    add_scores(store, "knn", [90.0])
     assert [card.knn for card in cards(store, SPEC.id)] == [1.0]
     assert cards(store, "another-v1") == []
 
 
 def test_seeds_are_averaged(store: Store) -> None:
-    for seed, anomaly in enumerate((0.0, 9.0)):
+    for seed, anomaly in enumerate((0.0, 90.0)):
         add_scores(store, "knn", [anomaly], seed=seed)
         add_scores(store, "gmm", [anomaly], seed=seed)
     (card,) = cards(store, SPEC.id)

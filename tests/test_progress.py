@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from omasgan.progress import Progress
+from omasgan.progress import Progress, Watch
 from omasgan.search import Event
+from omasgan.tracking import Tracker
+from tests.results import SPEC, add_comparison, add_run, claimed
 
 STUDY = Path("out/digits-loo-v1/omasgan/nested/studies/fold-3")
 
@@ -54,3 +56,54 @@ def test_in_a_terminal_there_are_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     text = terminal.getvalue()
     assert "omasgan nested fold-3" in text and "1/8" in text
     assert "failed, [a] bug" in text
+
+
+def statuses(tracker: Tracker) -> dict[str, str]:
+    """What MLflow shows, by key."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=tracker.uri)
+    experiment = client.get_experiment_by_name(SPEC.id)
+    runs = client.search_runs([experiment.experiment_id])
+    return {run.data.tags["omasgan.key"]: run.info.status for run in runs}
+
+
+def test_a_comparison_is_mirrored_and_ended_however_it_ends(tmp_path: Path) -> None:
+    store = claimed(tmp_path)
+    tracker = Tracker(None, store)
+    key = add_run(store, "knn", {"k": 1})
+    (row,) = store.results()
+    add_comparison(store, [key], "running")
+    compared = f"{SPEC.id}/comparison"
+    begin, end = (
+        Event("comparison", 0, 0, text=text, benchmark=SPEC.id) for text in ("running", "complete")
+    )
+    run = Event("run", 1, 1, "ok", text="knn, fold 0, seed 0", row=row, benchmark=SPEC.id)
+
+    for error, shown in ((KeyboardInterrupt, "KILLED"), (OSError, "FAILED")):
+        with pytest.raises(error), Watch(tracker) as watch:
+            watch(begin)
+            watch(run)
+            raise error
+        assert statuses(tracker)[compared] == shown
+    with Watch(tracker) as watch:
+        watch(begin)
+        watch(end)
+    child = f"{compared}/knn/fixed/{key.params_id}"
+    assert statuses(tracker) == {compared: "FINISHED", child: "FINISHED"}
+
+
+def test_runs_of_no_comparison_are_mirrored_on_their_own(tmp_path: Path) -> None:
+    store = claimed(tmp_path)
+    tracker = Tracker(None, store)
+    key = add_run(store, "knn", {"k": 1})
+    with Watch(tracker) as watch:
+        watch(Event("run", 1, 1, "ok", text="knn", row=store.results()[0]))
+    assert statuses(tracker) == {f"{SPEC.id}/knn/fixed/{key.params_id}": "FINISHED"}
+
+
+def test_a_note_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with Watch(None) as watch:
+        watch(Event("note", 0, 0, text="fold 1 is ill-posed: 64 %"))
+        watch(Event("comparison", 0, 0, text="running", benchmark=SPEC.id))
+    assert capsys.readouterr().out == "fold 1 is ill-posed: 64 %\n"

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from omasgan.errors import BackendError, ConfigError
-from omasgan.store import Store, append_rows, params_id, read_json, write_json
+from omasgan.store import RunKey, Store, append_rows, params_id, read_json, write_json
 from omasgan.tracking import Tracker, default_uri
 from omasgan.tracking.mirror import MAX_POINTS
 from tests.results import (
     SPEC,
     STAGES,
+    add_comparison,
     add_run,
     add_study,
     add_trial,
@@ -165,7 +166,7 @@ def test_runs_without_a_search_are_one_mlflow_run_with_artifacts(
         1 / 3,
         1 / 4,
     ]
-    assert {"auroc", "auroc_sd", "auroc_worst_fold", "fold-1/fpr95"} <= set(run.data.metrics)
+    assert {"auroc", "auroc_sd", "auroc_worst_fold", "fpr95/fold-1"} <= set(run.data.metrics)
     assert shown.artifacts(run, "seed-0/fold-0") == {
         f"seed-0/fold-0/{file}"
         for file in ("scores.parquet", "roc.png", "histogram.png", "samples.png")
@@ -283,6 +284,188 @@ def test_stores_do_not_mix_on_one_server(uri: str, tmp_path: Path) -> None:
     )
 
 
+COMPARISON = f"{SPEC.id}/comparison"
+
+
+def entry(key: RunKey) -> str:
+    return f"{COMPARISON}/{key.detector}/{key.selection}/{key.params_id}"
+
+
+def add_compared(store: Store) -> tuple[RunKey, RunKey, RunKey]:
+    """knn and two variants of omasgan on two folds and seeds, one of them with a bad end."""
+    for fold in range(2):
+        for seed in range(2):
+            knn = add_run(store, "knn", {"k": 1}, fold=fold, seed=seed, shift=0.5)
+            ours = add_run(store, stages=STAGES, pictures=True, fold=fold, seed=seed)
+            bad = "ok" if fold else "diverged"
+            control = add_run(store, params={"mu": 9.0}, fold=fold, seed=seed, outcome=bad)
+    return knn, ours, control
+
+
+def test_a_comparison_is_a_parent_with_its_entries_as_children(
+    tracker: Tracker, store: Store, shown: Shown
+) -> None:
+    knn, ours, control = add_compared(store)
+    absent = RunKey(SPEC.id, "gmm", "fixed", "0" * 12, 0, 0)
+    add_comparison(store, [knn, ours, control, absent])
+    tracker.comparison(SPEC.id, "complete")
+
+    runs = shown.runs()
+    parent = runs.pop(COMPARISON)
+    assert parent.info.status == "FINISHED"
+    assert parent.data.metrics == {}
+    told = {name: parent.data.tags[f"omasgan.{name}"] for name in ("folds", "seeds", "detectors")}
+    assert told == {"folds": "2", "seeds": "2", "detectors": "3"}
+    lines = parent.data.tags["mlflow.note.content"].splitlines()[2:]
+    best = sorted((run.data.metrics["auroc"] for run in runs.values()), reverse=True)
+    assert [line.split(" | ")[1] for line in lines] == [f"{value:.3f}" for value in best]
+    assert {run.data.tags["mlflow.parentRunId"] for run in runs.values()} == {parent.info.run_id}
+    names = {key: (run.info.run_name, run.info.status) for key, run in runs.items()}
+    assert names.pop(entry(knn)) == ("knn", "FINISHED")
+    assert names.pop(entry(control))[1] == "FAILED", "two of its runs have diverged"
+    assert names.pop(entry(ours))[0].startswith("omasgan ")
+    assert names == {}
+
+    run = runs[entry(ours)]
+    rows = [r for r in store.results() if r["params_id"] == ours.params_id]
+    assert run.data.params["mu"] == "0.2"
+    assert run.data.metrics["auroc"] == pytest.approx(sum(r["auroc"] for r in rows) / 4)
+    expected = {"auroc.j", "auroc_sd", "auroc_worst_fold", "average_precision", "fpr95"}
+    assert expected <= set(run.data.metrics)
+    by_fold = {name for name in run.data.metrics if "/" in name}
+    assert by_fold == {"auroc/fold-0", "auroc/fold-1"}
+    assert (run.data.metrics["seconds"], run.data.metrics["peak_memory_mb"]) == (12.5, 512.0)
+    assert [(p.step, p.value) for p in shown.history(run, "auroc_by_fold")] == [
+        (fold, run.data.metrics[f"auroc/fold-{fold}"]) for fold in range(2)
+    ]
+    assert run.data.tags["omasgan.data_sha256"] == "ab" * 32
+    assert runs[entry(control)].data.tags["omasgan.outcome"] == '{"diverged": 2, "ok": 2}'
+    assert shown.artifacts(run) == {"roc.png", "histogram.png", "samples.png"}
+    assert shown.artifacts(runs[entry(knn)]) == {"roc.png", "histogram.png"}
+
+
+def test_an_entry_is_sent_again_only_if_its_runs_have_changed(
+    tracker: Tracker, store: Store, shown: Shown
+) -> None:
+    knn, ours, control = add_compared(store)
+    add_comparison(store, [knn, ours, control])
+    tracker.comparison(SPEC.id, "complete")
+    before, first = shown.points(), shown.runs()
+    Tracker(tracker.uri, store).comparison(SPEC.id, "complete")
+    Tracker(tracker.uri, store).sync()
+    assert shown.points() == before
+    assert {k: r.info.run_id for k, r in shown.runs().items()} == {
+        k: r.info.run_id for k, r in first.items()
+    }
+
+    for seed in range(2):
+        add_run(store, "knn", {"k": 1}, fold=2, seed=seed)
+    tracker.comparison(SPEC.id, "complete")
+    after = shown.points()
+    changed = {key for key, name in after if after[key, name] != before.get((key, name))}
+    assert changed == {entry(knn)}
+    assert [step for step, _ in after[entry(knn), "auroc_by_fold"]] == [0, 1, 2]
+    rows = [row["auroc"] for row in store.results() if row["detector"] == "knn"]
+    assert shown.runs()[entry(knn)].data.metrics["auroc"] == pytest.approx(sum(rows) / 6)
+    assert "RUNNING" not in {run.info.status for run in shown.runs().values()}
+
+
+def test_what_a_crash_left_of_an_entry_is_completed(
+    tracker: Tracker, store: Store, shown: Shown
+) -> None:
+    add_comparison(store, add_compared(store))
+    tracker.comparison(SPEC.id, "complete")
+    before = shown.points()
+    for run in shown.runs().values():
+        shown.client.update_run(run.info.run_id, status="RUNNING")
+        if "omasgan.sent" in run.data.tags:
+            shown.client.delete_tag(run.info.run_id, "omasgan.sent")
+    tracker.sync()
+    assert shown.points() == before
+    assert {run.info.status for run in shown.runs().values()} == {"FINISHED", "FAILED"}
+
+
+def test_a_running_comparison_shows_the_entries_that_have_ended(
+    tracker: Tracker, store: Store, shown: Shown
+) -> None:
+    knn, ours, control = add_compared(store)
+    late = add_run(store, "gmm", {"mixture": 30})
+    add_comparison(store, [knn, ours, control, late], "running")
+    tracker.comparison(SPEC.id, "running")
+    runs = shown.runs()
+    assert runs[COMPARISON].info.status == "RUNNING"
+    assert set(runs) == {COMPARISON, *map(entry, (knn, ours, control))}
+
+    assert Tracker(tracker.uri, store).sync() == 5
+    runs = shown.runs()
+    assert runs[COMPARISON].info.status == "KILLED", "nobody is working on it"
+    assert entry(late) in runs
+    tracker.comparison(SPEC.id, "failed")
+    assert shown.runs()[COMPARISON].info.status == "FAILED"
+
+
+def test_a_comparison_without_a_run_yet_is_shown(
+    tracker: Tracker, store: Store, shown: Shown
+) -> None:
+    add_comparison(store, [RunKey(SPEC.id, "knn", "fixed", "0" * 12, 0, 0)], "running")
+    tracker.comparison(SPEC.id, "running")
+    tracker.comparison(SPEC.id, "interrupted")
+    ((key, run),) = shown.runs().items()
+    assert (key, run.info.status) == (COMPARISON, "KILLED")
+
+
+def test_winners_count_where_they_have_won_and_keep_their_studies(
+    tracker: Tracker, store: Store, shown: Shown
+) -> None:
+    add_study(store)
+    add_study(store, fold=1, outcomes=("ok",))
+    for number, fold in ((2, 0), (2, 1), (0, 1)):
+        add_run(
+            store, params=trial_params(number), selection="nested", fold=fold, shift=number / 2
+        )
+    fixed = add_run(store)
+    add_comparison(store, [fixed, "omasgan/nested"])
+    tracker.sync()
+
+    runs = shown.runs()
+    run = runs[f"{COMPARISON}/omasgan/nested/winners"]
+    assert run.info.run_name == "omasgan nested"
+    assert run.data.params == {}
+    rows = {(r["params_id"], r["fold"]): r["auroc"] for r in store.results()}
+    won = [rows[params_id(trial_params(2)), 0], rows[params_id(trial_params(0)), 1]]
+    assert [
+        value for _, value in shown.points()[run.data.tags["omasgan.key"], "auroc_by_fold"]
+    ] == won
+    assert f"{STUDY}/winner/{params_id(trial_params(2))}" in runs
+    assert runs[entry(fixed)].info.run_name == "omasgan fixed"
+
+
+def test_compared_runs_are_not_shown_on_their_own_as_well(
+    tracker: Tracker, store: Store, shown: Shown
+) -> None:
+    knn = add_run(store, "knn", {"k": 1})
+    add_comparison(store, [knn])
+    tracker.run_group(SPEC.id, "knn", "fixed", knn.params_id)
+    other = add_run(store, "knn", {"k": 5})
+    tracker.run_group(SPEC.id, "knn", "fixed", other.params_id)
+    runs = shown.runs()
+    alone = f"{SPEC.id}/knn/fixed/{other.params_id}"
+    assert set(runs) == {COMPARISON, entry(knn), alone}
+    assert runs[COMPARISON].info.status == "FINISHED"
+
+
+def test_a_run_whose_process_died_is_shown(tracker: Tracker, store: Store, shown: Shown) -> None:
+    for detector in ("knn", "gmm"):
+        key = add_run(store, detector, {"k": 1}, outcome="failed")
+        path = store.run_dir(key) / "result.json"
+        write_json(path, read_json(path) | {"seconds": None, "peak_memory_mb": None})
+    add_comparison(store, [key])
+    assert tracker.sync() == 3
+    assert {run.info.status for key, run in shown.runs().items() if key != COMPARISON} == {
+        "FAILED"
+    }
+
+
 def test_an_unreachable_server_stops_nothing_and_is_sent_later(
     store: Store, shown: Shown, uri: str, closed_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -295,6 +478,7 @@ def test_an_unreachable_server_stops_nothing_and_is_sent_later(
         tracker.trial(folder, 0)
         tracker.end_study(folder, "complete")
         tracker.run_group(SPEC.id, "knn", "fixed", key.params_id)
+        tracker.comparison(SPEC.id, "complete")
         assert time.monotonic() - started < 0.1, "later calls do nothing"
     warnings = [r.getMessage() for r in caplog.records if r.name == "omasgan.tracking"]
     assert len(warnings) == 1
@@ -340,3 +524,5 @@ def test_where_mlflow_is_found(store: Store, monkeypatch: pytest.MonkeyPatch) ->
 def test_an_unknown_ending_is_refused(tracker: Tracker, store: Store) -> None:
     with pytest.raises(ValueError, match=r"status must be one of .*complete.*'done'"):
         tracker.end_study(store.root, "done")
+    with pytest.raises(ValueError, match=r"status must be one of .*running.*'done'"):
+        tracker.comparison(SPEC.id, "done")

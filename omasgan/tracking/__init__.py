@@ -1,7 +1,8 @@
 """MLflow as a view of a store: whatever it shows is mirrored from disk, and can be sent again.
 
-An experiment is a benchmark. A study is an MLflow run with its trials and its winner as children;
-params that were run without a search are an MLflow run of their own. Each carries its place in the
+An experiment is a benchmark. A study is an MLflow run with its trials and its winner as children,
+a comparison is one with its entries as children; params that were run without a search, and belong
+to no comparison, are an MLflow run of their own. Each carries its place in the
 store (``omasgan.key``) and the store's own id, so that mirroring twice finds the same MLflow run,
 and every point has a time that follows from the store, so that MLflow keeps it once.
 
@@ -14,13 +15,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from omasgan.errors import BackendError, ConfigError
 from omasgan.store import RunKey, Store, read_json
-from omasgan.tracking import mirror
+from omasgan.tracking import comparison, mirror
 from omasgan.tracking.client import Mlflow, as_backend_error, locked, prepare
 
 SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
@@ -67,19 +68,35 @@ class Tracker:
         Raises:
             ValueError: ``status`` is not complete, interrupted or failed.
         """
-        if status not in ENDINGS:
-            raise ValueError(f"status must be one of {list(ENDINGS)}, got {status!r}")
-        self._safely(lambda mlflow: mirror.study(mlflow, self.store, study_dir, ENDINGS[status]))
+        shown = _in_mlflow(status, ENDINGS)
+        self._safely(lambda mlflow: mirror.study(mlflow, self.store, study_dir, shown))
+
+    def comparison(self, benchmark: str, status: str) -> None:
+        """Show the comparison on a benchmark with its entries as they are.
+
+        Raises:
+            ValueError: ``status`` is not running, complete, interrupted or failed.
+        """
+        shown = _in_mlflow(status, {"running": "RUNNING", **ENDINGS})
+        self._safely(lambda mlflow: comparison.comparison(mlflow, self.store, benchmark, shown))
 
     def run_group(self, benchmark: str, detector: str, selection: str, params_id: str) -> None:
-        """Show the runs of one detector with one params: alone, or as the winner of its study."""
+        """Show the runs of one detector with one params: in the comparison that they belong to,
+        as the winner of its study, or alone.
+        """
         key = RunKey(benchmark, detector, selection, params_id, 0, 0)
-        self._safely(lambda mlflow: mirror.group(mlflow, self.store, key))
+        if comparison.holds(self.store, key):
+            shown = comparison.ending(self.store, benchmark)
+            self._safely(
+                lambda mlflow: comparison.comparison(mlflow, self.store, benchmark, shown)
+            )
+        else:
+            self._safely(lambda mlflow: mirror.group(mlflow, self.store, key))
 
     def sync(self) -> int:
         """Mirror everything in the store, and count the MLflow runs that show it.
 
-        A study that is not complete is shown as interrupted.
+        A study or a comparison that is not complete is shown as interrupted.
 
         Raises:
             BackendError: MLflow cannot be reached or refuses.
@@ -90,9 +107,13 @@ class Tracker:
                 complete = read_json(folder / "study.json").get("status") == "complete"
                 ending = "complete" if complete else "interrupted"
                 mirror.study(mlflow, self.store, folder, ENDINGS[ending])
+            for name in comparison.benchmarks(self.store):
+                ended = comparison.ending(self.store, name)
+                comparison.comparison(mlflow, self.store, name, ended)
             keys = {mirror.group_key(RunKey.of(row)) for row in self.store.results()}
             for key in sorted(keys, key=lambda key: key.path):
-                mirror.group(mlflow, self.store, key)
+                if not comparison.holds(self.store, key):
+                    mirror.group(mlflow, self.store, key)
             shown = len(mlflow.shown)
         self.reachable = True
         return shown
@@ -117,6 +138,12 @@ class Tracker:
         with as_backend_error(self.uri), locked(self.store.root):
             self._mlflow = self._mlflow or Mlflow.open(self.uri, self.store.root)
             yield self._mlflow
+
+
+def _in_mlflow(status: str, statuses: Mapping[str, str]) -> str:
+    if status not in statuses:
+        raise ValueError(f"status must be one of {list(statuses)}, got {status!r}")
+    return statuses[status]
 
 
 def _check_scheme(uri: str) -> None:

@@ -64,16 +64,16 @@ def group(mlflow: Mlflow, store: Store, key: RunKey) -> None:
     for found in studies:
         if found.winner is not None and found.winner["params_id"] == key.params_id:
             _send_winner(mlflow, store, found, _study_run(mlflow, store, found))
-    rows = _group_rows(store, key)
+    rows = group_rows(store, key)
     if rows and not studies:
         name = f"{key.detector} {key.selection} {key.params_id[:6]}"
         place = f"{key.benchmark}/{key.detector}/{key.selection}/{key.params_id}"
-        _send_rows(mlflow, store, mlflow.run(place, name, _start(rows[0])), rows)
+        _send_rows(mlflow, store, mlflow.run(place, name, started(rows[0])), rows)
 
 
 def _study_run(mlflow: Mlflow, store: Store, study: Study) -> Any:
     times = [_written(study, trial) - round(1000 * trial["seconds"]) for trial in study.trials]
-    return mlflow.run(_place(store, study), study.label, min(times, default=_now()))
+    return mlflow.run(_place(store, study), study.label, min(times, default=now()))
 
 
 def _send_trial(mlflow: Mlflow, store: Store, study: Study, parent: Any, trial: Row) -> None:
@@ -110,10 +110,10 @@ def _send_winner(mlflow: Mlflow, store: Store, study: Study, parent: Any) -> Non
     winner = study.winner["params_id"]
     key = RunKey(study.benchmark, study.detector, study.selection, winner, 0, 0)
     folds = study.about.get("folds")
-    rows = [row for row in _group_rows(store, key) if folds is None or row["fold"] in folds]
+    rows = [row for row in group_rows(store, key) if folds is None or row["fold"] in folds]
     if rows:
         place = f"{_place(store, study)}/winner/{winner}"
-        run = mlflow.run(place, f"winner of {study.name}", _start(rows[0]), parent)
+        run = mlflow.run(place, f"winner of {study.name}", started(rows[0]), parent)
         _send_rows(mlflow, store, run, rows)
 
 
@@ -134,7 +134,7 @@ def _send_rows(mlflow: Mlflow, store: Store, run: Any, rows: Sequence[Row]) -> N
         sent[name] = mark
         mlflow.send(run, tags={"sent": " ".join(f"{n}:{m}" for n, m in sent.items())})
     counts = {o: sum(row["outcome"] == o for row in rows) for o in {r["outcome"] for r in rows}}
-    last = max(map(_finished, rows))
+    last = max(map(finished, rows))
     points = [(name, value, last, counts.get("ok", 0)) for name, value in means(rows).items()]
     shared = ("detector", "selection", "params_id", "data_sha256", "code_version", "protocol")
     tags = {name: rows[-1][name] for name in shared} | {"outcome": as_text(counts)}
@@ -149,7 +149,7 @@ def _marks(run: Any) -> dict[str, str]:
 
 
 def _run_points(store: Store, row: Row, place: str) -> list[Point]:
-    start, end = _start(row), _finished(row)
+    start, end = started(row), finished(row)
     curves = [
         (f"{place}/{name}", value, start + round(1000 * epoch.get("seconds", 0)), epoch["epoch"])
         for epoch in store.read_epochs(RunKey.of(row))
@@ -216,7 +216,8 @@ def group_key(key: RunKey) -> RunKey:
     return replace(key, seed=0, fold=0)
 
 
-def _group_rows(store: Store, key: RunKey) -> list[Row]:
+def group_rows(store: Store, key: RunKey) -> list[Row]:
+    """The rows of all finished runs with the params of ``key``."""
     group = store.run_dir(key).parent.parent
     return [read_json(path) for path in sorted(group.glob("seed-*/fold-*/result.json"))]
 
@@ -230,15 +231,18 @@ def _written(study: Study, trial: Row) -> int:
     return round(1000 * path.stat().st_mtime)
 
 
-def _finished(row: Row) -> int:
+def finished(row: Row) -> int:
+    """When a run ended, in ms since 1970."""
     return round(1000 * datetime.fromisoformat(str(row["finished_at"])).timestamp())
 
 
-def _start(row: Row) -> int:
-    return _finished(row) - round(1000 * float(row["seconds"]))
+def started(row: Row) -> int:
+    """When a run began, in ms; of one whose process died only its end is known."""
+    return finished(row) - round(1000 * float(row["seconds"] or 0))
 
 
-def _now() -> int:
+def now() -> int:
+    """This moment, in ms since 1970."""
     return round(1000 * datetime.now(UTC).timestamp())
 
 

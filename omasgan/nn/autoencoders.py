@@ -1,0 +1,45 @@
+"""Autoencoders from the encoders and generators of ``networks``."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from omasgan.nn import networks
+
+
+class Autoencoder(nn.Module):
+    """Samples to their reconstructions through ``latent_dim`` numbers each."""
+
+    def __init__(
+        self, shape: networks.Shape, *, latent_dim: int, width: int, depth: int, seed: int
+    ) -> None:
+        super().__init__()
+        self.encoder = networks.encoder(
+            shape, outputs=latent_dim, width=width, depth=depth, seed=seed
+        )
+        self.decoder = networks.generator(
+            shape, latent_dim=latent_dim, width=width, depth=depth, seed=seed + 1
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decoder(self.encoder(x))  # type: ignore[no-any-return]
+
+
+class EncoderDecoderEncoder(Autoencoder):
+    """An autoencoder whose reconstructions a second encoder, of weights of its own, reads again.
+
+    Samples to their latents ``(n, latent_dim)``, their reconstructions and the latents of these.
+    """
+
+    def __init__(
+        self, shape: networks.Shape, *, latent_dim: int, width: int, depth: int, seed: int
+    ) -> None:
+        super().__init__(shape, latent_dim=latent_dim, width=width, depth=depth, seed=seed)
+        self.second = networks.encoder(
+            shape, outputs=latent_dim, width=width, depth=depth, seed=seed + 2
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
+        z = self.encoder(x)
+        reconstruction = self.decoder(z)
+        return z, reconstruction, self.second(reconstruction)
