@@ -2,8 +2,9 @@
 
 ``model.safetensors`` holds the state. ``model.json`` holds detector, params and seed, the form of
 a sample, where the training comes from, the SHA-256 of the state, and the calibration: the scores
-of the fold's validation samples, normals that nothing was trained on (though a sweep may have chosen
-the params by them, which makes p-values after a sweep a little too small). It is written last.
+of the fold's validation samples, normals that nothing was trained on (though a sweep may have
+chosen the params by them, which makes p-values after a sweep a little too small). It is written
+last.
 
 A folder may come from anyone, so loading executes nothing that the folder names: only detectors
 of this package are built, and what does not fit is refused in one line.

@@ -28,6 +28,7 @@ def test_what_a_wheel_carries(wheel: Path) -> None:
         shipped = {f"omasgan/_data/{folder}/{p.name}" for p in (ROOT / folder).glob("*.toml")}
         assert shipped <= names
     assert "omasgan/_data/benchmarks/digits-loo.toml" in names
+    assert "omasgan/_data/benchmarks/published.csv" in names
     assert not [name for name in names if name.startswith(("tests", "benchmarks", "scripts"))]
 
 

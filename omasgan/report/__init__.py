@@ -95,4 +95,5 @@ def _terminal_order(sections: list[Section]) -> list[ContentTable]:
         replace(table, title=f"{section.benchmark.id}: {table.title}" if i == 0 else table.title)
         for section in sections
         for i, table in enumerate((*section.results, *section.searches))
+        if not table.page_only
     ]

@@ -74,12 +74,15 @@ PICTURES = 3
 
 @dataclass(frozen=True)
 class Table:
-    """A frame with what has to be said about it; a terminal has no room for columns ``aside``."""
+    """A frame with what has to be said about it; a terminal has no room for columns ``aside``,
+    nor for a table that is ``page_only``.
+    """
 
     title: str
     caption: str
     frame: pd.DataFrame
     aside: tuple[str, ...] = ()
+    page_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -246,10 +249,11 @@ def _beside(store: Store, benchmark: Benchmark, frame: pd.DataFrame) -> Iterator
     numbers = published.read()
     means = published.means(frame, benchmark, numbers)
     if not means.empty:
-        yield Table("Published numbers", PUBLISHED, means)
+        yield Table("Published numbers", PUBLISHED, means, page_only=True)
     folds = published.by_fold(benchmark, numbers)
     if not folds.empty:
-        yield Table("Published numbers by fold", "Beside the table AUROC by fold.", folds)
+        caption = "Beside the table AUROC by fold."
+        yield Table("Published numbers by fold", caption, folds, page_only=True)
 
 
 def _searches(studies: tuple[Study, ...]) -> Iterator[Table]:

@@ -1,0 +1,166 @@
+"""FenceGAN: a GAN whose generator is kept on a fence around the data.
+
+Source: Ngo, Winarto, Kou, Park, Akram, Lee, "Fence GAN: Towards Better Anomaly Detection" (2019).
+With D as a probability, ``alpha`` the level of the fence and c the mean of a batch of G(z):
+
+- L_G = BCE(D(G(z)), alpha) + beta / mean_i ||G(z_i) - c||_2  (encirclement, dispersion);
+- L_D = BCE(D(x), 1) + gamma BCE(D(G(z)), 0);
+- phase ``pretrain`` trains D alone, ``train`` both, one update each in turn.
+
+``score`` is -D(x) before the sigmoid: D is low off the data.
+
+Where released code differs: it chooses the epoch by labelled anomalies of the test kind in the
+validation set, which makes its numbers optimistic; here the last step counts. Its AUPRC has the
+normal class as the positive one. It mixes the train and test splits of MNIST. It updates D twice,
+on real and on generated samples; here once, on the sum. No dropout and no decay of the rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from omasgan.detectors.neural import (
+    Count,
+    Depth,
+    NeuralDetector,
+    NonNegative,
+    Pairs,
+    Positive,
+    Share,
+    Steps,
+    adam,
+)
+from omasgan.nn import batches, networks
+
+
+class FenceGAN(NeuralDetector):
+    """FenceGAN; the one score is ``score``, -D(x) before the sigmoid.
+
+    The defaults are a small budget for two CPU cores, and no result; benchmarks/params holds
+    published settings.
+
+    Args:
+        alpha: what D should say to generated samples, between anomalous (0) and normal (1).
+        beta: weight of the dispersion; literal, so that its scale is that of the data's norms.
+        gamma: weight of generated samples in D's loss; below 1 keeps D from giving up the data
+            near the fence.
+        latent_dim: dimensions of z ~ N(0, I).
+        width, depth: size of G and D (see ``omasgan.nn.networks``); depth 0 fits the data.
+        batch_size: samples of each kind a step.
+        pretrain_steps, train_steps: updates in each phase.
+        generator_lr, discriminator_lr: Adam's rates, betas (0.5, 0.999).
+        epoch_steps: steps that make one epoch of the training iterator.
+        precision: ``auto`` trains in bfloat16 where the chip computes in it; scores are float32.
+        seed: of weights, batches and latents.
+        device: ``auto``, ``cpu``, ``cuda`` ...
+    """
+
+    def __init__(
+        self,
+        *,
+        alpha: Share = 0.5,
+        beta: NonNegative = 10.0,
+        gamma: NonNegative = 0.5,
+        latent_dim: Count = 64,
+        width: Count = 32,
+        depth: Depth = 0,
+        batch_size: Pairs = 64,
+        pretrain_steps: Steps = 50,
+        train_steps: Steps = 400,
+        generator_lr: Positive = 1e-3,
+        discriminator_lr: Positive = 1e-4,
+        epoch_steps: Count = 50,
+        precision: batches.Precision = "auto",
+        seed: int = 0,
+        device: str = "auto",
+    ) -> None:
+        self.alpha = alpha
+        self.beta = beta
+        self.gamma = gamma
+        self.latent_dim = latent_dim
+        self.width = width
+        self.depth = depth
+        self.batch_size = batch_size
+        self.pretrain_steps = pretrain_steps
+        self.train_steps = train_steps
+        self.generator_lr = generator_lr
+        self.discriminator_lr = discriminator_lr
+        self.epoch_steps = epoch_steps
+        self.precision = precision
+        self.seed = seed
+        self.device = device
+
+    def _phases(self) -> Mapping[str, int]:
+        return {"pretrain": self.pretrain_steps, "train": self.train_steps}
+
+    def _enter(self, phase: str) -> None:
+        if phase == "pretrain":
+            self._add("G")
+            self._add("D")
+            self._train_here("D")
+        else:
+            self._train_here("G", "D")
+
+    def _new(self, name: str) -> nn.Module:
+        seed = self._seed_of(name)
+        if name == "D":
+            return networks.critic(
+                self._shape, width=self.width, depth=self.depth, normalised=False, seed=seed
+            )
+        return networks.generator(
+            self._shape, latent_dim=self.latent_dim, width=self.width, depth=self.depth, seed=seed
+        )
+
+    def _optimiser(self, name: str, network: nn.Module) -> torch.optim.Optimizer:
+        return adam(network, self.generator_lr if name == "G" else self.discriminator_lr)
+
+    def _step(self, phase: str, normals: batches.Sampler) -> dict[str, Tensor]:
+        losses = self._discriminator_step(normals)
+        if phase == "train":
+            losses |= self._generator_step()
+        return losses
+
+    def _discriminator_step(self, normals: batches.Sampler) -> dict[str, Tensor]:
+        D = self._networks["D"]
+        x, z = normals.draw(self.batch_size, self._generator), self._latents(self.batch_size)
+        with self._autocast():
+            with torch.no_grad():
+                fake = self._networks["G"](z)
+            on_x, on_fake = D(x), D(fake)
+        loss = binary_cross_entropy(on_x, 1.0) + self.gamma * binary_cross_entropy(on_fake, 0.0)
+        self._update(loss, "D")
+        return {"d": loss}
+
+    def _generator_step(self) -> dict[str, Tensor]:
+        D = self._networks["D"]
+        with self._autocast(), networks.frozen(D):
+            fake = self._networks["G"](self._latents(self.batch_size))
+            on_fake = D(fake)
+        encirclement = binary_cross_entropy(on_fake, self.alpha)
+        dispersion = inverse_spread(fake)
+        self._update(encirclement + self.beta * dispersion, "G")
+        return {"encirclement": encirclement, "dispersion": dispersion}
+
+    def _scores(self, x: Tensor) -> dict[str, Tensor]:
+        return {"score": -self._networks["D"](x)}
+
+
+def binary_cross_entropy(logits: Tensor, target: float) -> Tensor:
+    """Mean cross-entropy of sigmoid(``logits``) against one ``target`` in [0, 1]; smallest where
+    they are equal.
+    """
+    logits = logits.float()
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))
+
+
+def inverse_spread(samples: Tensor) -> Tensor:
+    """1 / mean_i ||x_i - mean_j x_j||_2 of a batch, a scalar; a centre is all it avoids: two
+    clusters opposite each other satisfy it.
+    """
+    rows = samples.float().flatten(1)
+    distances: Tensor = torch.linalg.vector_norm(rows - rows.mean(0), dim=1)
+    return distances.mean().reciprocal()

@@ -1,0 +1,94 @@
+"""The yardsticks against naive computations, and their direction on real digits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+from scipy.stats import multivariate_normal
+
+from omasgan import config, detectors, metrics, protocols
+from omasgan.detectors.gmm import GMM
+from omasgan.detectors.isolation_forest import IsolationForest
+from omasgan.detectors.knn import KNN
+from omasgan.detectors.ocsvm import OCSVM
+from omasgan.detectors.pca import PCA
+
+
+def samples(n: int, d: int = 4, seed: int = 0) -> np.ndarray:
+    """A Gaussian with correlated coordinates, ``(n, d)``."""
+    rng = np.random.default_rng(seed)
+    mixing = np.random.default_rng(9).normal(0, 0.2, (d, d))
+    return np.asarray(rng.normal(size=(n, d)) @ mixing + 0.1, dtype=np.float32)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_knn_is_the_distance_to_the_kth_neighbour(k: int) -> None:
+    X, test = samples(50), samples(10, seed=1)
+    expected = np.sort(cdist(test, X), axis=1)[:, k - 1]
+    np.testing.assert_allclose(KNN(k=k).fit(X).decision_function(test), expected, rtol=1e-4)
+
+
+def test_pca_is_the_distance_to_the_leading_subspace() -> None:
+    X, test = samples(50), samples(10, seed=1)
+    _, _, axes = np.linalg.svd(X - X.mean(0))
+    rest = (test - X.mean(0)) @ axes[2:].T
+    scores = PCA(components=2).fit(X).decision_function(test)
+    np.testing.assert_allclose(scores, np.square(rest).sum(1), rtol=1e-3)
+
+
+def test_a_mixture_of_one_is_a_gaussian() -> None:
+    X, test = samples(400), samples(10, seed=1)
+    scores = GMM(mixture=1, components=4).fit(X).decision_function(test)
+    covariance = np.cov(X.T, bias=True) + 1e-4 * np.eye(4)
+    expected = -multivariate_normal(X.mean(0), covariance).logpdf(test)
+    np.testing.assert_allclose(scores, expected, rtol=1e-3)
+
+
+def test_isolation_forest_cuts_off_the_far_sample() -> None:
+    scores = IsolationForest().fit(samples(200)).decision_function(samples(50, seed=1))
+    far = IsolationForest().fit(samples(200)).decision_function(np.ones((1, 4), np.float32) * 3)
+    assert far.item() > scores.max()
+
+
+def test_ocsvm_is_a_sum_of_kernels() -> None:
+    X, test = samples(80), samples(10, seed=1)
+    detector = OCSVM(nu=0.2, gamma=2.0, components=4).fit(X)
+    svm, reduce = detector._svm, detector._pca.transform
+    gamma = 2.0 / (4 * reduce(X).var())
+    kernel = np.exp(-gamma * cdist(reduce(test), svm.support_vectors_, "sqeuclidean"))
+    expected = -(kernel @ svm.dual_coef_[0])
+    np.testing.assert_allclose(detector.decision_function(test), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("nu", [0.05, 0.3])
+def test_nu_is_the_share_of_training_samples_outside(nu: float) -> None:
+    X = samples(400)
+    detector = OCSVM(nu=nu).fit(X)
+    outside = detector.decision_function(X) > -detector._svm.offset_
+    assert outside.mean() == pytest.approx(nu, abs=0.02)
+
+
+def test_ocsvm_does_not_depend_on_the_units_of_the_data() -> None:
+    X, test = samples(80), samples(10, seed=1)
+    scores = OCSVM().fit(X).decision_function(test)
+    scaled = OCSVM().fit(X / 8).decision_function(test / 8)
+    np.testing.assert_allclose(scaled, scores, rtol=1e-3)
+
+
+def test_ocsvm_is_fitted_to_a_bounded_draw() -> None:
+    assert OCSVM(samples=30).fit(samples(200))._svm.shape_fit_[0] == 30
+
+
+@pytest.mark.parametrize("name", ["knn", "pca", "gmm", "isolation-forest", "ocsvm"])
+def test_every_yardstick_knows_a_zero_from_other_digits(name: str) -> None:
+    spec = config.load_benchmark("digits-occ")
+    dataset = protocols.load_data(spec)
+    fold = protocols.folds(spec, dataset)[0]
+    scores = (
+        detectors.load(name)(seed=0)
+        .fit(dataset.train.X[fold.train])
+        .decision_function(dataset.test.X[fold.test])
+    )
+    labels = protocols.labels(fold, dataset.test.classes[fold.test])
+    assert metrics.auroc(labels, scores) > 0.95
