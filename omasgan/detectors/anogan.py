@@ -1,0 +1,263 @@
+"""AnoGAN: how far a sample lies from the nearest one that a GAN of normals can generate.
+
+Source: Schlegl, Seeböck, Waldstein, Schmidt-Erfurth, Langs, "Unsupervised Anomaly Detection with
+Generative Adversarial Networks to Guide Marker Discovery" (2017). G and D are an ordinary GAN on
+normals (the non-saturating loss). The score of x is what a search over latents comes down to,
+with D and G frozen:
+
+    min_z (1 - lambda) sum |x - G(z)|  +  lambda sum |f(x) - f(G(z))|
+
+the residual and the (feature matching) discrimination loss, f the last hidden layer of D.
+
+Where released code differs: searches there share one optimiser's state from batch to batch or run
+one sample at a time; here each has Adam moments of its own and tries the same starting latents,
+so that a score does not depend on what is scored with it. A score is the best loss seen and not
+the last one, and a search that no longer improves is ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, cast
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from omasgan.detectors.neural import (
+    Count,
+    Depth,
+    Fraction,
+    NeuralDetector,
+    Pairs,
+    Positive,
+    Steps,
+    adam,
+)
+from omasgan.nn import batches, frozen, networks
+
+SLOTS = 64
+"""Searches side by side. Always as many, used or not: kernels of another size round otherwise,
+and a search of some hundred steps makes much of it.
+"""
+
+IDLE = -1
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+
+
+class AnoGAN(NeuralDetector):
+    """A GAN, then for each sample a search for the latent that comes nearest to it.
+
+    Scores: ``residual`` and ``features``, the two sums at the best latent found, and ``anogan``,
+    their weighted sum, which the search minimises. The defaults are a small budget for two CPU
+    cores; settings from the literature stand in ``benchmarks/params``.
+
+    Args:
+        latent_dim: dimensions of z ~ N(0, I).
+        width, depth: size of G and D (see ``omasgan.nn.networks``); depth 0 fits the data.
+        batch_size: samples a training step.
+        train_steps: updates of G, each after one of D.
+        lr: Adam's rate for G and D, betas (0.5, 0.999).
+        epoch_steps: steps that make one epoch of the training iterator.
+        feature_weight: lambda, the weight of the features' distance against the residual.
+        search_steps: latents that a search looks at, at most.
+        search_lr: Adam's rate for the latents, betas (0.9, 0.999).
+        restarts: starting latents that every sample tries; the best loss counts.
+        patience: a search ends after so many steps without improvement.
+        tolerance: share of the loss by which it must fall to count as an improvement.
+        score: the score that ``decision_function`` gives.
+        precision: ``auto`` trains in bfloat16 where the chip computes in it; searches are float32.
+        seed: of everything random here; no global generator is used.
+        device: ``auto``, ``cpu``, ``cuda`` ...
+    """
+
+    def __init__(
+        self,
+        *,
+        latent_dim: Count = 32,
+        width: Count = 16,
+        depth: Depth = 0,
+        batch_size: Pairs = 64,
+        train_steps: Steps = 400,
+        lr: Positive = 1e-3,
+        epoch_steps: Count = 50,
+        feature_weight: Fraction = 0.1,
+        search_steps: Count = 150,
+        search_lr: Positive = 0.02,
+        restarts: Count = 1,
+        patience: Count = 20,
+        tolerance: Annotated[float, Field(ge=0, lt=1)] = 1e-3,
+        score: Literal["residual", "features", "anogan"] = "anogan",
+        precision: batches.Precision = "auto",
+        seed: int = 0,
+        device: str = "auto",
+    ) -> None:
+        self.latent_dim = latent_dim
+        self.width = width
+        self.depth = depth
+        self.batch_size = batch_size
+        self.train_steps = train_steps
+        self.lr = lr
+        self.epoch_steps = epoch_steps
+        self.feature_weight = feature_weight
+        self.search_steps = search_steps
+        self.search_lr = search_lr
+        self.restarts = restarts
+        self.patience = patience
+        self.tolerance = tolerance
+        self.score = score
+        self.precision = precision
+        self.seed = seed
+        self.device = device
+
+    # Training
+
+    def _phases(self) -> Mapping[str, int]:
+        return {"gan": self.train_steps}
+
+    def _enter(self, phase: str) -> None:
+        self._add("G")
+        self._add("D")
+        self._train_here("G", "D")
+
+    def _new(self, name: str) -> nn.Module:
+        seed = self._seed_of(name)
+        if name == "G":
+            return networks.generator(
+                self._shape,
+                latent_dim=self.latent_dim,
+                width=self.width,
+                depth=self.depth,
+                seed=seed,
+            )
+        return networks.critic(
+            self._shape, width=self.width, depth=self.depth, normalised=False, seed=seed
+        )
+
+    def _optimiser(self, name: str, network: nn.Module) -> torch.optim.Optimizer:
+        return adam(network, self.lr)
+
+    def _step(self, phase: str, normals: batches.Sampler) -> dict[str, Tensor]:
+        """One update of D, then one of G on the same samples."""
+        G, D = self._networks["G"], self._networks["D"]
+        x, z = normals.draw(self.batch_size, self._generator), self._latents(self.batch_size)
+        with self._autocast():
+            fake = G(z)
+            on_real, on_fake = D(x).float(), D(fake.detach()).float()
+        loss_d = F.softplus(-on_real).mean() + F.softplus(on_fake).mean()
+        self._update(loss_d, "D")
+        with self._autocast(), networks.frozen(D):
+            on_fake = D(fake).float()
+        loss_g = F.softplus(-on_fake).mean()
+        self._update(loss_g, "G")
+        return {"d": loss_d, "g": loss_g}
+
+    # Scoring
+
+    def _scores(self, x: Tensor) -> dict[str, Tensor]:
+        D = cast(networks.Critic, self._networks["D"])
+        generate = frozen.quick(self._networks["G"], (self.latent_dim,))
+        features = frozen.quick(D.features, self._shape)
+        found = _Searches(self, generate, features, x, self._starts().to(x)).run()
+        per_sample = found.reshape(3, len(x), self.restarts)
+        best = per_sample[0].argmin(1, keepdim=True)
+        loss, residual, distance = (values.gather(1, best).squeeze(1) for values in per_sample)
+        return {"residual": residual, "features": distance, "anogan": loss}
+
+    def _starts(self) -> Tensor:
+        """The latents that every sample's searches start from, ``(restarts, latent_dim)``."""
+        generator = torch.Generator().manual_seed(self._seed_of("search"))
+        return torch.randn(self.restarts, self.latent_dim, generator=generator)
+
+
+class _Searches:
+    """The searches of all samples ``x`` from all ``starts``, ``SLOTS`` of them side by side.
+
+    Each has an Adam, a best loss and an end of its own; one that has ended makes room at once for
+    one that waits.
+    """
+
+    def __init__(
+        self, params: AnoGAN, generate: nn.Module, features: nn.Module, x: Tensor, starts: Tensor
+    ) -> None:
+        self.params, self.generate, self.features = params, generate, features
+        self.x, self.x_features, self.starts = x, _in_slots(features, x), starts
+        self.total, self.begun = len(x) * len(starts), 0
+        self.found = x.new_empty(3, self.total)
+        self.search = x.new_full((SLOTS,), IDLE, dtype=torch.long)
+        self.target = self.x[[0] * SLOTS]
+        self.target_features = self.x_features[[0] * SLOTS]
+        self.z = starts[[0] * SLOTS]
+        self.mean, self.square = torch.zeros_like(self.z), torch.zeros_like(self.z)
+        self.steps = x.new_zeros(SLOTS)
+        self.stale = x.new_zeros(SLOTS)
+        self.mark = x.new_zeros(SLOTS)
+        self.best = x.new_zeros(3, SLOTS)
+
+    def run(self) -> Tensor:
+        """Best loss of each search, and the residual and the features' distance where it was
+        found, ``(3, n * restarts)``, a sample's searches one after another.
+        """
+        self._begin(self.search == IDLE)
+        while (self.search != IDLE).any():
+            self._descend(self._look())
+            ended = (self.stale >= self.params.patience) | (self.steps >= self.params.search_steps)
+            ended &= self.search != IDLE
+            if ended.any():
+                self.found[:, self.search[ended]] = self.best[:, ended]
+                self._begin(ended)
+        return self.found
+
+    def _begin(self, free: Tensor) -> None:
+        """The next searches in the ``free`` slots, as many as are left."""
+        self.search[free] = IDLE
+        slots = free.nonzero().squeeze(1)[: self.total - self.begun]
+        waiting = torch.arange(self.begun, self.begun + len(slots), device=slots.device)
+        self.begun += len(slots)
+        sample, start = waiting // len(self.starts), waiting % len(self.starts)
+        self.search[slots] = waiting
+        self.target[slots] = self.x[sample]
+        self.target_features[slots] = self.x_features[sample]
+        self.z[slots] = self.starts[start]
+        for zeroed in (self.mean, self.square, self.steps, self.stale):
+            zeroed[slots] = 0
+        self.mark[slots] = torch.inf
+        self.best[:, slots] = torch.inf
+
+    def _look(self) -> Tensor:
+        """The gradient of every search's loss at its latent; takes note of the losses."""
+        z = self.z.detach().requires_grad_()
+        with torch.enable_grad():
+            generated = self.generate(z)
+            residual = _l1(self.target, generated)
+            distance = _l1(self.target_features, self.features(generated))
+            weight = self.params.feature_weight
+            loss = (1 - weight) * residual + weight * distance
+            (gradient,) = torch.autograd.grad(loss.sum(), z)
+        now = torch.stack([loss, residual, distance]).detach()
+        self.best = torch.where(now[0] < self.best[0], now, self.best)
+        improved = now[0] < (1 - self.params.tolerance) * self.mark
+        self.mark = torch.where(improved, now[0], self.mark)
+        self.stale = torch.where(improved, 0.0, self.stale + 1)
+        self.steps += 1
+        return gradient
+
+    def _descend(self, gradient: Tensor) -> None:
+        """One step of Adam (Kingma and Ba 2015, algorithm 1) for every search."""
+        self.mean.lerp_(gradient, 1 - BETA1)
+        self.square.lerp_(gradient.square(), 1 - BETA2)
+        mean = self.mean / (1 - BETA1**self.steps).unsqueeze(1)
+        square = self.square / (1 - BETA2**self.steps).unsqueeze(1)
+        self.z -= self.params.search_lr * mean / (square.sqrt() + EPSILON)
+
+
+def _in_slots(features: nn.Module, x: Tensor) -> Tensor:
+    """The features of ``x``, taken ``SLOTS`` samples at a time as in the search."""
+    filled = torch.arange(-(-len(x) // SLOTS) * SLOTS, device=x.device).clamp_max(len(x) - 1)
+    return torch.cat([features(part) for part in torch.split(x[filled], SLOTS)])[: len(x)]
+
+
+def _l1(a: Tensor, b: Tensor) -> Tensor:
+    """The sum of absolute differences of each sample, ``(n,)``."""
+    return (a - b).abs().flatten(1).sum(1)

@@ -1,0 +1,179 @@
+"""EGBAD: how badly a bidirectional GAN of normals reconstructs a sample.
+
+Source: Zenati, Foo, Lecouat, Manek, Chandrasekhar, "Efficient GAN-Based Anomaly Detection" (2018),
+on the BiGAN of Donahue et al. (2017): D tells pairs (x, E(x)) from pairs (G(z), z), while G and E
+make it take the one for the other. With l_E and l_G its logits of the two kinds of pairs,
+
+    D minimises BCE(l_E, 1) + BCE(l_G, 0),   G minimises BCE(l_G, 1),   E minimises BCE(l_E, 0).
+
+Both scores are (1 - w) sum |x - G(E(x))| + w L_D(x), where L_D is, as in the released code, either
+BCE(D(G(E(x)), E(x)), 1) (stage ``cross-entropy``) or sum |f(x, E(x)) - f(G(E(x)), E(x))| (stage
+``feature-matching``), f the last hidden layer of D.
+
+Where released code differs: its training and test normals are drawn from one pool by two different
+permutations, so that most of the normals tested were trained on; here the splits are the
+benchmark's. It drops out half of D's hidden units; here D has no dropout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from omasgan.detectors.neural import (
+    Count,
+    Depth,
+    Fraction,
+    NeuralDetector,
+    Pairs,
+    Positive,
+    Steps,
+    adam,
+)
+from omasgan.nn import batches, networks
+
+
+class EGBAD(NeuralDetector):
+    """A GAN with an encoder, whose critic judges samples together with their latents.
+
+    Scores: ``cross-entropy`` and ``feature-matching``, see above. The defaults are a small budget
+    for two CPU cores; settings from the literature stand in ``benchmarks/params``.
+
+    Args:
+        latent_dim: dimensions of z ~ N(0, I).
+        width, depth: size of G, E and D's part for samples (see ``omasgan.nn.networks``); depth 0
+            fits the data.
+        joint_width: units of D's layer for latents and of the layer f that joins both.
+        batch_size: pairs of each kind a training step.
+        train_steps: updates of G and E, each after one of D.
+        lr: Adam's rate, betas (0.5, 0.999).
+        epoch_steps: steps that make one epoch of the training iterator.
+        weight: w, the share of the critic's term in a score.
+        score: the score that ``decision_function`` gives.
+        precision: ``auto`` trains in bfloat16 where the chip computes in it; scores are float32.
+        seed: of everything random here; no global generator is used.
+        device: ``auto``, ``cpu``, ``cuda`` ...
+    """
+
+    def __init__(
+        self,
+        *,
+        latent_dim: Count = 32,
+        width: Count = 16,
+        depth: Depth = 0,
+        joint_width: Count = 128,
+        batch_size: Pairs = 64,
+        train_steps: Steps = 400,
+        lr: Positive = 1e-3,
+        epoch_steps: Count = 50,
+        weight: Fraction = 0.1,
+        score: Literal["cross-entropy", "feature-matching"] = "feature-matching",
+        precision: batches.Precision = "auto",
+        seed: int = 0,
+        device: str = "auto",
+    ) -> None:
+        self.latent_dim = latent_dim
+        self.width = width
+        self.depth = depth
+        self.joint_width = joint_width
+        self.batch_size = batch_size
+        self.train_steps = train_steps
+        self.lr = lr
+        self.epoch_steps = epoch_steps
+        self.weight = weight
+        self.score = score
+        self.precision = precision
+        self.seed = seed
+        self.device = device
+
+    # Training
+
+    def _phases(self) -> Mapping[str, int]:
+        return {"bigan": self.train_steps}
+
+    def _enter(self, phase: str) -> None:
+        for name in ("G", "E", "D"):
+            self._add(name)
+        self._train_here("G", "E", "D")
+
+    def _new(self, name: str) -> nn.Module:
+        shape, width, depth, seed = self._shape, self.width, self.depth, self._seed_of(name)
+        if name == "G":
+            return networks.generator(
+                shape, latent_dim=self.latent_dim, width=width, depth=depth, seed=seed
+            )
+        if name == "E":
+            return networks.encoder(
+                shape, outputs=self.latent_dim, width=width, depth=depth, seed=seed
+            )
+        critic = networks.critic(shape, width=width, depth=depth, normalised=False, seed=seed)
+        joint_seed = self._seed_of("D", "joint")
+        return _JointCritic(critic, self.latent_dim, self.joint_width, joint_seed)
+
+    def _optimiser(self, name: str, network: nn.Module) -> torch.optim.Optimizer:
+        return adam(network, self.lr)
+
+    def _step(self, phase: str, normals: batches.Sampler) -> dict[str, Tensor]:
+        """One update of D, then one of G and E on the same pairs."""
+        x, z = normals.draw(self.batch_size, self._generator), self._latents(self.batch_size)
+        with self._autocast():
+            code, fake = self._networks["E"](x), self._networks["G"](z)
+        on_real, on_fake = self._logits(x, code.detach(), fake.detach(), z)
+        loss_d = F.softplus(-on_real).mean() + F.softplus(on_fake).mean()
+        self._update(loss_d, "D")
+        with networks.frozen(self._networks["D"]):
+            on_real, on_fake = self._logits(x, code, fake, z)
+        loss_g, loss_e = F.softplus(-on_fake).mean(), F.softplus(on_real).mean()
+        self._update(loss_g + loss_e, "G", "E")
+        return {"d": loss_d, "g": loss_g, "e": loss_e}
+
+    def _logits(self, x: Tensor, code: Tensor, fake: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """D's outputs on the pairs (x, E(x)) and (G(z), z), in float32."""
+        D = self._networks["D"]
+        with self._autocast():
+            return D(x, code).float(), D(fake, z).float()
+
+    # Scoring
+
+    def _scores(self, x: Tensor) -> dict[str, Tensor]:
+        D = cast(_JointCritic, self._networks["D"])
+        code = self._networks["E"](x)
+        rebuilt = self._networks["G"](code)
+        f = D.features(rebuilt, code)
+        critic_terms = {
+            "cross-entropy": F.softplus(-D.head(f).squeeze(1)),
+            "feature-matching": (D.features(x, code) - f).abs().sum(1),
+        }
+        residual = (x - rebuilt).abs().flatten(1).sum(1)
+        return {
+            name: (1 - self.weight) * residual + self.weight * term
+            for name, term in critic_terms.items()
+        }
+
+
+class _JointCritic(nn.Module):
+    """Samples ``(n, ...)`` with latents ``(n, latent_dim)`` to one raw output each, ``(n,)``.
+
+    ``features`` is the last hidden layer ``(n, width)``. As in every critic here there is no
+    batch normalisation.
+    """
+
+    def __init__(self, samples: networks.Critic, latent_dim: int, width: int, seed: int) -> None:
+        super().__init__()
+        size = cast(nn.Linear, samples.head).in_features + width
+        self.samples = samples.features
+        with networks.initialised_from(seed):
+            self.latents = nn.Sequential(nn.Linear(latent_dim, width), nn.LeakyReLU(0.2))
+            self.joint = nn.Sequential(nn.Linear(size, width), nn.LeakyReLU(0.2))
+            self.head = nn.Linear(width, 1)
+
+    def features(self, x: Tensor, z: Tensor) -> Tensor:
+        both = torch.cat([self.samples(x), self.latents(z)], dim=1)
+        return self.joint(both)  # type: ignore[no-any-return]
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        return self.head(self.features(x, z)).squeeze(1)  # type: ignore[no-any-return]
