@@ -12,7 +12,7 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -94,7 +94,8 @@ class RayBackend:
         n_trials = sum(ledger.remaining for ledger in ledgers)
         if not n_trials:
             return
-        driver = _Driver(ledgers, self.capacity, self._warm_up)
+        driver = _Driver(ledgers, self.capacity)
+        ready = _stand_by()
         parts = [ray.put(part) for part in self.sent(searches)]
         with tempfile.TemporaryDirectory() as folder, _quiet_tune():
             tune.Tuner(
@@ -113,6 +114,7 @@ class RayBackend:
                     verbose=0,
                 ),
             ).fit()
+        next(ready)
         if driver.error is not None:
             raise driver.error
 
@@ -145,10 +147,6 @@ class RayBackend:
             rows[i] = _row_of(done, jobs[i], spec, dataset)
             on_event(local.run_event(rows[i], len(rows), len(jobs)))
         return [rows[i] for i in range(len(jobs))]
-
-    def _warm_up(self) -> None:
-        """Have a process ready for the final runs, which cannot use those of the trials."""
-        ray.remote(num_cpus=0)(import_libraries).remote()
 
     def close(self) -> None:
         """Leave the cluster; a local one that was started here ends."""
@@ -208,10 +206,24 @@ def train_run(job: RunJob, spec: BenchmarkSpec, dataset: Dataset, gpus: float) -
     return row
 
 
-def import_libraries() -> None:
-    """Run on a worker: what takes seconds at a process's first run; no device is touched."""
+def import_libraries() -> Iterator[None]:
+    """Run on a worker: what takes seconds in a new process; no device is touched."""
     import pandas  # noqa: F401
+    import sklearn.base  # noqa: F401
     import torch  # noqa: F401
+
+    yield
+
+
+def _stand_by() -> Iterator[Any]:
+    """A process that gets ready and waits, until what is given back here is asked for.
+
+    The final runs cannot use the trials' processes, and Ray ends one that idles while all CPUs
+    are taken; a generator that nobody reads from is busy without needing any.
+    """
+    options = {"num_returns": "streaming", "_generator_backpressure_num_objects": 1}
+    found: Iterator[Any] = ray.remote(num_cpus=0, **options)(import_libraries).remote()
+    return found
 
 
 def _row_of(done: ray.ObjectRef, job: RunJob, spec: BenchmarkSpec, dataset: Dataset) -> Row:
@@ -225,17 +237,11 @@ def _row_of(done: ray.ObjectRef, job: RunJob, spec: BenchmarkSpec, dataset: Data
 
 
 class _Driver:
-    """What Tune's searcher, stopper and callback share; it stays on the driver.
+    """What Tune's searcher, stopper and callback share; it stays on the driver."""
 
-    ``on_idle`` is called whenever a trial has ended and none is left to take its place.
-    """
-
-    def __init__(
-        self, ledgers: Sequence[Ledger], capacity: int, on_idle: Callable[[], None]
-    ) -> None:
+    def __init__(self, ledgers: Sequence[Ledger], capacity: int) -> None:
         self._ledgers = ledgers
         self._capacity = capacity
-        self._on_idle = on_idle
         self._trials: dict[str, tuple[Ledger, int]] = {}
         self._batches: dict[str, int] = {}
         self.error: Exception | None = None
@@ -282,8 +288,6 @@ class _Driver:
             ledger, number = self._trials.pop(trial_id)
             with self._kept():
                 ledger.end(number, error)
-            if not any(ledger.remaining for ledger in self._ledgers):
-                self._on_idle()
 
     @contextlib.contextmanager
     def _kept(self) -> Iterator[None]:
