@@ -702,9 +702,9 @@ def _conclude(store: Store, rows: Sequence[Row]) -> None:
 
 def _how_to_go_on(arguments: Sequence[str]) -> str:
     verb = arguments[0] if arguments else ""
-    if verb not in ("run", "sweep"):
+    if verb not in ("run", "sweep", "compare"):
         return ""
-    resume = ["--resume"] if verb == "sweep" and "--resume" not in arguments else []
+    resume = ["--resume"] if verb != "run" and "--resume" not in arguments else []
     return f"; to go on: {shlex.join(['omasgan', *arguments, *resume])}"
 
 

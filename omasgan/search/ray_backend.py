@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import queue
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -30,7 +32,7 @@ from omasgan.selection import TrialData
 from omasgan.store import Row
 
 REPORT_SECONDS = 5.0
-"""Rows of a trial travel together for this long: each report stops the trial for a round trip."""
+"""Rows of a trial travel together for this long: each report costs a round trip."""
 
 _DEATHS = (
     ray.exceptions.WorkerCrashedError,
@@ -176,14 +178,40 @@ def train_trial(config: dict[str, Any], *, parts: list[Any]) -> None:
         device=sent.device,
         workdir=Path(config["workdir"]),
     )
-    for number, batch in enumerate(_batches(rows, sent.prune_collapsed)):
-        ending = batch[-1]
-        if "outcome" in ending:
-            gpu.release()
-        tune.report({"batch": number, "rows": batch})
-        if ending.get("outcome") == "failed" and sent.gpus:
-            # A CUDA error can leave the process unusable; Tune does not reuse one that raises.
-            raise BackendError(ending["error"])
+    with _ahead(rows) as made:
+        for number, batch in enumerate(_batches(made, sent.prune_collapsed)):
+            ending = batch[-1]
+            if "outcome" in ending:
+                gpu.release()
+            tune.report({"batch": number, "rows": batch})
+            if ending.get("outcome") == "failed" and sent.gpus:
+                # A CUDA error can leave the process unusable; Tune does not reuse one that raises.
+                raise BackendError(ending["error"])
+
+
+@contextlib.contextmanager
+def _ahead(rows: Iterator[Row]) -> Iterator[Iterator[Row]]:
+    """The same rows, made by a thread of its own: a report waits for the driver's round trip, the
+    training goes on. It ends after its current epoch when the context is left.
+    """
+    made: queue.SimpleQueue[Row | None] = queue.SimpleQueue()
+    left = threading.Event()
+
+    def make() -> None:
+        for row in rows:
+            made.put(row)
+            if left.is_set():
+                break
+        made.put(None)
+
+    # run_trial tells every error as a row, so that the thread has none of its own.
+    thread = threading.Thread(target=make, name="training", daemon=True)
+    thread.start()
+    try:
+        yield iter(made.get, None)
+    finally:
+        left.set()
+        thread.join()
 
 
 def _batches(rows: Iterable[Row], prune_collapsed: bool) -> Iterator[list[Row]]:
