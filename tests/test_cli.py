@@ -19,7 +19,11 @@ from omasgan.store import Store
 
 CURVE = "tests.toy:CurveDetector"
 SCRIPTED = "tests.test_evaluate:Scripted"
-MAIN = "import sys; from omasgan.cli import main; sys.exit(main())"
+# A shell may have started the tests with SIGINT ignored, which children inherit.
+MAIN = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "from omasgan.cli import main; sys.exit(main())"
+)
 SPACE = "lr = {low = 0.001, high = 0.1, log = true}\n"
 SMALL = ["--max-folds", "2", "--max-train", "100", "--max-test", "60", "--tracking-uri", "none"]
 

@@ -109,7 +109,7 @@ def test_what_cannot_be_carried_out_is_refused_before_anything_is_written(
     bad = {
         "unknown detector 'knnn'": {"detectors": ("knnn",)},
         "unknown parameter": {"params": {CURVE: {"no_such": 1}}},
-        "unknown search space": {"n_trials": 2},
+        "no search space is shipped": {"n_trials": 2},
     }
     for message, change in bad.items():
         with pytest.raises(ConfigError, match=message):
