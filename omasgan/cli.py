@@ -160,9 +160,7 @@ def list_() -> None:
 
     specs = [config.load_benchmark(name) for name in config.benchmark_names()]
     _print_section("Benchmarks", {s.name: f"{s.protocol:14}  {s.description}" for s in specs})
-    spaces = config.resource_names("search_spaces")
-    has_space = {True: "has a search space", False: ""}
-    _print_section("Detectors", {name: has_space[name in spaces] for name in detectors.names()})
+    _print_section("Detectors", {name: detectors.summary(name) for name in detectors.names()})
     _print_section("Data sets", dict.fromkeys(datasets.names(), ""))
     _print_section("Selection rules", dict.fromkeys(selection.RULES, ""))
 
@@ -327,7 +325,9 @@ def compare(
     ] = None,
     selection: Annotated[
         str | None,
-        typer.Option(metavar="RULES", help="With --tune: rules, 'nested,oracle'.  [nested]"),
+        typer.Option(
+            metavar="RULES", help="With --tune: rules, 'nested,oracle'.  [default: nested]"
+        ),
     ] = None,
     inner: InnerOption = None,
     folds: FoldsOption = None,

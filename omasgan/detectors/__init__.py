@@ -7,10 +7,12 @@ The file ``deep_svdd.py`` is the detector ``deep-svdd``; its one public subclass
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import pkgutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from omasgan.errors import ConfigError, unknown
@@ -30,6 +32,16 @@ def names() -> list[str]:
     """
     found = (m.name for m in pkgutil.iter_modules(__path__))
     return sorted(n.replace("_", "-") for n in found if n not in PRIVATE)
+
+
+def summary(name: str) -> str:
+    """The first line that a detector's file says of itself, without importing it.
+
+    >>> summary("knn")
+    'Distance to the k-th nearest training sample: the yardstick that needs no learning.'
+    """
+    path = Path(__file__).parent / f"{name.replace('-', '_')}.py"
+    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
 
 
 def load(name: str) -> type[Any]:

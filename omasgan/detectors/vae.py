@@ -1,4 +1,4 @@
-"""Variational autoencoder.
+"""Variational autoencoder: how improbable a sample is under a model of normals.
 
 Sources: Kingma and Welling, "Auto-Encoding Variational Bayes" (2014), eqs. 3, 7 and 10; An and
 Cho, "Variational Autoencoder based Anomaly Detection using Reconstruction Probability" (2015);

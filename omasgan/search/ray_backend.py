@@ -198,13 +198,15 @@ def _ahead(rows: Iterator[Row]) -> Iterator[Iterator[Row]]:
     left = threading.Event()
 
     def make() -> None:
-        for row in rows:
-            made.put(row)
-            if left.is_set():
-                break
-        made.put(None)
+        try:
+            for row in rows:
+                made.put(row)
+                if left.is_set():
+                    break
+        finally:
+            made.put(None)
 
-    # run_trial tells every error as a row, so that the thread has none of its own.
+    # run_trial tells its errors as rows; a trial without an ending is told as failed.
     thread = threading.Thread(target=make, name="training", daemon=True)
     thread.start()
     try:
