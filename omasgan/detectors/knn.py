@@ -13,6 +13,7 @@ from pydantic import Field
 from sklearn.neighbors import NearestNeighbors
 
 from omasgan.detectors.yardstick import Yardstick
+from omasgan.errors import ConfigError
 
 
 class KNN(Yardstick):
@@ -31,6 +32,8 @@ class KNN(Yardstick):
         self.device = device
 
     def _fit(self, X: NDArray[np.float32]) -> None:
+        if self.k > len(X):
+            raise ConfigError(f"k must be at most the {len(X)} training samples, got {self.k}")
         self._index = NearestNeighbors(n_neighbors=self.k, algorithm="brute").fit(X)
 
     def _score(self, X: NDArray[np.float32]) -> NDArray[Any]:

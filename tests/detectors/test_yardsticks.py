@@ -13,6 +13,7 @@ from omasgan.detectors.isolation_forest import IsolationForest
 from omasgan.detectors.knn import KNN
 from omasgan.detectors.ocsvm import OCSVM
 from omasgan.detectors.pca import PCA
+from omasgan.errors import ConfigError
 
 
 def samples(n: int, d: int = 4, seed: int = 0) -> np.ndarray:
@@ -92,3 +93,8 @@ def test_every_yardstick_knows_a_zero_from_other_digits(name: str) -> None:
     )
     labels = protocols.labels(fold, dataset.test.classes[fold.test])
     assert metrics.auroc(labels, scores) > 0.95
+
+
+def test_more_neighbours_than_samples_are_refused() -> None:
+    with pytest.raises(ConfigError, match="k must be at most the 3 training samples, got 4"):
+        KNN(k=4).fit(np.zeros((3, 2), np.float32))
