@@ -70,6 +70,14 @@ def test_scores_do_not_depend_on_batch_order_or_repetition(name: str, kind: str)
 
 
 @every
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32)], ids=str)
+def test_images_of_the_usual_sizes_are_taken(name: str, shape: tuple[int, ...]) -> None:
+    X = np.random.default_rng(0).integers(0, 256, (40, *shape), dtype=np.uint8)
+    for stage, scores in quick(name).fit(X).stage_scores(X[:5]).items():
+        assert scores.shape == (5,) and np.isfinite(scores).all(), stage
+
+
+@every
 def test_the_seed_decides_everything(name: str) -> None:
     X = images()
     np.random.seed(0)
