@@ -61,8 +61,8 @@ def cards(store: Store, benchmark_id: str) -> list[Card]:
     """
     rows = [
         row
-        for row in store.results()
-        if (row["benchmark"], row["selection"], row["outcome"]) == (benchmark_id, "fixed", "ok")
+        for row in store.results(benchmark_id)
+        if (row["selection"], row["outcome"]) == ("fixed", "ok")
     ]
     nearest = [row for row in rows if row["detector"] == "knn" and row["params"]["k"] == 1]
     mixture = [row for row in rows if row["detector"] == "gmm"]

@@ -128,9 +128,9 @@ class Store:
             write_atomic(folder / "scores.parquet", buffer.getvalue())
         write_json(folder / "result.json", row)
 
-    def results(self) -> list[Row]:
-        """The rows of all finished runs, sorted by their path."""
-        found = self.root.glob("*/*/*/*/seed-*/fold-*/result.json")
+    def results(self, benchmark: str = "*") -> list[Row]:
+        """The rows of all finished runs (or of one benchmark's), sorted by their path."""
+        found = self.root.glob(f"{benchmark}/*/*/*/seed-*/fold-*/result.json")
         return [read_json(path) for path in sorted(found)]
 
     def scores(self, key: RunKey) -> pd.DataFrame:

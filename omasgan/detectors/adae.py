@@ -41,7 +41,6 @@ from omasgan.detectors.neural import (
     Pairs,
     Positive,
     Steps,
-    adam,
 )
 from omasgan.nn import autoencoders, batches, networks
 
@@ -115,9 +114,6 @@ class ADAE(NeuralDetector):
             depth=self.depth,
             seed=self._seed_of(name),
         )
-
-    def _optimiser(self, name: str, network: nn.Module) -> torch.optim.Optimizer:
-        return adam(network, self.lr)
 
     def _step(self, phase: str, normals: batches.Sampler) -> dict[str, Tensor]:
         """One update of D, then one of G with the same samples."""

@@ -33,7 +33,6 @@ from omasgan.detectors.neural import (
     Pairs,
     Positive,
     Steps,
-    adam,
 )
 from omasgan.nn import batches, frozen, networks
 
@@ -122,21 +121,7 @@ class AnoGAN(NeuralDetector):
         self._train_here("G", "D")
 
     def _new(self, name: str) -> nn.Module:
-        seed = self._seed_of(name)
-        if name == "G":
-            return networks.generator(
-                self._shape,
-                latent_dim=self.latent_dim,
-                width=self.width,
-                depth=self.depth,
-                seed=seed,
-            )
-        return networks.critic(
-            self._shape, width=self.width, depth=self.depth, normalised=False, seed=seed
-        )
-
-    def _optimiser(self, name: str, network: nn.Module) -> torch.optim.Optimizer:
-        return adam(network, self.lr)
+        return self._generator_of(name) if name == "G" else self._critic_of(name)
 
     def _step(self, phase: str, normals: batches.Sampler) -> dict[str, Tensor]:
         """One update of D, then one of G on the same samples."""

@@ -35,7 +35,7 @@ from omasgan.detectors.neural import (
     Positive,
     Steps,
 )
-from omasgan.nn import batches, networks
+from omasgan.nn import batches
 
 
 class DeepSVDD(NeuralDetector):
@@ -102,19 +102,9 @@ class DeepSVDD(NeuralDetector):
             self._train_here("phi")
 
     def _new(self, name: str) -> nn.Module:
-        seed = self._seed_of(name)
         if name == "phi":
-            return networks.encoder(
-                self._shape,
-                outputs=self.latent_dim,
-                width=self.width,
-                depth=self.depth,
-                seed=seed,
-                affine=False,
-            )
-        return networks.generator(
-            self._shape, latent_dim=self.latent_dim, width=self.width, depth=self.depth, seed=seed
-        )
+            return self._encoder_of(name, self.latent_dim, affine=False)
+        return self._generator_of(name)
 
     def _optimiser(self, name: str, network: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.Adam(network.parameters(), self.lr, weight_decay=self.weight_decay)

@@ -32,7 +32,6 @@ from omasgan.detectors.neural import (
     Pairs,
     Positive,
     Steps,
-    adam,
 )
 from omasgan.nn import batches, networks
 
@@ -101,21 +100,12 @@ class EGBAD(NeuralDetector):
         self._train_here("G", "E", "D")
 
     def _new(self, name: str) -> nn.Module:
-        shape, width, depth, seed = self._shape, self.width, self.depth, self._seed_of(name)
         if name == "G":
-            return networks.generator(
-                shape, latent_dim=self.latent_dim, width=width, depth=depth, seed=seed
-            )
+            return self._generator_of(name)
         if name == "E":
-            return networks.encoder(
-                shape, outputs=self.latent_dim, width=width, depth=depth, seed=seed
-            )
-        critic = networks.critic(shape, width=width, depth=depth, normalised=False, seed=seed)
+            return self._encoder_of(name, self.latent_dim)
         joint_seed = self._seed_of("D", "joint")
-        return _JointCritic(critic, self.latent_dim, self.joint_width, joint_seed)
-
-    def _optimiser(self, name: str, network: nn.Module) -> torch.optim.Optimizer:
-        return adam(network, self.lr)
+        return _JointCritic(self._critic_of(name), self.latent_dim, self.joint_width, joint_seed)
 
     def _step(self, phase: str, normals: batches.Sampler) -> dict[str, Tensor]:
         """One update of D, then one of G and E on the same pairs."""

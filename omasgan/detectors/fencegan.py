@@ -106,14 +106,7 @@ class FenceGAN(NeuralDetector):
             self._train_here("G", "D")
 
     def _new(self, name: str) -> nn.Module:
-        seed = self._seed_of(name)
-        if name == "D":
-            return networks.critic(
-                self._shape, width=self.width, depth=self.depth, normalised=False, seed=seed
-            )
-        return networks.generator(
-            self._shape, latent_dim=self.latent_dim, width=self.width, depth=self.depth, seed=seed
-        )
+        return self._generator_of(name) if name == "G" else self._critic_of(name)
 
     def _optimiser(self, name: str, network: nn.Module) -> torch.optim.Optimizer:
         return adam(network, self.generator_lr if name == "G" else self.discriminator_lr)

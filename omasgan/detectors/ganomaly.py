@@ -34,7 +34,6 @@ from omasgan.detectors.neural import (
     Pairs,
     Positive,
     Steps,
-    adam,
 )
 from omasgan.nn import autoencoders, batches, networks
 
@@ -102,17 +101,15 @@ class GANomaly(NeuralDetector):
         self._train_here("G", "D")
 
     def _new(self, name: str) -> nn.Module:
-        seed = self._seed_of(name)
         if name == "D":
-            return networks.critic(
-                self._shape, width=self.width, depth=self.depth, normalised=False, seed=seed
-            )
+            return self._critic_of(name)
         return autoencoders.EncoderDecoderEncoder(
-            self._shape, latent_dim=self.latent_dim, width=self.width, depth=self.depth, seed=seed
+            self._shape,
+            latent_dim=self.latent_dim,
+            width=self.width,
+            depth=self.depth,
+            seed=self._seed_of(name),
         )
-
-    def _optimiser(self, name: str, network: nn.Module) -> torch.optim.Optimizer:
-        return adam(network, self.lr)
 
     def _step(self, phase: str, normals: batches.Sampler) -> dict[str, Tensor]:
         """One update of G and E, then one of D with the same samples."""

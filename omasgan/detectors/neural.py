@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from omasgan.detectors.base import Epoch, IterativeDetector, State
 from omasgan.errors import ConfigError, TrainingDiverged
-from omasgan.nn import batches
+from omasgan.nn import batches, networks
 
 Positive: TypeAlias = Annotated[float, Field(gt=0)]
 NonNegative: TypeAlias = Annotated[float, Field(ge=0)]
@@ -44,6 +44,9 @@ class NeuralDetector(IterativeDetector):
 
     epoch_steps: int
     latent_dim: int
+    width: int
+    depth: int
+    lr: float
     precision: batches.Precision
     seed: int
     device: str
@@ -66,9 +69,9 @@ class NeuralDetector(IterativeDetector):
         ``_seed_of(name)``.
         """
 
-    @abstractmethod
     def _optimiser(self, name: str, network: nn.Module) -> torch.optim.Optimizer:
-        """What trains the network called ``name``."""
+        """What trains the network called ``name``; by default Adam at the rate ``lr``."""
+        return adam(network, self.lr)
 
     @abstractmethod
     def _step(self, phase: str, normals: batches.Sampler) -> dict[str, Tensor]:
@@ -192,6 +195,37 @@ class NeuralDetector(IterativeDetector):
         loss.backward()  # type: ignore[no-untyped-call]
         for name in names:
             self._optimisers[name].step()
+
+    def _generator_of(self, name: str) -> nn.Module:
+        """A new generator (or decoder) of ``latent_dim``, ``width`` and ``depth``."""
+        return networks.generator(
+            self._shape,
+            latent_dim=self.latent_dim,
+            width=self.width,
+            depth=self.depth,
+            seed=self._seed_of(name),
+        )
+
+    def _encoder_of(self, name: str, outputs: int, *, affine: bool = True) -> nn.Module:
+        """A new encoder of ``width`` and ``depth``."""
+        return networks.encoder(
+            self._shape,
+            outputs=outputs,
+            width=self.width,
+            depth=self.depth,
+            seed=self._seed_of(name),
+            affine=affine,
+        )
+
+    def _critic_of(self, name: str, *, normalised: bool = False) -> networks.Critic:
+        """A new critic of ``width`` and ``depth``."""
+        return networks.critic(
+            self._shape,
+            width=self.width,
+            depth=self.depth,
+            normalised=normalised,
+            seed=self._seed_of(name),
+        )
 
     def _latents(self, n: int) -> Tensor:
         """``n`` draws of N(0, I), ``(n, latent_dim)``."""

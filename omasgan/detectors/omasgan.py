@@ -280,9 +280,15 @@ class OMASGAN(NeuralDetector):
 
     def _new(self, name: str) -> nn.Module:
         if name == "J":
-            return self._critic("J", self.detector_width, self.detector_depth, bounded=False)
+            return networks.critic(
+                self._shape,
+                width=self.detector_width,
+                depth=self.detector_depth,
+                normalised=False,
+                seed=self._seed_of("J"),
+            )
         if name in ("D", "critic", "C"):
-            return self._critic("D", self.width, self.depth, bounded=self.spectral_norm)
+            return self._critic_of("D", normalised=self.spectral_norm)
         if name == "B" and self.form == "deformation":
             return deformation.deformer(
                 self._shape,
@@ -292,19 +298,7 @@ class OMASGAN(NeuralDetector):
                 residual=self.residual,
                 seed=self._seed_of("B"),
             )
-        return networks.generator(
-            self._shape,
-            latent_dim=self.latent_dim,
-            width=self.width,
-            depth=self.depth,
-            seed=self._seed_of("G"),
-        )
-
-    def _critic(self, name: str, width: int, depth: int, *, bounded: bool) -> nn.Module:
-        seed = self._seed_of(name)
-        return networks.critic(
-            self._shape, width=width, depth=depth, normalised=bounded, seed=seed
-        )
+        return self._generator_of("G")
 
     def _optimiser(self, name: str, network: nn.Module) -> torch.optim.Optimizer:
         rates = {"G": self.gan_lr, "D": self.gan_lr, "J": self.detector_lr}

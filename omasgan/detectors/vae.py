@@ -35,7 +35,7 @@ from torch.nn import functional as F
 
 from omasgan.detectors.neural import Count, Depth, NeuralDetector, Pairs, Positive, Steps, adam
 from omasgan.errors import ConfigError
-from omasgan.nn import batches, networks
+from omasgan.nn import batches
 
 
 class VAE(NeuralDetector):
@@ -112,15 +112,9 @@ class VAE(NeuralDetector):
         self._train_here("encoder", "decoder")
 
     def _new(self, name: str) -> nn.Module:
-        seed = self._seed_of(name)
         if name == "encoder":
-            outputs = 2 * self.latent_dim
-            return networks.encoder(
-                self._shape, outputs=outputs, width=self.width, depth=self.depth, seed=seed
-            )
-        return networks.generator(
-            self._shape, latent_dim=self.latent_dim, width=self.width, depth=self.depth, seed=seed
-        )
+            return self._encoder_of(name, 2 * self.latent_dim)
+        return self._generator_of(name)
 
     def _optimiser(self, name: str, network: nn.Module) -> torch.optim.Optimizer:
         return adam(network, self.lr, fused=len(self._shape) == 1)

@@ -50,6 +50,11 @@ class CompareSpec:
     device: str = "auto"
     resume: bool = False
 
+    @property
+    def names(self) -> list[str]:
+        """The yardsticks, then the other detectors, each once."""
+        return list(dict.fromkeys((*YARDSTICKS, *self.detectors)))
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -77,8 +82,7 @@ def check(spec: CompareSpec) -> None:
 
 def fixed_entries(spec: CompareSpec) -> list[Entry]:
     """The detectors at given or default params: yardsticks first, the asked ones, controls."""
-    names = dict.fromkeys((*YARDSTICKS, *spec.detectors))
-    entries = [_fixed(name, spec.params.get(name, {})) for name in names]
+    entries = [_fixed(name, spec.params.get(name, {})) for name in spec.names]
     if spec.controls:
         given = spec.params.get("omasgan", {})
         entries += [_fixed("omasgan", {**given, "negatives": kind}) for kind in CONTROLS]
@@ -86,7 +90,7 @@ def fixed_entries(spec: CompareSpec) -> list[Entry]:
 
 
 def sweep_specs(spec: CompareSpec) -> list[SweepSpec]:
-    """The sweeps that give every asked detector the same number of trials under every rule."""
+    """The sweeps that give every detector the same number of trials under every rule."""
     if spec.n_trials is None:
         return []
     return [
@@ -102,7 +106,7 @@ def sweep_specs(spec: CompareSpec) -> list[SweepSpec]:
             device=spec.device,
             resume=spec.resume,
         )
-        for name in dict.fromkeys((*YARDSTICKS, *spec.detectors))
+        for name in spec.names
         for rule in spec.rules
     ]
 
