@@ -1,5 +1,6 @@
 # make test: lint, types and tests.  make demo: the main job on embedded data, in minutes.
-# Both set themselves up: a virtual environment in .venv, made anew only when it is not current.
+# make test-faults: what a sweep survives, in about 20 minutes.
+# All set themselves up: a virtual environment in .venv, made anew only when it is not current.
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -14,7 +15,7 @@ CURRENT := [ -f $(STAMP) ] && [ ! pyproject.toml -nt $(STAMP) ] && $(PYTHON) -P 
 	"import omasgan, pathlib; assert pathlib.Path(omasgan.__file__).samefile('omasgan/__init__.py')" \
 	2>/dev/null
 
-.PHONY: test demo lint types tests setup
+.PHONY: test test-faults demo lint types tests setup
 
 test: lint types tests
 
@@ -27,6 +28,9 @@ types: setup
 
 tests: setup
 	$(PYTHON) -m pytest -q
+
+test-faults: setup
+	$(PYTHON) -m pytest -q -m "" tests/faults
 
 demo: setup
 	$(OMASGAN) sweep digits-loo omasgan --folds $(DEMO_FOLDS) --trials 4 \

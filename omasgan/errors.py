@@ -6,6 +6,7 @@ Only ``cli.py`` turns these into exit codes; everything else raises them.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -23,6 +24,10 @@ class DataError(OmasganError):
 
 class StoreError(OmasganError):
     """An output folder that cannot be written, or that holds something else."""
+
+
+class DamagedError(StoreError):
+    """A file of an output folder that does not hold what was once written to it."""
 
 
 class BackendError(OmasganError):
@@ -43,3 +48,16 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> ConfigError:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
     hint = f"; did you mean '{near[0]}'?" if near else ";"
     return ConfigError(f"unknown {kind} '{name}'{hint} (valid: {', '.join(names)})")
+
+
+def without_secrets(text: str) -> str:
+    """``text`` with the credentials of every URI in it hidden.
+
+    >>> without_secrets("postgresql://ann:pw@db:5432/optuna?password=pw&sslmode=require is away")
+    'postgresql://***@db:5432/optuna?password=***&sslmode=require is away'
+    """
+    # Up to the last @ before the path: passwords that were not quoted may hold one themselves.
+    text = re.sub(r"(?<=://)[^\s/'\"]*@", "***@", text)
+    return re.sub(
+        r"(?i)([?&][\w-]*(?:password|secret|token|key|sig)[\w-]*=)[^&\s'\"]+", r"\1***", text
+    )

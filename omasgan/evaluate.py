@@ -9,7 +9,7 @@ import resource
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -19,18 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omasgan import __version__, detectors, metrics, protocols, saved, selection
-from omasgan.errors import ConfigError, OmasganError, TrainingDiverged
-from omasgan.store import (
-    Row,
-    RunKey,
-    Store,
-    load_state,
-    params_id,
-    read_json,
-    save_state,
-    write_atomic,
-    write_json,
+from omasgan.errors import (
+    ConfigError,
+    DamagedError,
+    OmasganError,
+    StoreError,
+    TrainingDiverged,
 )
+from omasgan.files import AnyPath, delete, delete_leftovers, exists, write_atomic
+from omasgan.states import load_state, save_state
+from omasgan.store import Row, RunKey, Store, cause, find_json, params_id, write_json
 
 if TYPE_CHECKING:
     from omasgan.config import BenchmarkSpec
@@ -38,6 +36,7 @@ if TYPE_CHECKING:
     from omasgan.detectors.base import Epoch, IterativeDetector
     from omasgan.protocols import Fold
     from omasgan.selection import TrialData
+    from omasgan.stages import SharedTraining, StageCache
 
 logger = logging.getLogger(__name__)
 
@@ -50,26 +49,50 @@ def train(
     detector: IterativeDetector,
     X: NDArray[Any],
     *,
-    checkpoint: Path | None,
+    checkpoint: AnyPath | None,
     every_seconds: float = CHECKPOINT_SECONDS,
+    shared: SharedTraining | None = None,
+    before_save: Callable[[], None] = lambda: None,
 ) -> Iterator[Epoch]:
-    """Train on ``X``, going on from ``checkpoint`` if it is there.
+    """Train on ``X``, going on from ``checkpoint`` if it is there, and else from what is
+    ``shared``.
 
     The checkpoint is renewed between epochs, after the consumer has dealt with the last one, at
-    most every ``every_seconds``. The caller deletes it once the result is safe.
+    most every ``every_seconds``, each time after ``before_save``. The caller deletes it once the
+    result is safe. A damaged one is deleted with a warning, and the training begins anew.
 
     Raises:
         TrainingDiverged: a loss is not finite.
-        StoreError: the checkpoint is damaged or cannot be written.
+        StoreError: the checkpoint cannot be read or written.
     """
-    if checkpoint is not None and checkpoint.exists():
-        detector.load_state_dict(load_state(checkpoint))
+    if checkpoint is not None and _resume(detector, checkpoint):
+        shared = None
+    if shared is not None:
+        yield from shared.replay()
     written = time.monotonic()
     for epoch in detector.fit_epochs(X):
+        if shared is not None:
+            shared.keep(epoch)
         yield epoch
         if checkpoint is not None and time.monotonic() - written >= every_seconds:
+            before_save()
             save_state(checkpoint, detector.state_dict())
             written = time.monotonic()
+
+
+def _resume(detector: IterativeDetector, checkpoint: AnyPath) -> bool:
+    """Load the state of an interrupted training, if there is one."""
+    if not exists(checkpoint):
+        return False
+    try:
+        state = load_state(checkpoint)
+    except DamagedError as error:
+        reason = cause(error)
+        logger.warning("'%s' is damaged (%s); the training begins anew", checkpoint, reason)
+        delete(checkpoint)
+        return False
+    detector.load_state_dict(state)
+    return True
 
 
 def run_trial(
@@ -78,8 +101,9 @@ def run_trial(
     data: TrialData,
     *,
     device: str,
-    workdir: Path | None,
+    workdir: AnyPath | None,
     every_seconds: float = CHECKPOINT_SECONDS,
+    keep: bool = False,
 ) -> Iterator[Row]:
     """Train and judge one configuration on every task of ``data``.
 
@@ -88,9 +112,12 @@ def run_trial(
     ``{outcome, objective, error, seconds, peak_memory_mb}``. With a ``workdir`` an interrupted
     trial goes on where it stopped; the values of finished tasks are yielded again. Task ``step``
     is trained with the seed ``data.seed + step``, the same for all trials. ``every_seconds`` is
-    the time between checkpoints.
+    the time between checkpoints; with ``keep`` the trained state of each task stays as one.
+
+    Raises:
+        StoreError: ``workdir`` cannot be read or written; that says nothing of the trial.
     """
-    started = _start()
+    started = start_measuring()
     values: list[float] = []
     ending: Row = {"outcome": "ok", "objective": None, "error": None}
     try:
@@ -98,17 +125,19 @@ def run_trial(
         device = resolve_device(device)
         for step in range(len(data.tasks)):
             detector = cls(**params, seed=data.seed + step, device=device)
-            for row in _judge(detector, data, step, workdir, every_seconds):
+            for row in _judge(detector, data, step, workdir, every_seconds, keep):
                 if "value" in row:
                     values.append(row["value"])
                 yield row
         ending["objective"] = float(np.mean(values))
+    except StoreError:
+        raise
     except Exception as error:
         ending |= _failure(error)
-    yield ending | {"seconds": time.monotonic() - started} | _peak_memory()
+    yield ending | {"seconds": time.monotonic() - started} | peak_memory()
 
 
-def run_fold(
+def run_fold(  # noqa: PLR0913 - each is something that the row says
     spec: BenchmarkSpec,
     dataset: Dataset,
     fold: Fold,
@@ -122,31 +151,42 @@ def run_fold(
     save: bool = False,
     on_epoch: Callable[[Epoch], None] | None = None,
     every_seconds: float = CHECKPOINT_SECONDS,
+    cache: StageCache | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> Row:
     """Train on a fold, test it, store scores and row, and return the row.
 
     A run that is done is returned as it is stored; one that was interrupted goes on from its
     checkpoint, which is renewed every ``every_seconds``. With ``save`` the trained detector and
-    its calibration are kept beside the row; see ``omasgan.saved``.
+    its calibration are kept beside the row; see ``omasgan.saved``. With a ``cache`` the row has
+    ``cached_seconds``: the training time, not in ``seconds``, that other runs have spared it.
+    ``about`` is what else the row is to say.
 
     Raises:
+        StoreError: the store cannot be read or written.
         OmasganError: the detector cannot work with these data or params. What goes wrong in the
             training itself is told by the row's ``outcome`` and ``error``.
     """
     key = RunKey(spec.id, detector_name, selection, params_id(params), seed, fold.index)
     if store.is_done(key):
         return store.read_result(key) or {}
-    started = _start() - _seconds_before(store, key)
+    started = start_measuring() - _seconds_before(store, key)
     device = resolve_device(device)
-    row = _identity(spec, dataset, fold, params, key) | {"device": device}
+    row = _identity(spec, dataset, fold, params, key) | {"device": device, **(about or {})}
     scores = None
     try:
         detector = detectors.load(detector_name)(**params, seed=seed, device=device)
         X = dataset.train.X[fold.train]
-        for epoch in _logged_epochs(detector, X, store, key, started, every_seconds):
+        shared = None if cache is None else cache.open(detector, X)
+        for epoch in _logged_epochs(detector, X, store, key, started, every_seconds, shared):
             if on_epoch is not None:
                 on_epoch(epoch)
-        row["epochs"] = len(store.read_epochs(key))
+        epochs = store.read_epochs(key)
+        row["epochs"] = len(epochs)
+        if cache is not None:
+            row["cached_seconds"] = max(
+                (e.get("cached_seconds", 0.0) for e in epochs), default=0.0
+            )
         found = _score(detector, dataset, fold)
         _keep_pictures(detector, dataset.train.X[fold.train[:PICTURES]], store.run_dir(key))
         if save:
@@ -159,10 +199,9 @@ def run_fold(
         raise
     except Exception as error:
         row |= _failure(error)
-    row |= {"seconds": time.monotonic() - started} | _peak_memory()
+    row |= {"seconds": time.monotonic() - started} | peak_memory()
     row["finished_at"] = datetime.now(UTC).isoformat(timespec="seconds")
-    _finish(store, key, scores, row)
-    return row
+    return _finish(store, key, scores, row)
 
 
 def lost_run(
@@ -186,8 +225,7 @@ def lost_run(
     row = _identity(spec, dataset, fold, params, key) | {"device": device, **ending}
     row |= {"epochs": len(store.read_epochs(key)), "seconds": None, "peak_memory_mb": None}
     row["finished_at"] = datetime.now(UTC).isoformat(timespec="seconds")
-    store.write_run(key, None, row)
-    return row
+    return store.write_run(key, None, row)
 
 
 def resolve_device(device: str) -> str:
@@ -227,34 +265,42 @@ def code_version() -> str:
 class _Workdir:
     """What an interrupted trial leaves behind: the values of its tasks, a checkpoint."""
 
-    path: Path
+    path: AnyPath
 
     @property
     def values(self) -> dict[str, float]:
+        """By task; damaged ones are forgotten with a warning, so that they are computed anew."""
         file = self.path / "values.json"
-        return read_json(file) if file.exists() else {}
+        try:
+            return {step: float(value) for step, value in (find_json(file) or {}).items()}
+        except (DamagedError, TypeError, ValueError) as error:
+            reason = cause(error)
+            logger.warning("'%s' is damaged (%s); its tasks are computed anew", file, reason)
+            delete(file)
+            return {}
 
-    def checkpoint(self, step: int) -> Path:
+    def checkpoint(self, step: int) -> AnyPath:
         return self.path / f"task-{step}.safetensors"
 
     def finish(self, step: int, value: float) -> None:
         write_json(self.path / "values.json", {**self.values, str(step): value})
-        self.checkpoint(step).unlink(missing_ok=True)
 
 
 def _judge(
     detector: IterativeDetector,
     data: TrialData,
     step: int,
-    workdir: Path | None,
+    workdir: AnyPath | None,
     every_seconds: float,
+    keep: bool,
 ) -> Iterator[Row]:
     """The rows of one task of a trial: its epochs, then its value."""
     task = data.tasks[step]
     place = {"task": task.name, "step": step}
     work = None if workdir is None else _Workdir(workdir)
-    if work is not None and str(step) in work.values:
-        yield place | {"value": work.values[str(step)]}
+    known = {} if work is None else work.values
+    if str(step) in known:
+        yield place | {"value": known[str(step)]}
         return
     checkpoint = None if work is None else work.checkpoint(step)
     X = data.pool[task.train]
@@ -267,16 +313,20 @@ def _judge(
     value = selection.objective(task, score, data.pool)
     if work is not None:
         work.finish(step, value)
+        if keep:
+            save_state(work.checkpoint(step), detector.state_dict())
+        else:
+            delete(work.checkpoint(step))
     yield place | {"value": value}
 
 
-def _checkpoint(store: Store, key: RunKey) -> Path:
+def _checkpoint(store: Store, key: RunKey) -> AnyPath:
     return store.run_dir(key) / "checkpoint.safetensors"
 
 
 def _seconds_before(store: Store, key: RunKey) -> float:
     """What an interrupted start of this run has already cost."""
-    epochs = store.read_epochs(key) if _checkpoint(store, key).exists() else []
+    epochs = store.read_epochs(key) if exists(_checkpoint(store, key)) else []
     return float(epochs[-1]["seconds"]) if epochs else 0.0
 
 
@@ -287,20 +337,56 @@ def _logged_epochs(
     key: RunKey,
     started: float,
     every_seconds: float,
+    shared: SharedTraining | None,
 ) -> Iterator[Epoch]:
     """Train; every epoch is written beside the result as it passes."""
     checkpoint = _checkpoint(store, key)
-    resumed = checkpoint.exists()
+    resumed = exists(checkpoint)
     if not resumed:
         store.drop_epochs(key, 0)
-    for epoch in train(detector, X, checkpoint=checkpoint, every_seconds=every_seconds):
-        if resumed:
-            store.drop_epochs(key, epoch.index)
-            resumed = False
-        seconds = time.monotonic() - started
-        log = {"epoch": epoch.index, "phase": epoch.phase, "seconds": seconds, **epoch.losses}
-        store.append_epochs(key, [log])
-        yield epoch
+    log = _EpochLog(store, key)
+    training = train(
+        detector,
+        X,
+        checkpoint=checkpoint,
+        every_seconds=every_seconds,
+        shared=shared,
+        before_save=log.flush,
+    )
+    try:
+        for epoch in training:
+            if resumed:
+                store.drop_epochs(key, epoch.index)
+                resumed = False
+            seconds = time.monotonic() - started
+            row = {"epoch": epoch.index, "phase": epoch.phase, "seconds": seconds, **epoch.losses}
+            if shared is not None and shared.seconds:
+                row["cached_seconds"] = shared.seconds
+            log.add(row)
+            yield epoch
+    finally:
+        log.flush()
+
+
+@dataclass
+class _EpochLog:
+    """Epochs on their way to the store; an object store gets many at once.
+
+    It gets them before each checkpoint, since what goes on from one does not tell them again.
+    """
+
+    store: Store
+    key: RunKey
+    rows: list[Row] = field(default_factory=list)
+
+    def add(self, row: Row) -> None:
+        self.rows.append(row)
+        if isinstance(self.store.root, Path):
+            self.flush()
+
+    def flush(self) -> None:
+        self.store.append_epochs(self.key, self.rows)
+        self.rows = []
 
 
 def _score(detector: IterativeDetector, dataset: Dataset, fold: Fold) -> dict[str, NDArray[Any]]:
@@ -364,7 +450,7 @@ def _identity(
     }
 
 
-def _keep_pictures(detector: IterativeDetector, real: NDArray[Any], folder: Path) -> None:
+def _keep_pictures(detector: IterativeDetector, real: NDArray[Any], folder: AnyPath) -> None:
     pictures = detector.pictures(PICTURES)
     if pictures:
         from omasgan.datasets import as_float
@@ -375,11 +461,13 @@ def _keep_pictures(detector: IterativeDetector, real: NDArray[Any], folder: Path
         write_atomic(folder / "pictures.npz", buffer.getvalue())
 
 
-def _finish(store: Store, key: RunKey, scores: Mapping[str, Any] | None, row: Row) -> None:
+def _finish(store: Store, key: RunKey, scores: Mapping[str, Any] | None, row: Row) -> Row:
     import pandas as pd
 
-    store.write_run(key, None if scores is None else pd.DataFrame(scores), row)
-    _checkpoint(store, key).unlink(missing_ok=True)
+    stored = store.write_run(key, None if scores is None else pd.DataFrame(scores), row)
+    delete(_checkpoint(store, key))
+    delete_leftovers(store.run_dir(key))
+    return stored
 
 
 def _failure(error: Exception) -> Row:
@@ -397,7 +485,7 @@ def _failure(error: Exception) -> Row:
     return {"outcome": "failed", "error": f"{type(error).__name__}: {text}"}
 
 
-def _start() -> float:
+def start_measuring() -> float:
     """Begin to measure; one thread a trial, since two trials of one thread beat one of two."""
     import torch
 
@@ -412,8 +500,8 @@ def _start() -> float:
     return time.monotonic()
 
 
-def _peak_memory() -> Row:
-    """Peak resident memory since ``_start`` where the system can tell, else of the process."""
+def peak_memory() -> Row:
+    """Peak resident memory since ``start_measuring`` where the system says so, else since ever."""
     import torch
 
     row: Row = {"peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}

@@ -12,7 +12,7 @@ must choose nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,15 +53,17 @@ class Card:
         ).replace("%", " %")
 
 
-def cards(store: Store, benchmark_id: str) -> list[Card]:
+def cards(store: Store, benchmark_id: str, rows: Sequence[Row] | None = None) -> list[Card]:
     """The cards of the folds on which 1-NN has run, in the order of the folds.
+
+    ``rows`` are the benchmark's, if they have been read.
 
     Raises:
         StoreError: a run's scores cannot be read.
     """
     rows = [
         row
-        for row in store.results(benchmark_id)
+        for row in (store.results(benchmark_id) if rows is None else rows)
         if (row["selection"], row["outcome"]) == ("fixed", "ok")
     ]
     nearest = [row for row in rows if row["detector"] == "knn" and row["params"]["k"] == 1]
@@ -77,13 +79,11 @@ def _of(fold: int, rows: Iterable[Row]) -> list[Row]:
 
 
 def _card(store: Store, fold: int, nearest: list[Row], mixture: list[Row]) -> Card:
-    distances = [store.scores(RunKey.of(row)) for row in nearest]
-    densities = [store.scores(RunKey.of(row)) for row in mixture]
     return Card(
         fold,
-        nearer=float(np.mean([_share_nearer(scores) for scores in distances])),
-        knn=_mean_auroc(distances),
-        gmm=_mean_auroc(densities) if densities else None,
+        nearer=float(np.mean([_share_nearer(store.scores(RunKey.of(row))) for row in nearest])),
+        knn=_mean_auroc(store, nearest),
+        gmm=_mean_auroc(store, mixture) if mixture else None,
     )
 
 
@@ -93,7 +93,13 @@ def _share_nearer(scores: pd.DataFrame) -> float:
     return float(np.mean(distance[anomalous] < np.median(distance[~anomalous])))
 
 
-def _mean_auroc(found: list[pd.DataFrame]) -> float:
-    return float(
-        np.mean([metrics.auroc(s["label"].to_numpy(), s["score"].to_numpy()) for s in found])
-    )
+def _mean_auroc(store: Store, rows: list[Row]) -> float:
+    return float(np.mean([_auroc(store, row) for row in rows]))
+
+
+def _auroc(store: Store, row: Row) -> float:
+    """As the row tells it, or from the scores where the benchmark doesn't ask for it."""
+    if row.get("auroc") is not None:
+        return float(row["auroc"])
+    scores = store.scores(RunKey.of(row))
+    return metrics.auroc(scores["label"].to_numpy(), scores["score"].to_numpy())

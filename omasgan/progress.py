@@ -4,19 +4,25 @@ MLflow.
 
 from __future__ import annotations
 
+import functools
+import queue
 import sys
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from omasgan.store import RunKey
 
 if TYPE_CHECKING:
+    from omasgan.files import AnyPath
     from omasgan.search import Event
     from omasgan.tracking import Tracker
+
+
+INTERRUPT_SECONDS = 7.0
+"""How long MLflow is waited for after Ctrl-C; what it misses can be sent later."""
 
 
 def seconds_in_words(seconds: float) -> str:
@@ -39,10 +45,9 @@ class Watch:
 
     def __init__(self, tracker: Tracker | None) -> None:
         self._tracker = tracker
-        self._mirror = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mlflow")
-        self._sent: list[Future[None]] = []
+        self._mirror = _Mirror()
         self._progress = Progress()
-        self._running: set[Path] = set()
+        self._running: set[AnyPath] = set()
         self._comparing: set[str] = set()
         self._groups: dict[tuple[str, str, str, str], None] = {}
 
@@ -66,7 +71,7 @@ class Watch:
         elif event.study_dir is not None:
             self._mirror_study(self._tracker, event, event.study_dir)
 
-    def _mirror_study(self, tracker: Tracker, event: Event, folder: Path) -> None:
+    def _mirror_study(self, tracker: Tracker, event: Event, folder: AnyPath) -> None:
         if event.kind == "study" and event.text == "running":
             self._running.add(folder)
             self._send(tracker.begin_study, folder)
@@ -88,13 +93,39 @@ class Watch:
             self._send(self._tracker.comparison, benchmark, ending)
         for group in self._groups:
             self._send(self._tracker.run_group, *group)
-        self._mirror.shutdown()
-        if kind is None:
-            for sent in self._sent:
-                sent.result()
+        self._send(self._tracker.catch_up)
+        self._mirror.finish(INTERRUPT_SECONDS if interrupted else None)
+        if kind is None and self._mirror.error is not None:
+            raise self._mirror.error
 
     def _send(self, show: Callable[..., None], *what: object) -> None:
-        self._sent.append(self._mirror.submit(show, *what))
+        self._mirror.send(show, *what)
+
+
+class _Mirror:
+    """A thread that carries out what it is given, in order, until it is finished."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self._given: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        # A daemon: a server that does not answer must not hold up the end of the process.
+        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+        self._thread.start()
+
+    def send(self, show: Callable[..., None], *what: object) -> None:
+        self._given.put(functools.partial(show, *what))
+
+    def finish(self, seconds: float | None) -> None:
+        """Wait for what was given, at most so many seconds."""
+        self._given.put(None)
+        self._thread.join(seconds)
+
+    def _work(self) -> None:
+        for show in iter(self._given.get, None):
+            try:
+                show()
+            except Exception as error:
+                self.error = self.error or error
 
 
 class Progress:
@@ -171,7 +202,7 @@ class _Bars:
             self.live.console.print(_line(name, event, None), markup=False, highlight=False)
 
 
-def _study(folder: Path) -> str:
+def _study(folder: AnyPath) -> str:
     """What is searched, from ``<benchmark>/<detector>/<rule>/studies/<study>``."""
     detector, rule, _, study = folder.parts[-4:]
     return f"{detector} {rule} {study}"

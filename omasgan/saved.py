@@ -16,16 +16,17 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator
 
-from omasgan import detectors
+from omasgan import detectors, files
 from omasgan.errors import ConfigError, StoreError, TrainingDiverged
-from omasgan.store import load_state, save_state, write_json
+from omasgan.files import AnyPath
+from omasgan.states import load_state, save_state
+from omasgan.store import write_json
 
 if TYPE_CHECKING:
     from omasgan.detectors.base import IterativeDetector
@@ -82,7 +83,7 @@ class Saved:
 
 
 def save(
-    folder: Path, detector: IterativeDetector, row: Mapping[str, Any], normals: NDArray[Any]
+    folder: AnyPath, detector: IterativeDetector, row: Mapping[str, Any], normals: NDArray[Any]
 ) -> None:
     """Keep a trained detector in ``folder``.
 
@@ -111,17 +112,17 @@ def save(
     write_json(folder / DESCRIPTION, description)
 
 
-def find(folder: Path) -> Path:
+def find(folder: AnyPath) -> AnyPath:
     """``folder`` if it holds a saved detector, else the one folder beneath it that does.
 
     Raises:
         StoreError: there is none, or more than one.
     """
-    if not folder.is_dir():
+    if not files.is_folder(folder):
         raise StoreError(f"no folder '{folder}'; give the folder of a run with a saved detector")
-    if (folder / DESCRIPTION).exists() or (folder / STATE).exists():
+    if files.exists(folder / DESCRIPTION) or files.exists(folder / STATE):
         return folder
-    found = sorted(path.parent for path in folder.rglob(DESCRIPTION))
+    found = [path.parent for path in files.find(folder, f"**/{DESCRIPTION}")]
     if len(found) == 1:
         return found[0]
     if not found:
@@ -129,12 +130,12 @@ def find(folder: Path) -> Path:
             f"no saved detector in '{folder}'; train one with omasgan run ... --save "
             "(into a new --out, since a run that is done is not trained again)"
         )
-    names = ", ".join(str(path.relative_to(folder)) for path in found[:20])
+    names = ", ".join(files.relative(path, folder) for path in found[:20])
     more = f" and {len(found) - 20} more" if len(found) > 20 else ""
     raise StoreError(f"'{folder}' holds {len(found)} saved detectors, give one: {names}{more}")
 
 
-def load(folder: Path, *, device: str = "auto", foreign: bool = False) -> Saved:
+def load(folder: AnyPath, *, device: str = "auto", foreign: bool = False) -> Saved:
     """Rebuild the detector that ``save`` kept in ``folder``.
 
     Args:
@@ -157,7 +158,7 @@ def load(folder: Path, *, device: str = "auto", foreign: bool = False) -> Saved:
     cls = detectors.load(name)
     params = detectors.check_params(cls, description.params)
     path = folder / STATE
-    if not path.is_file():
+    if not files.exists(path):
         raise StoreError(f"'{path}' is missing; train again with omasgan run ... --save")
     if _sha256(path) != description.state_sha256:
         raise StoreError(
@@ -178,15 +179,12 @@ def load(folder: Path, *, device: str = "auto", foreign: bool = False) -> Saved:
     return Saved(detector, description, calibration)
 
 
-def _describe(path: Path) -> Description:
+def _describe(path: AnyPath) -> Description:
+    content = files.read(path, MAX_DESCRIPTION_BYTES)
+    if content is None:
+        raise StoreError(f"'{path}' is missing; train again with omasgan run ... --save")
     try:
-        if path.stat().st_size > MAX_DESCRIPTION_BYTES:
-            raise StoreError(f"'{path}' is too large to describe a saved detector")
-        return Description.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise StoreError(
-            f"'{path}' cannot be read: {error.strerror}; train again with omasgan run ... --save"
-        ) from error
+        return Description.model_validate_json(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ascii(".".join(str(part) for part in first["loc"][:2]))[1:-1]
@@ -220,9 +218,8 @@ def _check_scores(detector: IterativeDetector, description: Description) -> None
         raise StoreError(f"a sample must have one score, got {scores.shape}")
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sha256(path: AnyPath) -> str:
+    return hashlib.sha256(files.read(path) or b"").hexdigest()
 
 
 def _reason(error: BaseException) -> str:

@@ -22,6 +22,8 @@ from omasgan.errors import ConfigError, unknown
 from omasgan.protocols import Fold, Rows
 
 RULES = ("nested", "nested-shared", "proxy", "transfer", "oracle")
+SENSITIVITY = "sensitivity"
+"""No rule to choose by: that of runs which only show how the test AUROC moves with the params."""
 PROXIES = ("patch-shuffle", "half-swap", "noise")
 TRIAL_SEEDS = 1_000_000
 """Trials use seeds from here up, above all seeds of a benchmark: the winner's are fresh."""

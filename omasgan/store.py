@@ -1,31 +1,57 @@
-"""Results on disk. A run is done when its ``result.json`` is there, and that is written last.
+"""Results in a folder or on an object store. A run is done when its ``result.json`` is there.
 
 Layout under the root: ``<benchmark>/<detector>/<selection>/<params_id>/seed-<s>/fold-<k>/`` for
 runs and ``<benchmark>/<detector>/<selection>/studies/<study>/`` for studies. Every file is put in
-place atomically, so that a crash leaves either the old file or the new one.
+place atomically, ``result.json`` after all others of its run.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import math
-import os
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+from zipfile import BadZipFile
 
-from omasgan.errors import StoreError
+from omasgan.errors import DamagedError, StoreError
+from omasgan.files import (
+    AnyPath,
+    append_lines,
+    check_writable,
+    find,
+    first_line,
+    is_folder,
+    read,
+    read_all,
+    write_atomic,
+)
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 """One flat record: a result, an epoch, a trial."""
 
 DONE = frozenset({"ok", "diverged"})
 """Outcomes that training again with the same seed would only repeat."""
+
+AGAIN = "delete it and run the same command again, which makes it anew"
+REMEDIES = {
+    "study.json": "delete it and run the same sweep again: its trials are kept",
+    "trial.json": "run the same sweep again: it is written anew from the log",
+    "comparison.json": "delete it and run the same compare again: its runs are kept",
+    "tracking.json": "delete it: MLflow is then sent this store once more",
+}
+"""What to do about a damaged file by its name, where it is not ``AGAIN``."""
 
 
 class _Identified(Protocol):
@@ -70,19 +96,19 @@ def params_id(params: Mapping[str, Any]) -> str:
 
 
 class Store:
-    """The results under one folder."""
+    """The results under one root, a folder or a place on an object store (``files.open_root``)."""
 
-    def __init__(self, root: Path, create: bool = True) -> None:
-        """Open ``root``; nothing is written before the first result.
+    def __init__(self, root: AnyPath, create: bool = True) -> None:
+        """Open ``root``; nothing is kept there before the first result.
 
         Raises:
             StoreError: ``root`` cannot be written, or ``create`` is False and it is not there.
         """
-        self.root = Path(root).absolute()
-        if not create and not self.root.is_dir():
+        self.root: AnyPath = root.absolute()
+        if not create and not is_folder(self.root):
             raise StoreError(f"no folder '{root}'; give the --out folder of a run or a sweep")
         if create:
-            _check_writable(self.root)
+            check_writable(self.root)
 
     def claim_benchmark(self, spec: _Identified, data_sha256: str) -> None:
         """Note what ``spec.id`` means in this store, or refuse if it meant something else.
@@ -97,55 +123,102 @@ class Store:
             remedy="use another --out folder or give the benchmark a new version",
         )
 
-    def run_dir(self, key: RunKey) -> Path:
+    def run_dir(self, key: RunKey) -> AnyPath:
         """The folder of a run, which may not exist yet."""
         return self.root / key.path
 
-    def study_dir(self, benchmark: str, detector: str, selection: str, study: str) -> Path:
+    def study_dir(self, benchmark: str, detector: str, selection: str, study: str) -> AnyPath:
         """The folder of a study, which may not exist yet."""
         return self.root / benchmark / _folder(detector) / selection / "studies" / study
 
-    def studies(self) -> list[Path]:
+    def studies(self) -> list[AnyPath]:
         """The folders of all studies, sorted."""
-        return sorted(path.parent for path in self.root.glob("*/*/*/studies/*/study.json"))
+        return [path.parent for path in find(self.root, "*/*/*/studies/*/study.json")]
 
     def read_result(self, key: RunKey) -> Row | None:
-        """The row of a run, or None if it was never finished."""
-        path = self.run_dir(key) / "result.json"
-        return read_json(path) if path.exists() else None
+        """The row of a run, or None if it was never finished.
+
+        Raises:
+            DamagedError: the row cannot be understood.
+        """
+        return find_json(self.run_dir(key) / "result.json")
 
     def is_done(self, key: RunKey) -> bool:
-        """Whether the run has ended in a way that training again would repeat."""
-        row = self.read_result(key)
-        return row is not None and row["outcome"] in DONE
+        """Whether the run has ended in a way that training again would repeat.
 
-    def write_run(self, key: RunKey, scores: pd.DataFrame | None, row: Mapping[str, Any]) -> None:
-        """Store a finished run: the scores first, the row that says "done" last."""
-        folder = self.run_dir(key)
+        One whose row is damaged is not done; a warning is logged.
+        """
+        try:
+            row = self.read_result(key)
+        except DamagedError as error:
+            path = self.run_dir(key) / "result.json"
+            logger.warning("'%s' is damaged (%s); the run is made anew", path, cause(error))
+            return False
+        return row is not None and row.get("outcome") in DONE
+
+    def write_run(self, key: RunKey, scores: pd.DataFrame | None, row: Mapping[str, Any]) -> Row:
+        """Store a finished run, the scores first and the row that says "done" last; that row.
+
+        It also holds the SHA-256 of the scores' file, if there is one.
+        """
+        folder, row = self.run_dir(key), dict(row)
         if scores is not None:
             buffer = BytesIO()
             scores.to_parquet(buffer, index=False)
             write_atomic(folder / "scores.parquet", buffer.getvalue())
+            row["scores_sha256"] = hashlib.sha256(buffer.getvalue()).hexdigest()
         write_json(folder / "result.json", row)
+        return row
 
     def results(self, benchmark: str = "*") -> list[Row]:
-        """The rows of all finished runs (or of one benchmark's), sorted by their path."""
-        found = self.root.glob(f"{benchmark}/*/*/*/seed-*/fold-*/result.json")
-        return [read_json(path) for path in sorted(found)]
+        """The rows of all finished runs (or of one benchmark's), sorted by their path.
+
+        Raises:
+            DamagedError: a row cannot be understood.
+        """
+        return read_results(self.root, f"{benchmark}/*/*/*/seed-*/fold-*/result.json")
 
     def scores(self, key: RunKey) -> pd.DataFrame:
         """A run's scores: ``sample_id``, ``class``, ``label``, ``score`` and one column a stage.
 
         Raises:
+            DamagedError: they are not those that its row was made with.
             StoreError: the run has no readable scores.
         """
         import pandas as pd
 
-        path = self.run_dir(key) / "scores.parquet"
+        folder = self.run_dir(key)
+        path, content = folder / "scores.parquet", read(folder / "scores.parquet")
+        if content is None:
+            raise StoreError(f"cannot read '{path}': no such file; {_made_anew(folder)}")
+        # The rows of older versions do not tell the checksum.
+        known = (self.read_result(key) or {}).get("scores_sha256")
+        if known not in (None, hashlib.sha256(content).hexdigest()):
+            raise DamagedError(f"'{path}' is damaged: its SHA-256 differs; {_made_anew(folder)}")
         try:
-            return pd.read_parquet(path)
+            return pd.read_parquet(BytesIO(content))
         except (OSError, ValueError) as error:
-            raise StoreError(f"cannot read '{path}': {_first_line(error)}") from error
+            reason = f"cannot read '{path}': {first_line(error)}"
+            raise DamagedError(f"{reason}; {_made_anew(folder)}") from error
+
+    def pictures(self, key: RunKey) -> dict[str, NDArray[np.float32]]:
+        """What a run's detector drew: rows of images ``(n, c, h, w)`` by name; none if nothing.
+
+        Raises:
+            DamagedError: the file is damaged.
+        """
+        import numpy as np
+
+        folder = self.run_dir(key)
+        content = read(folder / "pictures.npz")
+        if content is None:
+            return {}
+        try:
+            with np.load(BytesIO(content)) as arrays:
+                return dict(arrays)
+        except (OSError, ValueError, LookupError, EOFError, BadZipFile, zlib.error) as error:
+            reason = f"cannot read '{folder / 'pictures.npz'}': {first_line(error)}"
+            raise DamagedError(f"{reason}; {_made_anew(folder)}") from error
 
     def append_epochs(self, key: RunKey, rows: Iterable[Mapping[str, Any]]) -> None:
         """Add epochs to the run's log."""
@@ -160,7 +233,7 @@ class Store:
         keep_rows(self.run_dir(key) / "epochs.jsonl", lambda row: row["epoch"] < start)
 
 
-def claim_identity(path: Path, identity: Mapping[str, Any], *, what: str, remedy: str) -> None:
+def claim_identity(path: AnyPath, identity: Mapping[str, Any], *, what: str, remedy: str) -> None:
     """Write ``identity`` to ``path``, or refuse if another one stands there.
 
     Raises:
@@ -169,163 +242,107 @@ def claim_identity(path: Path, identity: Mapping[str, Any], *, what: str, remedy
     from omasgan.config import difference
 
     new = json.loads(_to_json(identity))
-    if not path.exists():
+    old = find_json(path)
+    if old is None:
         write_json(path, new)
-        return
-    old = read_json(path)
-    if old != new:
+    elif old != new:
         raise StoreError(f"{what} in '{path.parent}' differs: {difference(old, new)}; {remedy}")
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Put ``content`` at ``path`` so that a crash leaves the old file or the new one.
-
-    Raises:
-        StoreError: the folder cannot be made or written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise StoreError(f"cannot write '{path}': {_first_line(error)}") from error
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
+def write_json(path: AnyPath, value: Mapping[str, Any]) -> None:
     """Write ``value`` as JSON, atomically; numbers that are not finite become null."""
     write_atomic(path, _to_json(value, indent=1).encode())
 
 
-def read_json(path: Path) -> Row:
+def read_json(path: AnyPath) -> Row:
     """The object in a JSON file.
 
     Raises:
-        StoreError: it cannot be read or is damaged.
+        DamagedError: the file holds no such object; the line says what to do.
+        StoreError: it is missing or cannot be read.
     """
+    row = find_json(path)
+    if row is None:
+        raise StoreError(f"cannot read '{path}': no such file")
+    return row
+
+
+def find_json(path: AnyPath) -> Row | None:
+    """The object in a JSON file, or None if there is no such file.
+
+    Raises:
+        DamagedError: the file holds no such object; the line says what to do.
+        StoreError: it cannot be read.
+    """
+    content = read(path)
+    return None if content is None else _parse(path, content)
+
+
+def read_results(folder: AnyPath, pattern: str) -> list[Row]:
+    """The objects in the JSON files that match ``pattern``, sorted by their path.
+
+    Raises:
+        DamagedError: a file holds no such object.
+    """
+    paths = find(folder, pattern)
+    found = zip(paths, read_all(paths), strict=True)
+    return [_parse(path, content) for path, content in found if content is not None]
+
+
+def _parse(path: AnyPath, content: bytes) -> Row:
     try:
-        value: Row = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise StoreError(f"cannot read '{path}': {_first_line(error)}; delete it") from error
+        value = json.loads(content)
+        if not isinstance(value, dict):
+            raise ValueError("it holds no JSON object")
+    except (ValueError, RecursionError) as error:
+        remedy = REMEDIES.get(path.name, AGAIN)
+        raise DamagedError(f"cannot read '{path}': {first_line(error)}; {remedy}") from error
     return value
 
 
-def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Append ``rows`` to a file of JSON lines, flushed before this returns.
+def append_rows(path: AnyPath, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Append ``rows`` to a file of JSON lines; they are written when this returns.
+
+    On an object store the cost grows with the file: give many rows at once.
 
     Raises:
         StoreError: the file cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab+") as file:
-            # A line torn by a crash must not swallow the next one.
-            if file.tell() and not _ends_line(path):
-                file.write(b"\n")
-            file.writelines(_to_json(row).encode() + b"\n" for row in rows)
-    except OSError as error:
-        raise StoreError(f"cannot write '{path}': {_first_line(error)}") from error
+    append_lines(path, _to_lines(rows))
 
 
-def read_rows(path: Path) -> list[Row]:
-    """The rows of a file of JSON lines, without a torn one; [] if there is no file."""
-    if not path.exists():
-        return []
+def read_rows(path: AnyPath) -> list[Row]:
+    """The rows of a file of JSON lines, without torn ones; [] if there is no file."""
     rows = []
-    for line in path.read_bytes().splitlines():
+    for line in (read(path) or b"").split(b"\n"):
         try:
-            rows.append(json.loads(line))
-        except ValueError:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
             continue
+        if isinstance(row, dict):
+            rows.append(row)
     return rows
 
 
-def keep_rows(path: Path, keep: Callable[[Row], bool]) -> None:
+def keep_rows(path: AnyPath, keep: Callable[[Row], bool]) -> None:
     """Rewrite a file of JSON lines with the rows for which ``keep`` holds."""
     rows = read_rows(path)
     kept = [row for row in rows if keep(row)]
     if len(kept) < len(rows):
-        write_atomic(path, b"".join(_to_json(row).encode() + b"\n" for row in kept))
+        write_atomic(path, _to_lines(kept))
 
 
-def save_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Save a detector's state as one safetensors file without pickle, atomically.
-
-    Leaves are tensors, numpy arrays, numbers, strings, bools and None, in nested dicts (with str
-    or int keys), lists and tuples. The structure stands as JSON in the file's metadata.
-
-    Raises:
-        StoreError: the file cannot be written.
-        TypeError: a leaf is something else.
-    """
-    from safetensors.torch import save
-
-    tensors: dict[str, Any] = {}
-    tree = _flatten(dict(state), tensors)
-    write_atomic(path, save(tensors, metadata={"tree": json.dumps(tree)}))
+def cause(error: Exception) -> str:
+    """Why a file is damaged, without the remedy that the error itself tells."""
+    return first_line(error.__cause__ or error)
 
 
-def load_state(path: Path) -> dict[str, Any]:
-    """The state that ``save_state`` wrote; tensors are on the CPU.
-
-    Raises:
-        StoreError: the file is missing or damaged.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            state: dict[str, Any] = _unflatten(json.loads(file.metadata()["tree"]), tensors)
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"checkpoint '{path}' is damaged: {_first_line(error)}; delete it to start anew"
-        ) from error
-    return state
+def _made_anew(folder: AnyPath) -> str:
+    return f"delete '{folder / 'result.json'}' and run the same command again"
 
 
-def _flatten(value: Any, tensors: dict[str, Any]) -> Any:
-    """``value`` as JSON, with its arrays moved to ``tensors``."""
-    import numpy as np
-    import torch
-
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, Mapping):
-        if not all(isinstance(key, int | str) for key in value):
-            raise TypeError(f"a state's keys must be str or int, got {list(value)[:5]}")
-        return {"dict": [[key, _flatten(item, tensors)] for key, item in value.items()]}
-    if isinstance(value, list | tuple):
-        items = [_flatten(item, tensors) for item in value]
-        return {"tuple" if isinstance(value, tuple) else "list": items}
-    name = str(len(tensors))
-    if isinstance(value, torch.Tensor):
-        # Cloned because safetensors refuses tensors that share memory.
-        tensors[name] = value.detach().cpu().contiguous().clone()
-        return {"tensor": name}
-    if isinstance(value, np.ndarray):
-        tensors[name] = torch.from_numpy(np.array(value, order="C"))
-        return {"array": name}
-    raise TypeError(f"a state cannot hold a {type(value).__name__}")
-
-
-def _unflatten(tree: Any, tensors: Mapping[str, Any]) -> Any:
-    if not isinstance(tree, dict):
-        return tree
-    ((kind, content),) = tree.items()
-    if kind == "dict":
-        return {key: _unflatten(item, tensors) for key, item in content}
-    if kind == "list":
-        return [_unflatten(item, tensors) for item in content]
-    if kind == "tuple":
-        return tuple(_unflatten(item, tensors) for item in content)
-    tensor = tensors[content]
-    return tensor.numpy() if kind == "array" else tensor
+def _to_lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    return b"".join(_to_json(row).encode() + b"\n" for row in rows)
 
 
 def _to_json(value: Any, indent: int | None = None) -> str:
@@ -350,23 +367,3 @@ def _plain(value: Any) -> Any:
 def _folder(detector: str) -> str:
     """``package.module:Class`` as one folder name that every file system takes."""
     return detector.replace(":", ".")
-
-
-def _ends_line(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) == b"\n"
-
-
-def _check_writable(root: Path) -> None:
-    nearest = root
-    while not nearest.exists():
-        nearest = nearest.parent
-    if not nearest.is_dir():
-        raise StoreError(f"'{root}' cannot be the output folder: '{nearest}' is a file")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise StoreError(f"'{root}' cannot be the output folder: '{nearest}' is not writable")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

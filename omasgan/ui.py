@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +29,8 @@ START_SECONDS = 120.0
 def serve(store: Store, port: int, on_ready: Callable[[str], None]) -> None:
     """Serve until interrupted; ``on_ready`` gets the address once it answers.
 
-    A store that was tracked elsewhere, or not at all, is mirrored into its own database first.
+    A store that was tracked elsewhere, or not at all, is mirrored into its own database first; one
+    that is not a folder into a database that is gone afterwards.
 
     Raises:
         StoreError: the store holds nothing to show.
@@ -38,13 +41,28 @@ def serve(store: Store, port: int, on_ready: Callable[[str], None]) -> None:
     if not store.results() and not store.studies():
         raise StoreError(f"'{store.root}' holds no results; give the --out folder of a sweep")
     _check_free(port)
-    uri = default_uri(store.root)
-    if not (store.root / "mlflow.db").exists():
-        Tracker(uri, store).sync()
-    log = store.root / "mlflow-ui.log"
+    with _local_folder(store) as folder:
+        uri = default_uri(folder)
+        if not (folder / "mlflow.db").exists():
+            Tracker(uri, store).sync()
+        _serve(folder, uri, port, on_ready)
+
+
+@contextlib.contextmanager
+def _local_folder(store: Store) -> Iterator[Path]:
+    """Where the database lies."""
+    if isinstance(store.root, Path):
+        yield store.root
+    else:
+        with tempfile.TemporaryDirectory(prefix="omasgan-ui-") as made:
+            yield Path(made)
+
+
+def _serve(folder: Path, uri: str, port: int, on_ready: Callable[[str], None]) -> None:
+    log = folder / "mlflow-ui.log"
     with log.open("wb") as output:
         server = subprocess.Popen(
-            _command(store, uri, port),
+            _command(folder, uri, port),
             env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -56,16 +74,16 @@ def serve(store: Store, port: int, on_ready: Callable[[str], None]) -> None:
         _wait_until_ready(server, f"http://{HOST}:{port}", log)
         on_ready(f"http://{HOST}:{port}")
         server.wait()
-        raise BackendError(f"the MLflow server has ended by itself; see '{log}'")
+        raise BackendError(f"the MLflow server has ended by itself: {_last_line(log)}")
     finally:
         signal.signal(signal.SIGTERM, previous)
         _stop(server)
 
 
-def _command(store: Store, uri: str, port: int) -> list[str]:
+def _command(folder: Path, uri: str, port: int) -> list[str]:
     options = {
         "--backend-store-uri": uri,
-        "--default-artifact-root": str(store.root / "mlartifacts"),
+        "--default-artifact-root": str(folder / "mlartifacts"),
         "--host": HOST,
         "--port": str(port),
         "--workers": "1",
@@ -90,7 +108,12 @@ def _wait_until_ready(server: subprocess.Popen[bytes], address: str, log: Path) 
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
-    raise BackendError(f"the MLflow server did not start; see '{log}'")
+    raise BackendError(f"the MLflow server did not start: {_last_line(log)}")
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import logging
+import resource
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +19,7 @@ from hypothesis import settings
 from omasgan import protocols
 from omasgan.config import BenchmarkSpec, load_benchmark
 from omasgan.datasets import Dataset
+from omasgan.files import AnyPath, open_root
 
 settings.register_profile("fast", deadline=None, max_examples=40, derandomize=True)
 settings.load_profile("fast")
@@ -36,6 +45,83 @@ def small_spec() -> BenchmarkSpec:
 @pytest.fixture(scope="session")
 def small_dataset(small_spec: BenchmarkSpec) -> Dataset:
     return protocols.load_data(small_spec, root=None, download=False)
+
+
+@pytest.fixture(scope="session")
+def bucket() -> Iterator[str]:
+    """The URI of a bucket on a real S3 server, which the environment points to."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "tester")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        root = open_root("s3://results")
+        assert not isinstance(root, Path)
+        root.fs.mkdir("results")
+        yield "s3://results"
+    server.stop()
+
+
+@pytest.fixture
+def remote(bucket: str) -> AnyPath:
+    """A place of its own on the S3 server."""
+    return open_root(f"{bucket}/{uuid.uuid4().hex}/out")
+
+
+@pytest.fixture(params=["folder", "s3"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> AnyPath:
+    """An empty place for files, on each kind of storage."""
+    if request.param == "folder":
+        return tmp_path
+    found: AnyPath = request.getfixturevalue("remote")
+    return found
+
+
+@dataclass(frozen=True)
+class SmallDisk:
+    """A folder on a disk that has no room for a file of 1 MiB while ``full`` is entered."""
+
+    path: Path
+    full: Callable[[], AbstractContextManager[None]]
+
+
+@pytest.fixture(params=["limit", "tmpfs"])
+def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SmallDisk]:
+    """A file system of 1 MiB where one may be mounted, and a limit on the length of files."""
+    if request.param == "limit":
+        yield SmallDisk(tmp_path, _short_files)
+        return
+    place = tmp_path / "disk"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", place]).returncode:
+        pytest.skip("nothing can be mounted here")
+    yield SmallDisk(place, lambda: _filled(place))
+    subprocess.run(["umount", place], check=True)
+
+
+@contextlib.contextmanager
+def _short_files() -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@contextlib.contextmanager
+def _filled(place: Path) -> Iterator[None]:
+    with (place / "filler").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    yield
+    (place / "filler").unlink()
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ import pandas as pd
 
 from omasgan import metrics
 from omasgan.config import BenchmarkSpec
-from omasgan.store import RunKey, Store, append_rows, params_id, write_atomic, write_json
+from omasgan.files import write_atomic
+from omasgan.store import RunKey, Store, append_rows, params_id, write_json
 
 SPEC = BenchmarkSpec(
     name="toy-loo", version=1, protocol="leave-one-out", dataset="digits", seeds=(0, 1)

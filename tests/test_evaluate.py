@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import errno
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,14 @@ from omasgan.config import BenchmarkSpec
 from omasgan.datasets import Dataset, as_float
 from omasgan.detectors.base import Epoch, IterativeDetector, State
 from omasgan.errors import ConfigError, DataError, StoreError, TrainingDiverged
-from omasgan.store import RunKey, Store, load_state, params_id
+from omasgan.files import AnyPath, find
+from omasgan.states import load_state
+from omasgan.store import RunKey, Store, params_id
+from tests.conftest import SmallDisk
+from tests.damage import HARM
 
 NAME = f"{__name__}:Scripted"
+HEAVY = f"{__name__}:Heavy"
 
 
 class Scripted(IterativeDetector):
@@ -54,6 +60,8 @@ class Scripted(IterativeDetector):
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
         if self.fate == "failed":
             raise ValueError("a bug")
+        if self.fate == "disk":
+            raise OSError(errno.ENOSPC, "No space left on device")
         if self.fate == "wrong-data":
             raise DataError("only vectors, got images")
         if self.fate == "interrupted":
@@ -84,6 +92,13 @@ class Scripted(IterativeDetector):
 
     def pictures(self, n: int) -> dict[str, NDArray[np.float32]]:
         return {"mean": np.repeat(self._mean.numpy().reshape(1, 1, 8, 8), n, axis=0)}
+
+
+class Heavy(Scripted):
+    """Its checkpoint has 2 MiB."""
+
+    def state_dict(self) -> State:
+        return super().state_dict() | {"ballast": np.zeros(2**18)}
 
 
 @pytest.fixture
@@ -182,7 +197,7 @@ def test_what_goes_wrong_is_told_by_its_name(
 ) -> None:
     row = run(small_spec, small_dataset, store, fate=fate)
     assert (row["outcome"], row["error"]) == (outcome, error)
-    assert "auroc" not in row
+    assert "auroc" not in row and "scores_sha256" not in row
     assert store.is_done(RunKey.of(row)) is (outcome == "diverged")
     assert not (store.run_dir(RunKey.of(row)) / "scores.parquet").exists()
 
@@ -196,10 +211,10 @@ def test_what_the_user_must_mend_is_raised(
 
 
 def test_an_interrupted_run_goes_on_to_the_same_end(
-    small_spec: BenchmarkSpec, small_dataset: Dataset, tmp_path: Path
+    small_spec: BenchmarkSpec, small_dataset: Dataset, root: AnyPath
 ) -> None:
-    whole = run(small_spec, small_dataset, Store(tmp_path / "whole"), at=3)
-    store = Store(tmp_path / "resumed")
+    whole = run(small_spec, small_dataset, Store(root / "whole"), at=3)
+    store = Store(root / "resumed")
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Scripted, "_meet_fate", lambda self: _interrupt())
         run(small_spec, small_dataset, store, at=3)
@@ -211,20 +226,89 @@ def test_an_interrupted_run_goes_on_to_the_same_end(
     assert resumed["auroc"] == whole["auroc"]
     losses = [
         [(epoch["epoch"], epoch["size"]) for epoch in s.read_epochs(RunKey.of(whole))]
-        for s in (store, Store(tmp_path / "whole"))
+        for s in (store, Store(root / "whole"))
     ]
     assert losses[0] == losses[1]
     assert len(losses[0]) == resumed["epochs"] == 4
 
 
-def test_a_damaged_checkpoint_is_named(
-    small_spec: BenchmarkSpec, small_dataset: Dataset, store: Store
+@pytest.mark.parametrize("harm", HARM.values(), ids=HARM)
+def test_a_run_with_a_damaged_checkpoint_begins_anew(
+    small_spec: BenchmarkSpec,
+    small_dataset: Dataset,
+    tmp_path: Path,
+    harm: Callable[[bytes], bytes],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    whole = run(small_spec, small_dataset, Store(tmp_path / "whole"), at=3)
+    store = Store(tmp_path / "resumed")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Scripted, "_meet_fate", lambda self: _interrupt())
+        run(small_spec, small_dataset, store, at=3)
+    checkpoint = store.run_dir(RunKey.of(whole)) / "checkpoint.safetensors"
+    checkpoint.write_bytes(harm(checkpoint.read_bytes()))
+
+    row = run(small_spec, small_dataset, store, at=3)
+    (message,) = caplog.messages
+    assert message.startswith(f"'{checkpoint}' is damaged (")
+    assert message.endswith("; the training begins anew")
+    assert row["scores_sha256"] == whole["scores_sha256"]
+    assert [epoch["epoch"] for epoch in store.read_epochs(RunKey.of(row))] == [0, 1, 2, 3]
+    assert row["epochs"] == 4 and not checkpoint.exists()
+
+
+def test_a_damaged_checkpoint_is_gone_before_the_next_is_written(
+    small_dataset: Dataset, tmp_path: Path
+) -> None:
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    checkpoint.write_bytes(b"not a checkpoint")
+    training = evaluate.train(Scripted(), small_dataset.train.X, checkpoint=checkpoint)
+    assert next(training).index == 0
+    assert not checkpoint.exists()
+
+
+def test_what_a_checkpoint_goes_on_from_is_in_the_log(
+    small_spec: BenchmarkSpec,
+    small_dataset: Dataset,
+    root: AnyPath,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = Store(root)
+    key = RunKey(small_spec.id, NAME, "fixed", params_id({"at": 3}), 5, 1)
+    seen = []
+
+    def look(detector: Scripted) -> None:
+        done = load_state(store.run_dir(key) / "checkpoint.safetensors")["done"]
+        seen.append((done, [epoch["epoch"] for epoch in store.read_epochs(key)]))
+
+    monkeypatch.setattr(Scripted, "_meet_fate", look)
+    run(small_spec, small_dataset, store, at=3)
+    assert seen == [(3, [0, 1, 2])]
+
+
+def test_a_checkpoint_that_cannot_be_read_is_kept(
+    small_spec: BenchmarkSpec, small_dataset: Dataset, tmp_path: Path
 ) -> None:
     key = RunKey(small_spec.id, NAME, "fixed", params_id({}), 5, 1)
-    store.run_dir(key).mkdir(parents=True)
-    (store.run_dir(key) / "checkpoint.safetensors").write_bytes(b"not a checkpoint")
-    with pytest.raises(StoreError, match="is damaged"):
-        run(small_spec, small_dataset, store)
+    checkpoint = tmp_path / key.path / "checkpoint.safetensors"
+    checkpoint.mkdir(parents=True)
+    with pytest.raises(StoreError, match=r"cannot read '.*checkpoint"):
+        run(small_spec, small_dataset, Store(tmp_path))
+    assert checkpoint.exists()
+
+
+def test_a_full_disk_is_no_outcome_of_a_run(
+    small_spec: BenchmarkSpec, small_dataset: Dataset, small_disk: SmallDisk
+) -> None:
+    store = Store(small_disk.path / "out")
+    fold = protocols.folds(small_spec, small_dataset)[1]
+    with small_disk.full(), pytest.raises(StoreError, match=r"cannot write '.*(space|too large)"):
+        evaluate.run_fold(
+            small_spec, small_dataset, fold, HEAVY, {}, seed=5, selection="fixed", store=store,
+            device="cpu", every_seconds=0,
+        )  # fmt: skip
+    assert store.results() == []
+    assert list(small_disk.path.rglob("*.tmp")) == []
 
 
 def trial_data(spec: BenchmarkSpec, dataset: Dataset) -> selection.TrialData:
@@ -233,7 +317,7 @@ def trial_data(spec: BenchmarkSpec, dataset: Dataset) -> selection.TrialData:
 
 
 def trial(
-    data: selection.TrialData, workdir: Path | None = None, **params: Any
+    data: selection.TrialData, workdir: AnyPath | None = None, **params: Any
 ) -> list[dict[str, Any]]:
     rows = evaluate.run_trial(NAME, params, data, device="cpu", workdir=workdir, every_seconds=0)
     return list(rows)
@@ -281,6 +365,22 @@ def test_a_trial_that_goes_wrong_ends_with_its_outcome(
     assert end["outcome"] == outcome and end["objective"] is None and end["error"]
 
 
+def test_a_full_disk_is_no_outcome_of_a_trial(
+    small_spec: BenchmarkSpec, small_dataset: Dataset, small_disk: SmallDisk
+) -> None:
+    data, workdir = trial_data(small_spec, small_dataset), small_disk.path / "trial"
+    with small_disk.full(), pytest.raises(StoreError, match=r"cannot write '.*(space|too large)"):
+        list(evaluate.run_trial(HEAVY, {}, data, device="cpu", workdir=workdir, every_seconds=0))
+    assert list(small_disk.path.rglob("*.tmp")) == []
+
+
+def test_the_detectors_own_disk_error_is_its_outcome(
+    small_spec: BenchmarkSpec, small_dataset: Dataset
+) -> None:
+    end = trial(trial_data(small_spec, small_dataset), fate="disk")[-1]
+    assert end["outcome"] == "failed" and "No space left" in end["error"]
+
+
 def test_stopping_a_trial_is_no_failure_of_it(
     small_spec: BenchmarkSpec, small_dataset: Dataset
 ) -> None:
@@ -293,21 +393,39 @@ def test_stopping_a_trial_is_no_failure_of_it(
 
 
 def test_an_interrupted_trial_skips_its_finished_tasks(
-    small_spec: BenchmarkSpec, small_dataset: Dataset, tmp_path: Path
+    small_spec: BenchmarkSpec, small_dataset: Dataset, root: AnyPath
 ) -> None:
     data = trial_data(small_spec, small_dataset)
     whole = trial(data)
-    rows = evaluate.run_trial(NAME, {}, data, device="cpu", workdir=tmp_path, every_seconds=0)
+    rows = evaluate.run_trial(NAME, {}, data, device="cpu", workdir=root, every_seconds=0)
     for row in rows:
         if row.get("step") == 1 and row["epoch"] == 2:
             break
     rows.close()
-    resumed = trial(data, workdir=tmp_path)
+    resumed = trial(data, workdir=root)
     assert [row.get("epoch") for row in resumed] == [None, 2, 3, None, None]
     assert resumed[0] == whole[4]
     assert resumed[1:-1] == whole[7:-1]
     assert resumed[-1]["objective"] == whole[-1]["objective"]
-    assert list(tmp_path.glob("*.safetensors")) == []
+    assert find(root, "*.safetensors") == []
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\x00" * 20, b'{"0": 0.', b"[0.5]", b'{"0": null}', b'{"0": "high"}']
+)
+def test_damaged_values_of_a_trial_are_computed_anew(
+    small_spec: BenchmarkSpec,
+    small_dataset: Dataset,
+    tmp_path: Path,
+    content: bytes,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    data = trial_data(small_spec, small_dataset)
+    whole = trial(data, workdir=tmp_path)
+    (tmp_path / "values.json").write_bytes(content)
+    assert trial(data, workdir=tmp_path)[:-1] == whole[:-1]
+    (message,) = caplog.messages
+    assert "values.json' is damaged (" in message and "computed anew" in message
 
 
 def test_every_trial_has_the_same_seeds(small_spec: BenchmarkSpec, small_dataset: Dataset) -> None:

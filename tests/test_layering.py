@@ -15,11 +15,22 @@ from omasgan import detectors
 ROOT = Path(omasgan.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
-DATA = {"errors", "image_files", "synthetic", "datasets", "config", "protocols", "metrics"}
-RUNNING = DATA | {"selection", "store", "detectors", "saved", "evaluate"}
+DATA = {
+    "errors",
+    "files",
+    "image_files",
+    "synthetic",
+    "datasets",
+    "config",
+    "protocols",
+    "metrics",
+}
+RUNNING = DATA | {"selection", "states", "store", "detectors", "saved", "evaluate"}
 MAY_IMPORT = {
     "__init__": {"detectors"},
     "errors": set(),
+    "files": {"errors"},
+    "states": {"errors", "files"},
     "nn": {"errors"},
     "detectors": {"errors", "nn"},
     "image_files": {"errors"},
@@ -29,18 +40,24 @@ MAY_IMPORT = {
     "datasets": {"errors", "image_files", "synthetic"},
     "protocols": {"errors", "config", "datasets"},
     "selection": DATA,
-    "store": {"errors", "config"},
+    "store": {"errors", "config", "files"},
     "audit": {"errors", "detectors"},
-    "saved": {"errors", "store", "detectors"},
+    "saved": {"errors", "files", "states", "store", "detectors"},
     "scoring": {"errors", "datasets", "saved"},
-    "evaluate": RUNNING | {"nn"},
+    "stages": {"errors", "files", "states", "config", "detectors", "nn"},
+    "evaluate": RUNNING | {"nn", "stages"},
+    "probe": {"errors", "detectors", "nn", "evaluate"},
+    "lock": {"errors", "files", "store"},
     "geometry": {"errors", "metrics", "store"},
-    "search": RUNNING | {"geometry"},
+    "search": RUNNING | {"geometry", "nn", "probe", "stages"},
+    "sensitivity": RUNNING | {"search", "report", "stages"},
     "report": DATA | {"store", "geometry", "detectors"},
     "tracking": DATA | {"store", "report"},
-    "progress": {"errors", "store", "search", "tracking"},
+    "progress": {"errors", "files", "store", "search", "tracking"},
     "ui": {"errors", "store", "tracking"},
-    "cli": RUNNING | {"audit", "scoring", "search", "report", "tracking", "progress", "ui"},
+    "cli": RUNNING
+    | {"audit", "scoring", "lock", "probe", "search", "report", "tracking", "progress", "ui"}
+    | {"sensitivity"},
 }
 """What each part may import of this package, besides itself and the version."""
 
@@ -51,7 +68,7 @@ ONLY_IN = {
     "typer": {"cli"},
     "torchvision": {"image_files"},
     "PIL": {"scoring"},
-    "matplotlib": {"report"},
+    "matplotlib": {"report", "sensitivity"},
 }
 """Which part alone may import a library, at whatever level of the file."""
 

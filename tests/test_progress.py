@@ -80,6 +80,7 @@ def test_a_comparison_is_mirrored_and_ended_however_it_ends(tmp_path: Path) -> N
     )
     run = Event("run", 1, 1, "ok", text="knn, fold 0, seed 0", row=row, benchmark=SPEC.id)
 
+    tracker.sync()  # makes the database, which may take longer than Ctrl-C waits
     for error, shown in ((KeyboardInterrupt, "KILLED"), (OSError, "FAILED")):
         with pytest.raises(error), Watch(tracker) as watch:
             watch(begin)

@@ -1,30 +1,35 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import pickle
+import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omasgan import store as store_module
-from omasgan.errors import StoreError
+from omasgan.errors import DamagedError, StoreError
+from omasgan.files import AnyPath, find, open_root, read, write_atomic
 from omasgan.store import (
     RunKey,
     Store,
     append_rows,
     keep_rows,
-    load_state,
     params_id,
+    read_json,
     read_rows,
-    save_state,
 )
+from tests.damage import HARM, flipped
 
 KEY = RunKey("digits-loo-v1", "knn", "fixed", "0a1b2c3d4e5f", 0, 3)
 
@@ -65,11 +70,22 @@ def frame(n: int) -> pd.DataFrame:
 def test_a_run_reads_back_as_it_was_written(
     tmp_path_factory: pytest.TempPathFactory, row: dict[str, Any], n: int
 ) -> None:
-    store = Store(tmp_path_factory.mktemp("store"))
+    reads_back(Store(tmp_path_factory.mktemp("store")), row, n)
+
+
+@given(row=rows, n=st.integers(0, 50))
+@settings(max_examples=5)
+def test_a_run_reads_back_from_an_object_store(bucket: str, row: dict[str, Any], n: int) -> None:
+    reads_back(Store(open_root(f"{bucket}/{uuid.uuid4().hex}")), row, n)
+
+
+def reads_back(store: Store, row: dict[str, Any], n: int) -> None:
     row = row | {"outcome": "ok"}
-    store.write_run(KEY, frame(n), row)
-    assert store.read_result(KEY) == row
-    assert store.results() == [row]
+    stored = store.write_run(KEY, frame(n), row)
+    sha256 = hashlib.sha256(read(store.run_dir(KEY) / "scores.parquet") or b"").hexdigest()
+    assert stored == row | {"scores_sha256": sha256}
+    assert store.read_result(KEY) == stored
+    assert store.results() == [stored]
     pd.testing.assert_frame_equal(store.scores(KEY), frame(n))
 
 
@@ -77,10 +93,8 @@ def test_a_run_reads_back_as_it_was_written(
     ("outcome", "done"),
     [("ok", True), ("diverged", True), ("failed", False), ("out-of-memory", False)],
 )
-def test_done_is_what_training_again_would_repeat(
-    tmp_path: Path, outcome: str, done: bool
-) -> None:
-    store = Store(tmp_path)
+def test_done_is_what_training_again_would_repeat(root: AnyPath, outcome: str, done: bool) -> None:
+    store = Store(root)
     assert not store.is_done(KEY)
     store.write_run(KEY, None, {"outcome": outcome})
     assert store.is_done(KEY) is done
@@ -125,8 +139,8 @@ def test_params_id_does_not_depend_on_the_order() -> None:
     assert len(params_id({})) == 12
 
 
-def test_a_benchmark_means_one_thing_in_a_store(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+def test_a_benchmark_means_one_thing_in_a_store(root: AnyPath) -> None:
+    store = Store(root)
     store.claim_benchmark(Spec(), "abc")
     store.claim_benchmark(Spec(), "abc")
     with pytest.raises(StoreError, match=r"fraction: 0\.1 -> 0\.2; use another --out"):
@@ -135,28 +149,110 @@ def test_a_benchmark_means_one_thing_in_a_store(tmp_path: Path) -> None:
         store.claim_benchmark(Spec(), "abd")
 
 
-def test_opening_a_store_writes_nothing(tmp_path: Path) -> None:
-    Store(tmp_path / "new" / "out")
-    assert list(tmp_path.iterdir()) == []
+def test_opening_a_store_writes_nothing(root: AnyPath) -> None:
+    Store(root / "new" / "out")
+    assert find(root, "**/*") == []
 
 
-def test_a_root_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+def test_a_store_travels_to_workers(root: AnyPath) -> None:
+    store = Store(root)
+    sent = pickle.dumps(store)
+    assert len(sent) < 1000
+    pickle.loads(sent).write_run(KEY, None, {"outcome": "ok"})
+    assert store.is_done(KEY)
+
+
+def test_a_root_that_cannot_be_used_is_refused(tmp_path: Path, bucket: str) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="is a file"):
         Store(tmp_path / "file" / "out")
     with pytest.raises(StoreError, match="no folder"):
         Store(tmp_path / "missing", create=False)
+    with pytest.raises(StoreError, match="no folder 's3://"):
+        Store(open_root(f"{bucket}/missing"), create=False)
     if os.access("/proc", os.W_OK):  # as root everything is writable, until one tries
         with pytest.raises(StoreError, match="cannot write"):
             Store(Path("/proc/omasgan")).write_run(KEY, None, {"outcome": "ok"})
 
 
-def test_a_damaged_result_is_named(tmp_path: Path) -> None:
+SHAPELESS = {name: harm for name, harm in HARM.items() if name != "one bit"} | {
+    "no object": lambda content: b"[1, 2]",
+    "deep": lambda content: b"[" * 10**5,
+}
+"""What no JSON survives; a single bit may leave JSON that says something else."""
+
+
+@pytest.mark.parametrize("harm", SHAPELESS.values(), ids=SHAPELESS)
+def test_a_damaged_result_is_made_anew(
+    tmp_path: Path, harm: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
+) -> None:
     store = Store(tmp_path)
-    store.write_run(KEY, None, {"outcome": "ok"})
-    (store.run_dir(KEY) / "result.json").write_text('{"outcome": ')
-    with pytest.raises(StoreError, match=r"cannot read .*result\.json"):
+    store.write_run(KEY, None, {"outcome": "ok", "error": None})
+    path = tmp_path / KEY.path / "result.json"
+    path.write_bytes(harm(path.read_bytes()))
+    with pytest.raises(DamagedError, match=r"cannot read .*result\.json': .*; delete it and run"):
         store.results()
+    assert not store.is_done(KEY)
+    (message,) = caplog.messages
+    assert str(path) in message and "is made anew" in message
+    store.write_run(KEY, None, {"outcome": "ok"})
+    assert store.is_done(KEY)
+
+
+@pytest.mark.parametrize("harm", HARM.values(), ids=HARM)
+def test_damaged_scores_are_refused(root: AnyPath, harm: Callable[[bytes], bytes]) -> None:
+    store = Store(root)
+    store.write_run(KEY, frame(30), {"outcome": "ok"})
+    path = store.run_dir(KEY) / "scores.parquet"
+    path.write_bytes(harm(path.read_bytes()))
+    with pytest.raises(
+        DamagedError, match=r"scores\.parquet' is damaged: .*; delete '.*result\.json' and run"
+    ):
+        store.scores(KEY)
+
+
+def test_scores_that_are_not_there_or_of_an_older_version(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    row = store.write_run(KEY, frame(30), {"outcome": "ok"})
+    store_module.write_json(tmp_path / KEY.path / "result.json", {"outcome": "ok"})
+    assert "scores_sha256" in row and len(store.scores(KEY)) == 30
+    (tmp_path / KEY.path / "scores.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DamagedError, match=r"cannot read .*scores\.parquet"):
+        store.scores(KEY)
+    (tmp_path / KEY.path / "scores.parquet").unlink()
+    with pytest.raises(StoreError, match=r"cannot read .*scores\.parquet': no such file; delete"):
+        store.scores(KEY)
+
+
+@pytest.mark.parametrize("harm", HARM.values(), ids=HARM)
+def test_damaged_pictures_are_refused(root: AnyPath, harm: Callable[[bytes], bytes]) -> None:
+    store = Store(root)
+    assert store.pictures(KEY) == {}
+    drawn = {"G": np.random.default_rng(0).normal(size=(3, 1, 8, 8)).astype(np.float32)}
+    buffer = BytesIO()
+    np.savez_compressed(buffer, **drawn)
+    path = store.run_dir(KEY) / "pictures.npz"
+    write_atomic(path, buffer.getvalue())
+    np.testing.assert_array_equal(store.pictures(KEY)["G"], drawn["G"])
+    path.write_bytes(harm(path.read_bytes()))
+    with pytest.raises(
+        DamagedError, match=r"cannot read .*pictures\.npz.*; delete '.*result.json"
+    ):
+        store.pictures(KEY)
+
+
+@given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_a_flipped_bit_in_json_is_refused_or_another_object(
+    tmp_path_factory: pytest.TempPathFactory, where: float, bit: int
+) -> None:
+    path = tmp_path_factory.mktemp("json") / "study.json"
+    store_module.write_json(path, {"status": "running", "folds": [0, 1], "seed": 3})
+    content = path.read_bytes()
+    path.write_bytes(flipped(content, int(where * len(content)), bit))
+    try:
+        assert isinstance(read_json(path), dict)
+    except DamagedError as error:
+        assert "delete it and run the same sweep again" in str(error)
 
 
 def test_numpy_numbers_and_numbers_that_are_not_finite(tmp_path: Path) -> None:
@@ -164,7 +260,7 @@ def test_numpy_numbers_and_numbers_that_are_not_finite(tmp_path: Path) -> None:
     row = {"outcome": "ok", "auroc": np.float32(0.5), "n": np.int64(3), "loss": float("nan")}
     store.write_run(KEY, None, row)
     assert store.read_result(KEY) == {"outcome": "ok", "auroc": 0.5, "n": 3, "loss": None}
-    json.loads((store.run_dir(KEY) / "result.json").read_text(), parse_constant=pytest.fail)
+    json.loads((tmp_path / KEY.path / "result.json").read_text(), parse_constant=pytest.fail)
 
 
 @given(first=st.lists(rows, max_size=4), second=st.lists(rows, max_size=4), torn=st.booleans())
@@ -183,77 +279,19 @@ def test_json_lines_survive_a_torn_line(
     assert read_rows(path) == first + second
 
 
-def test_epochs_from_a_point_on_are_dropped(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+def test_epochs_from_a_point_on_are_dropped(root: AnyPath) -> None:
+    store = Store(root)
     assert store.read_epochs(KEY) == []
     store.append_epochs(KEY, [{"epoch": i, "loss": i / 2} for i in range(5)])
     store.drop_epochs(KEY, 3)
     store.append_epochs(KEY, [{"epoch": 3, "loss": 7.0}])
     assert [row["loss"] for row in store.read_epochs(KEY)] == [0.0, 0.5, 1.0, 7.0]
-    keep_rows(tmp_path / "missing.jsonl", lambda row: True)
+    keep_rows(root / "missing.jsonl", lambda row: True)
 
 
-def test_studies_are_found(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+def test_studies_are_found(root: AnyPath) -> None:
+    store = Store(root)
     folder = store.study_dir("digits-loo-v1", "tests.toy:Curve", "nested", "fold-3")
     store_module.write_json(folder / "study.json", {"status": "running"})
     assert store.studies() == [folder]
     assert store.results() == []
-
-
-def state() -> dict[str, Any]:
-    net = torch.nn.Linear(3, 2)
-    optimiser = torch.optim.Adam(net.parameters())
-    net(torch.ones(1, 3)).sum().backward()
-    optimiser.step()
-    return {
-        "net": net.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "generator": np.random.default_rng(0).bit_generator.state,
-        "torch_generator": torch.Generator().manual_seed(3).get_state(),
-        "tied": [net.weight.detach(), net.weight.detach()],
-        "array": np.arange(6, dtype=np.float32).reshape(2, 3).T,
-        "empty": np.zeros((0, 2)),
-        "flags": (True, None, "text", 1.5, -3, float("inf")),
-        "scalar": np.float64(2.0),
-    }
-
-
-def assert_same(left: Any, right: Any) -> None:
-    if isinstance(left, dict):
-        assert list(left) == list(right)
-        for key in left:
-            assert_same(left[key], right[key])
-    elif isinstance(left, list | tuple):
-        assert type(left) is type(right) and len(left) == len(right)
-        for one, other in zip(left, right, strict=True):
-            assert_same(one, other)
-    elif isinstance(left, torch.Tensor):
-        assert left.dtype == right.dtype and torch.equal(left, right)
-    elif isinstance(left, np.ndarray):
-        assert left.dtype == right.dtype and np.array_equal(left, right)
-    else:
-        assert left == right
-
-
-def test_a_state_reads_back_as_it_was_saved(tmp_path: Path) -> None:
-    saved = state()
-    save_state(tmp_path / "a" / "state.safetensors", saved)
-    loaded = load_state(tmp_path / "a" / "state.safetensors")
-    assert_same(saved, loaded)
-    torch.optim.Adam(torch.nn.Linear(3, 2).parameters()).load_state_dict(loaded["optimiser"])
-
-
-def test_a_damaged_state_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "state.safetensors"
-    save_state(path, state())
-    path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(StoreError, match=r"checkpoint .* is damaged.*delete it"):
-        load_state(path)
-
-
-def test_a_state_of_something_else_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="cannot hold a set"):
-        save_state(tmp_path / "state", {"x": {1, 2}})
-    with pytest.raises(TypeError, match="keys must be str or int"):
-        save_state(tmp_path / "state", {"x": {1.5: 2}})

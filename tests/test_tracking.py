@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from omasgan.errors import BackendError, ConfigError
+from omasgan.files import AnyPath, find
 from omasgan.store import RunKey, Store, append_rows, params_id, read_json, write_json
 from omasgan.tracking import Tracker, default_uri
+from omasgan.tracking.client import Mlflow, locked
 from omasgan.tracking.mirror import MAX_POINTS
 from tests.results import (
     SPEC,
@@ -282,6 +284,37 @@ def test_stores_do_not_mix_on_one_server(uri: str, tmp_path: Path) -> None:
     assert {r.info.run_id for r in first.values()}.isdisjoint(
         r.info.run_id for r in second.values()
     )
+
+
+def test_a_store_that_is_no_folder_is_mirrored_to_a_database_elsewhere(
+    uri: str, remote: AnyPath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    store = claimed(remote)
+    with pytest.raises(ConfigError, match=r"'s3://.*'; give --tracking-uri URI or none"):
+        Tracker(None, store)
+    with locked(remote):
+        assert [path.name for path in find(remote, "**/*")] == ["benchmark.json"]
+
+    add_study(store, outcomes=("ok", "pruned"))
+    add_comparison(store, [add_run(store, "knn", {"k": 1})])
+    key = add_run(store, stages=STAGES, pictures=True)
+    assert Tracker(uri, store).sync() == 3 + 2 + 1
+    shown = Shown(uri, store)
+    runs, points = shown.runs(), shown.points()
+    drawn = {"scores.parquet", "roc.png", "histogram.png", "samples.png"}
+    alone = runs[f"{SPEC.id}/omasgan/fixed/{key.params_id}"]
+    assert shown.artifacts(alone, "seed-0/fold-0") == {f"seed-0/fold-0/{name}" for name in drawn}
+    assert shown.artifacts(runs[STUDY]) == {"study.json", "winner.json"}
+    assert Tracker(uri, store).sync() == 6
+    assert shown.points() == points
+
+
+def test_where_artifacts_lie(uri: str, store: Store, remote: AnyPath) -> None:
+    database = Path(uri.removeprefix("sqlite:///"))
+    assert Mlflow.open(uri, store.root).artifacts == store.root / "mlartifacts"
+    assert Mlflow.open(uri, remote).artifacts == database.parent / "mlartifacts"
+    assert Mlflow.open("http://127.0.0.1:9", remote).artifacts is None
 
 
 COMPARISON = f"{SPEC.id}/comparison"

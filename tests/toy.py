@@ -5,6 +5,7 @@ Each is a real ``IterativeDetector``, named for instance ``tests.toy:CurveDetect
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -20,10 +21,14 @@ from pydantic import Field
 from scipy.spatial.distance import cdist
 
 from omasgan.detectors.base import Epoch, IterativeDetector, State
+from omasgan.detectors.vae import VAE
 from omasgan.errors import TrainingDiverged
 
 BAD_LR = 0.1
 """Above this rate the detectors below that can go wrong do so."""
+
+HURRY = "TOY_HURRY"
+"""With this in the environment nobody sleeps."""
 
 
 class CurveDetector(IterativeDetector):
@@ -108,7 +113,7 @@ class CrashingDetector(CurveDetector):
 
 
 class SlowDetector(CurveDetector):
-    """Sleeps ``seconds`` an epoch."""
+    """Sleeps ``seconds`` an epoch, unless ``HURRY`` is in the environment."""
 
     def __init__(
         self,
@@ -123,7 +128,43 @@ class SlowDetector(CurveDetector):
         self.seconds = seconds
 
     def _step(self) -> None:
-        time.sleep(self.seconds)
+        if HURRY not in os.environ:
+            time.sleep(self.seconds)
+
+
+class HangingDetector(SlowDetector):
+    """Hangs once, where ``place`` is a file that is not there yet."""
+
+    def __init__(
+        self,
+        *,
+        lr: Annotated[float, Field(gt=0)] = 0.01,
+        epochs: Annotated[int, Field(ge=1)] = 3,
+        seconds: Annotated[float, Field(ge=0)] = 0.1,
+        place: str = "",
+        seed: int = 0,
+        device: str = "cpu",
+    ) -> None:
+        super().__init__(lr=lr, epochs=epochs, seconds=seconds, seed=seed, device=device)
+        self.place = place
+
+    def _step(self) -> None:
+        super()._step()
+        if HURRY not in os.environ:
+            with contextlib.suppress(FileExistsError):
+                Path(self.place).touch(exist_ok=False)
+                time.sleep(1e6)
+
+
+class LeakingDetector(SlowDetector):
+    """Takes ever more memory at a bad rate, up to 2 GB; elsewhere, and in a hurry, none."""
+
+    def _step(self) -> None:
+        super()._step()
+        taken = []
+        while self.lr > BAD_LR and HURRY not in os.environ and len(taken) < 200:
+            taken.append(np.ones(10_000_000 // 8))
+            time.sleep(0.02)
 
 
 class MeetingDetector(CurveDetector):
@@ -155,6 +196,16 @@ class MeetingDetector(CurveDetector):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"fewer than {self.n} trials at once")
             time.sleep(0.05)
+
+
+class HungryDetector(VAE):
+    """Runs out of memory at a bad rate, later than a probe of a few steps sees."""
+
+    def _step(self, phase: str, normals: Any) -> dict[str, Any]:
+        self.steps_ = getattr(self, "steps_", 0) + 1
+        if self.lr > BAD_LR and self.steps_ > 30:
+            raise MemoryError(f"no memory left at lr {self.lr}")
+        return super()._step(phase, normals)
 
 
 def _vectors(X: NDArray[Any]) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
@@ -28,6 +28,19 @@ class Epoch:
     losses: Mapping[str, float]
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """The first ``epochs`` epochs of a training, up to the end of ``phase``.
+
+    The state after them depends on X, the seed, the device and ``params`` (values by name), and
+    on no other param: trainings that agree in these can share it.
+    """
+
+    phase: str
+    epochs: int
+    params: Mapping[str, Any]
+
+
 class IterativeDetector(BaseEstimator, ABC):  # type: ignore[misc]
     """An anomaly detector that is trained step by step.
 
@@ -50,6 +63,10 @@ class IterativeDetector(BaseEstimator, ABC):  # type: ignore[misc]
         Raises:
             TrainingDiverged: a loss is not finite.
         """
+
+    def beginnings(self) -> Sequence[Beginning]:
+        """What other trainings may share of this one, shortest first; by default nothing."""
+        return ()
 
     @abstractmethod
     def stage_scores(self, X: NDArray[Any]) -> dict[str, NDArray[np.float32]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import zlib
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated, Any, TypeAlias
 
@@ -20,7 +20,7 @@ from pydantic import Field
 from sklearn.exceptions import NotFittedError
 from torch import Tensor, nn
 
-from omasgan.detectors.base import Epoch, IterativeDetector, State
+from omasgan.detectors.base import Beginning, Epoch, IterativeDetector, State
 from omasgan.errors import ConfigError, TrainingDiverged
 from omasgan.nn import batches, networks
 
@@ -88,6 +88,14 @@ class NeuralDetector(IterativeDetector):
         """Label-free figures of an epoch besides its losses; by default none."""
         return {}
 
+    def _settled(self) -> Mapping[str, Sequence[str]]:
+        """By phase, in order, the params that the state at its end depends on in addition to the
+        phases before; phases that are left out cannot be shared. By default none.
+
+        A param that changes an epoch's losses counts as well, and ``epoch_steps`` always does.
+        """
+        return {}
+
     def _train_rows(self, n: int) -> NDArray[np.int64]:
         """The rows, of ``n``, that are trained on; by default all."""
         return np.arange(n)
@@ -124,6 +132,20 @@ class NeuralDetector(IterativeDetector):
                 self._freeze()
                 self._finish(X)
             yield Epoch(index, phase, losses)
+
+    def beginnings(self) -> Sequence[Beginning]:
+        """One for each settled phase that has steps and is not the last with any: at the end of
+        that one the training is over, and its state depends on everything.
+        """
+        phases = [phase for phase, _ in self._schedule()]
+        found, names = [], ["epoch_steps"]
+        for phase, more in self._settled().items():
+            names += more
+            end = len(phases) - phases[::-1].index(phase) if phase in phases else len(phases)
+            if end < len(phases):
+                params = {name: getattr(self, name) for name in names}
+                found.append(Beginning(phase, end, params))
+        return found
 
     def _schedule(self) -> list[tuple[str, int]]:
         """The phase and the number of steps of every epoch."""

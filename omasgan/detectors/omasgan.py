@@ -15,7 +15,7 @@ Task 1's score stays what Task 1 made it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, cast
 
 import numpy as np
@@ -46,6 +46,19 @@ from omasgan.nn.tails import rank_among
 PICTURES = 10
 HEALTH_BATCH = 128
 SNAPSHOT = "early"
+SETTLED = {
+    "gan": (
+        "divergence", "tau", "penalty", "spectral_norm", "latent_dim", "width", "depth", "ema",
+        "critic_steps", "batch_size", "gan_steps", "gan_lr", "early", "calibration", "precision",
+    ),
+    "boundary": (
+        "boundary_steps", "boundary_lr", "mu", "nu", "normalised", "boundary_batch",
+        "boundary_reference", "form", "base", "radius", "grid", "residual", "resample",
+        "collapse_spread", "collapse_alike",
+    ),
+    "retrain": ("retrain_steps", "retrain_lr", "alpha", "beta", "gamma", "delta"),
+}  # fmt: skip
+"""The params that each phase adds to what its end depends on."""
 
 
 class OMASGAN(NeuralDetector):
@@ -215,6 +228,9 @@ class OMASGAN(NeuralDetector):
             "retrain": self.retrain_steps,
             "detector": self.detector_steps,
         }
+
+    def _settled(self) -> Mapping[str, Sequence[str]]:
+        return SETTLED
 
     def _begin(self, shape: list[int]) -> None:
         super()._begin(shape)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omasgan import __version__
@@ -13,25 +12,35 @@ from omasgan.errors import StoreError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from omasgan.report.content import Section
-    from omasgan.report.content import Table as ContentTable
+    from omasgan.files import AnyPath
+    from omasgan.report.blocks import Section
+    from omasgan.report.content import Contents
     from omasgan.store import Store
 
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """What ``write_report`` has written, and the tables for a terminal."""
+    """What ``write_report`` has written, and the tables for a terminal.
 
-    page: Path
-    summary: Path
-    runs: Path
-    figures: tuple[Path, ...]
+    ``of`` tells, by benchmark, the files about it (the page and the summary, which tell all
+    benchmarks, among them), by their path in ``folder``: what MLflow is sent.
+    """
+
+    folder: AnyPath
+    of: Mapping[str, tuple[str, ...]]
     tables: tuple[Table, ...]
+
+    @property
+    def page(self) -> AnyPath:
+        """One HTML file that needs no other and no network."""
+        return self.folder / "index.html"
 
 
 def write_report(store: Store) -> ReportFiles:
-    """Write ``<root>/report/``: index.html, summary.md, runs.csv, figures/, params/ and
+    """Write ``<root>/report/``: index.html, summary.md, runs.csv, tables/, figures/, params/ and
     spaces/.
+
+    The same results give the same bytes, wherever the store lies.
 
     Raises:
         StoreError: the store holds no result and no study, a file of it is damaged, or the folder
@@ -39,48 +48,39 @@ def write_report(store: Store) -> ReportFiles:
     """
     import pandas as pd
 
-    from omasgan.report import content, page
-    from omasgan.store import write_atomic
+    from omasgan.report import content, output
+    from omasgan.report.blocks import Page
 
-    sections = _sections(store)
-    figures = {s.benchmark.id: list(content.figures(store, s)) for s in sections}
-    made = f"Written {datetime.now(UTC):%Y-%m-%d %H:%M} UTC by omasgan {__version__}."
-    runs = pd.concat([section.frame for section in sections], ignore_index=True)
-    texts = {
-        "runs.csv": runs.to_csv(index=False),
-        "summary.md": page.markdown(sections, made),
-        "index.html": page.html(sections, figures, made),
-        **{f"params/{i}.toml": t for s in sections for i, t in content.params_files(s).items()},
-        **{f"spaces/{i}.toml": t for s in sections for i, t in content.space_files(s).items()},
-    }
-    pictures = {f"figures/{f.name}.png": f.png for found in figures.values() for f in found}
+    read = _read(store)
+    sections = tuple(content.section(store, c, with_scores=True) for c in read)
+    files = output.of_page(Page("omasgan report", (_made(read),), sections))
+    runs = pd.concat([contents.frame for contents in read], ignore_index=True)
+    files["runs.csv"] = runs.to_csv(index=False).encode()
     folder = store.root / "report"
-    for name, data in ({name: text.encode() for name, text in texts.items()} | pictures).items():
-        write_atomic(folder / name, data)
+    output.write(folder, files)
+    whole = ("index.html", "summary.md", "runs.csv")
     return ReportFiles(
-        page=folder / "index.html",
-        summary=folder / "summary.md",
-        runs=folder / "runs.csv",
-        figures=tuple(folder / name for name in pictures),
-        tables=tuple(page.terminal(table) for table in _terminal_order(sections)),
+        folder=folder,
+        of={section.id: (*whole, *output.of_section(section)) for section in sections},
+        tables=_terminal(sections),
     )
 
 
-def terminal_tables(store: Store) -> list[Table]:
+def terminal_tables(store: Store) -> tuple[Table, ...]:
     """The result and search tables of a store for a terminal, without writing anything.
 
     Raises:
         StoreError: the store holds no result and no study, or a file of it is damaged.
     """
-    from omasgan.report import page
-
-    return [page.terminal(table) for table in _terminal_order(_sections(store))]
-
-
-def _sections(store: Store) -> list[Section]:
     from omasgan.report import content
 
-    found = content.sections(store)
+    return _terminal([content.section(store, c, with_scores=False) for c in _read(store)])
+
+
+def _read(store: Store) -> list[Contents]:
+    from omasgan.report import content
+
+    found = content.read(store)
     if not found:
         raise StoreError(
             f"'{store.root}' holds no results; give the --out folder of a run or a sweep"
@@ -88,12 +88,22 @@ def _sections(store: Store) -> list[Section]:
     return found
 
 
-def _terminal_order(sections: list[Section]) -> list[ContentTable]:
+def _made(read: list[Contents]) -> str:
+    """Which version made the page of which results; the only date of a report."""
+    ended = [str(row["finished_at"]) for c in read for row in c.rows if row.get("finished_at")]
+    last = f" Last result: {max(ended)[:16].replace('T', ' ')} UTC." if ended else ""
+    return f"Made by omasgan {__version__}.{last} All runs: runs.csv."
+
+
+def _terminal(sections: tuple[Section, ...] | list[Section]) -> tuple[Table, ...]:
     from dataclasses import replace
 
-    return [
-        replace(table, title=f"{section.benchmark.id}: {table.title}" if i == 0 else table.title)
+    from omasgan.report import plain
+
+    return tuple(
+        plain.terminal(
+            replace(table, title=f"{section.title}: {table.title}") if i == 0 else table
+        )
         for section in sections
-        for i, table in enumerate((*section.results, *section.searches))
-        if not table.page_only
-    ]
+        for i, table in enumerate(t for t in section.tables if not t.page_only)
+    )

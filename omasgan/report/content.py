@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from omasgan import geometry
-from omasgan.config import digest
-from omasgan.report import published, ranking, statistics, tables
+from omasgan.report import causes, commands, published, ranking, statistics, tables
+from omasgan.report.blocks import Block, Command, Figure, Section, Table, slug
 from omasgan.report.inputs import Benchmark, Study, read_benchmark, read_study
-from omasgan.store import RunKey, Store
+from omasgan.report.published import Number
+from omasgan.store import Row, Store
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
 
 FOLD_MEANING = {
     "leave-one-out": "fold k: class k is the anomaly, all other classes are normal",
@@ -67,130 +69,81 @@ PUBLISHED = (
     "The same data, protocol and metric only, printed with the trust that each number deserves; "
     "sd over folds. Ours are means over the folds held."
 )
-SWEEP_FLAGS = ("selection", "inner", "sampler", "pruner", "seed")
-PICTURES = 3
-"""Of how many folds an entry shows its pictures; the others lie beside their runs."""
+FAILURES = (
+    "Runs and trials without a number, by outcome and cause; first: where it happened first. "
+    "Errors that differ in numbers alone count as one cause."
+)
+SETTINGS = (
+    "seeds of the trainings; code: package version and commit; hours: all runs together; made by: "
+    "the commands below."
+)
 
 
 @dataclass(frozen=True)
-class Table:
-    """A frame with what has to be said about it; a terminal has no room for columns ``aside``,
-    nor for a table that is ``page_only``.
-    """
-
-    title: str
-    caption: str
-    frame: pd.DataFrame
-    aside: tuple[str, ...] = ()
-    page_only: bool = False
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A picture as a PNG file's bytes; ``name`` is unique in a report and fit for a file."""
-
-    name: str
-    title: str
-    png: bytes
-
-
-@dataclass(frozen=True)
-class Section:
-    """One benchmark: its results, its searches and how each number was made."""
+class Contents:
+    """One benchmark: its runs, and what is said of them; ``rows`` are as they are stored."""
 
     benchmark: Benchmark
-    note: str
+    rows: tuple[Row, ...]
     frame: pd.DataFrame
     studies: tuple[Study, ...]
-    results: tuple[Table, ...]
-    searches: tuple[Table, ...]
-    settings: Table
-    commands: tuple[str, ...]
+    numbers: tuple[Number, ...]
+
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        return commands.of_benchmark(self.benchmark, self.frame, self.studies)
 
 
-def sections(store: Store) -> list[Section]:
-    """The sections of a report on ``store``, one a benchmark, ordered by id."""
+def read(store: Store) -> list[Contents]:
+    """What ``store`` holds, one a benchmark, ordered by id.
+
+    Raises:
+        StoreError: a file of the store is damaged.
+    """
     rows = store.results()
     found = [read_study(folder) for folder in store.studies()]
     ids = sorted({str(row["benchmark"]) for row in rows} | {study.benchmark for study in found})
+    numbers = tuple(published.read())
+    of = {i: tuple(row for row in rows if row["benchmark"] == i) for i in ids}
     return [
-        _section(
-            store,
-            read_benchmark(store.root, i, [row for row in rows if row["benchmark"] == i]),
-            tables.runs((row for row in rows if row["benchmark"] == i), found),
+        Contents(
+            read_benchmark(store.root, i, of[i]),
+            of[i],
+            tables.runs(of[i], found),
             tuple(study for study in found if study.benchmark == i),
+            numbers,
         )
         for i in ids
     ]
 
 
-def figures(store: Store, section: Section) -> Iterator[Figure]:
-    """The figures of a section, drawn from the scores, the pictures and the trials."""
-    from omasgan.report import figures as draw
+def section(store: Store, contents: Contents, *, with_scores: bool) -> Section:
+    """Everything about a benchmark; figures of single scores only if asked, since they are read.
 
-    name, frame = section.benchmark.id, section.frame
-    for study in section.studies:
-        if study.trials:
-            title = f"{name}: {study.label}, {len(study.trials)} trials"
-            picture = draw.png(draw.search(study.trials, title))
-            yield Figure(_slug(name, study.label, "search"), title, picture)
-    means = {} if frame.empty else tables.fold_means(frame)
-    if not means:
-        return
-    title = f"{name}: AUROC by fold"
-    yield Figure(_slug(name, "boxes"), title, draw.png(draw.box_plot(means, title)))
-    for group in ranking.groups(frame):
-        if group.tested and len(group.aurocs) > 2:
-            title = f"{name}: average ranks on {len(group.folds)} folds"
-            picture = draw.png(draw.critical_difference(group.means, title))
-            yield Figure(_slug(title), title, picture)
-    held = frame[frame["current"] & (frame["outcome"] == "ok")]
-    for entry, lines in held.groupby("entry", sort=False):
-        yield from _score_figures(store, f"{name}: {entry}", lines)
+    Raises:
+        StoreError: the scores of a run cannot be read.
+    """
+    made, frame = contents.commands, contents.frame
+    blocks: list[Block] = []
+    prose = [_note(contents.benchmark)]
+    if not frame.empty:
+        blocks += _results(store, contents, made)
+    blocks += _searches(contents, made)
+    bad = causes.table(frame, contents.studies)
+    by = commands.made_by(made, ([of] for of in bad.index))
+    blocks.append(Table("Failures and their causes", FAILURES, bad, page_only=True, made_by=by))
+    if with_scores and not frame.empty:
+        from omasgan.report import scores
 
-
-def params_files(section: Section) -> dict[str, str]:
-    """By params id, the params of every run as TOML, as ``omasgan run --params`` takes them."""
-    if section.frame.empty:
-        return {}
-    unique = section.frame.drop_duplicates("params_id")
-    return {
-        str(i): _toml(json.loads(params))
-        for i, params in zip(unique["params_id"], unique["params"], strict=True)
-    }
-
-
-def space_files(section: Section) -> dict[str, str]:
-    """By its id, the space of every study as TOML, as ``omasgan sweep --space`` takes it."""
-    return {
-        space_id(study): _toml(study.about["space"])
-        for study in section.studies
-        if study.about.get("space")
-    }
-
-
-def space_id(study: Study) -> str:
-    """A name for a study's space that is the same for the same space."""
-    return f"{study.detector.replace(':', '.')}-{digest(study.about['space'])[:12]}"
-
-
-def _section(
-    store: Store, benchmark: Benchmark, frame: pd.DataFrame, studies: tuple[Study, ...]
-) -> Section:
-    return Section(
-        benchmark=benchmark,
-        note=_note(benchmark),
-        frame=frame,
-        studies=studies,
-        results=() if frame.empty else tuple(_results(store, benchmark, frame)),
-        searches=tuple(_searches(studies)),
-        settings=Table(
-            "How these numbers were made",
-            "seeds of the trainings; code: package version and commit; hours: all runs together.",
-            pd.DataFrame() if frame.empty else tables.settings(frame),
-        ),
-        commands=(*_runs_commands(benchmark, frame), *_sweep_commands(benchmark, studies)),
-    )
+        prose.append(scores.note(frame))
+        blocks += scores.details(store, frame)
+    if not frame.empty:
+        settings = tables.settings(frame)
+        by = commands.made_by(made, ([entry] for entry in settings["entry"]))
+        title = "How these numbers were made"
+        blocks.append(Table(title, SETTINGS, settings, page_only=True, made_by=by))
+    name = contents.benchmark.id
+    return Section(name, name, tuple(prose), tuple(blocks), made)
 
 
 def _note(benchmark: Benchmark) -> str:
@@ -206,7 +159,8 @@ def _note(benchmark: Benchmark) -> str:
     )
 
 
-def _results(store: Store, benchmark: Benchmark, frame: pd.DataFrame) -> Iterator[Table]:
+def _results(store: Store, contents: Contents, made: tuple[Command, ...]) -> Iterator[Block]:
+    frame, benchmark = contents.frame, contents.benchmark
     comparison = tables.comparison(frame, benchmark)
     notes = [MEANS, INTERVAL, HELD, FPR95]
     if "oracle" in set(comparison["selection"]):
@@ -214,49 +168,82 @@ def _results(store: Store, benchmark: Benchmark, frame: pd.DataFrame) -> Iterato
     folds = tables.by_fold(frame)
     if folds.isna().to_numpy().any():
         notes.append(DIFFERENT)
-    yield Table("Detectors", " ".join(notes), comparison, ("average_precision", "folds", "seeds"))
-    yield Table("AUROC by fold", "Mean over the seeds of the fold.", folds)
-    yield from _ranks(frame)
+    yield Table(
+        "Detectors",
+        " ".join(notes),
+        comparison,
+        ("average_precision", "folds", "seeds"),
+        made_by=commands.made_by(made, ([str(entry)] for entry in comparison.index)),
+    )
+    means = tables.fold_means(frame)
+    if means:
+        best = folds.iloc[0]
+        yield Figure(
+            slug(benchmark.id, "boxes"),
+            "Spread over folds",
+            f"The folds' means over their seeds; rules: {_rules(frame)}.",
+            f"{len(means)} entries, best mean on top: {best['entry']} with {best['auroc']:.3f}.",
+            partial(_boxes, means),
+        )
+    yield _by_entry(Table("AUROC by fold", "Mean over the seeds of the fold.", folds), made)
+    yield from _ranks(contents, made)
     stages = tables.stages(frame)
     if not stages.empty:
         caption = f"All scores of an entry come from the same trainings. {MEANS}"
-        yield Table("AUROC by stage", caption, stages)
-    yield from _beside(store, benchmark, frame)
+        yield _by_entry(Table("AUROC by stage", caption, stages), made)
+    yield from _beside(store, contents, made)
 
 
-def _ranks(frame: pd.DataFrame) -> Iterator[Table]:
+def _ranks(contents: Contents, made: tuple[Command, ...]) -> Iterator[Block]:
     """How sure the order of the entries is, and what choosing on the test would have bought."""
-    for group in ranking.groups(frame):
+    for group in ranking.groups(contents.frame):
         count = len(group.folds)
         folds, rules = ",".join(map(str, group.folds)), ", ".join(group.rules)
         tests = NO_TESTS
         if group.tested:
             least = statistics.least_p(group.n_tests, count)
             tests = TESTS.format(n=group.n_tests, least=least)
-        title = f"Average rank and tests on {count} fold{'' if count == 1 else 's'}"
+        where = f"on {count} fold{'' if count == 1 else 's'}"
         caption = f"Folds {folds}; rules: {rules}. {RANKS} {tests}"
-        yield Table(title, caption, ranking.table(group), ("auroc",))
-    ledger = ranking.optimism(frame)
+        ranks = ranking.table(group)
+        yield _by_entry(Table(f"Average rank and tests {where}", caption, ranks, ("auroc",)), made)
+        if group.tested and len(group.aurocs) > 2:
+            yield Figure(
+                slug(contents.benchmark.id, "average ranks", where),
+                f"Average ranks {where}",
+                f"Folds {folds}; rules: {rules}; entries that a bar joins are not told apart.",
+                f"{len(ranks)} entries on one axis; the first is {ranks['entry'].iloc[0]}.",
+                partial(_diagram, group.means),
+            )
+    ledger = ranking.optimism(contents.frame)
     if not ledger.empty:
-        yield Table("Optimism ledger", OPTIMISM, ledger)
+        by = commands.made_by(made, ledger.index)
+        yield Table("Optimism ledger", OPTIMISM, ledger, made_by=by)
 
 
-def _beside(store: Store, benchmark: Benchmark, frame: pd.DataFrame) -> Iterator[Table]:
+def _beside(store: Store, contents: Contents, made: tuple[Command, ...]) -> Iterator[Table]:
     """What the results have to be read against: the folds' geometry and the literature."""
-    cards = geometry.cards(store, benchmark.id)
+    frame, benchmark, numbers = contents.frame, contents.benchmark, list(contents.numbers)
+    cards = geometry.cards(store, benchmark.id, contents.rows)
     if cards:
-        yield Table("Geometry card", GEOMETRY, tables.geometry(cards))
-    numbers = published.read()
+        yardsticks = frame[
+            frame["detector"].isin(("knn", "gmm")) & (frame["selection"] == "fixed")
+        ]
+        by = commands.made_by(made, [set(yardsticks["entry"])] * len(cards))
+        yield Table("Geometry card", GEOMETRY, tables.geometry(cards), made_by=by)
     means = published.means(frame, benchmark, numbers)
     if not means.empty:
-        yield Table("Published numbers", PUBLISHED, means, page_only=True)
+        ours = ([source.removeprefix(published.OURS)] for source in means["source"])
+        by = commands.made_by(made, ours)
+        yield Table("Published numbers", PUBLISHED, means, page_only=True, made_by=by)
     folds = published.by_fold(benchmark, numbers)
     if not folds.empty:
         caption = "Beside the table AUROC by fold."
         yield Table("Published numbers by fold", caption, folds, page_only=True)
 
 
-def _searches(studies: tuple[Study, ...]) -> Iterator[Table]:
+def _searches(contents: Contents, made: tuple[Command, ...]) -> Iterator[Block]:
+    studies = contents.studies
     if not studies:
         return
     yield Table(
@@ -264,93 +251,53 @@ def _searches(studies: tuple[Study, ...]) -> Iterator[Table]:
         "Trials by outcome. The objective is the mean AUROC over the selection rule's own tasks, "
         "not a test result.",
         tables.studies(studies),
+        made_by=commands.made_by(made, ([study.label] for study in studies)),
     )
     winners = tables.winners(studies)
     if not winners.empty:
-        yield Table("Winners", "Params of each study's best trial.", winners)
-
-
-def _score_figures(store: Store, title: str, group: pd.DataFrame) -> Iterator[Figure]:
-    from omasgan.report import figures as draw
-
-    curves: dict[str, list[draw.Scored]] = {}
-    pictures: dict[int, tuple[str, Mapping[str, Any]]] = {}
-    for row in group.sort_values(["fold", "seed"]).to_dict("records"):
-        key, fold = RunKey.of({str(k): v for k, v in row.items()}), f"fold {row['fold']}"
-        scores = store.scores(key)
-        curves.setdefault(fold, []).append(
-            (scores["label"].to_numpy(), scores["score"].to_numpy())
-        )
-        path = store.run_dir(key) / "pictures.npz"
-        if row["fold"] not in pictures and len(pictures) < PICTURES and path.exists():
-            with np.load(path) as arrays:
-                pictures[row["fold"]] = (f"{fold}, seed {row['seed']}", dict(arrays))
-    seeds = tables.numbers(group["seed"])
-    name = f"{title}, ROC by fold (mean over seeds {seeds})"
-    yield Figure(_slug(title, "roc"), name, draw.png(draw.roc(curves, name)))
-    first = {fold: scored[0] for fold, scored in curves.items()}
-    name = f"{title}, test scores by fold (one seed)"
-    yield Figure(_slug(title, "histogram"), name, draw.png(draw.histogram(first, name)))
-    for place, arrays in pictures.values():
-        if any(draw.is_images(array) for array in arrays.values()):
-            name = f"{title}, {place}: samples"
-            yield Figure(_slug(title, place), name, draw.png(draw.samples(arrays, name)))
-
-
-def _runs_commands(benchmark: Benchmark, frame: pd.DataFrame) -> Iterator[str]:
-    fixed = frame.head(0) if frame.empty else frame[frame["selection"] == "fixed"]
-    if fixed.empty:
-        return
-    for (detector, params_id), group in fixed.groupby(["detector", "params_id"], sort=False):
-        yield (
-            f"omasgan run {_place(benchmark)} {detector} --folds {tables.numbers(group['fold'])} "
-            f"--seeds {tables.numbers(group['seed'])} --params report/params/{params_id}.toml"
-        )
-
-
-def _sweep_commands(benchmark: Benchmark, studies: tuple[Study, ...]) -> Iterator[str]:
-    """One command for all studies that differ in their fold alone."""
-    sweeps: dict[str, list[Study]] = {}
+        by = commands.made_by(made, [[study.label for study in studies]] * len(winners))
+        yield Table("Winners", "Params of each study's best trial.", winners, made_by=by)
     for study in studies:
-        same = {k: v for k, v in study.about.items() if k not in ("folds", "n_trials", "status")}
-        sweeps.setdefault(json.dumps(same, sort_keys=True), []).append(study)
-    for members in sweeps.values():
-        about = members[0].about
-        folds = sorted({fold for study in members for fold in study.about.get("folds", ())})
-        told = {"folds": ",".join(map(str, folds)), **{k: about.get(k) for k in SWEEP_FLAGS}}
-        if about.get("source"):
-            told["transfer-from"] = about["source"]["name"]
-        if about.get("space"):
-            told["space"] = f"report/spaces/{space_id(members[0])}.toml"
-        flags = "".join(f" --{k} {v}" for k, v in told.items() if v not in (None, ""))
-        if members[0].selection in ("proxy", "oracle"):
-            flags = re.sub(r" --inner \d+", "", flags)
-        yield (
-            f"omasgan sweep {_place(benchmark)} {members[0].detector} "
-            f"--trials {max(len(study.trials) for study in members)}{flags}"
-            + (" --prune-collapsed" if about.get("prune_collapsed") else "")
-        )
+        if study.trials:
+            yield Figure(
+                slug(contents.benchmark.id, study.label, "search"),
+                f"Search: {study.label}",
+                f"Rule {study.selection}; {len(study.trials)} trials; the objective is the mean "
+                "AUROC over the rule's own tasks, not a test result.",
+                _course(study),
+                partial(_search, study),
+            )
 
 
-def _place(benchmark: Benchmark) -> str:
-    about = benchmark.about
-    caps = (
-        f" --{k.replace('_', '-')} {about[k]}" for k in about if k.startswith("max_") and about[k]
-    )
-    return str(about.get("name", benchmark.id)) + "".join(caps)
+def _by_entry(table: Table, made: tuple[Command, ...]) -> Table:
+    """The table, whose lines tell their entries, with the commands that made them."""
+    by = commands.made_by(made, ([entry] for entry in table.frame["entry"]))
+    return replace(table, made_by=by)
 
 
-def _toml(table: Mapping[str, Any]) -> str:
-    # TOML has no null: a param without a value keeps its default.
-    return "".join(f"{name} = {_value(v)}\n" for name, v in table.items() if v is not None)
+def _course(study: Study) -> str:
+    found = [trial["objective"] for trial in study.trials if trial["outcome"] == "ok"]
+    best = f"; the best objective is {max(found):.3f}" if found else ""
+    return f"Objectives of {len(study.trials)} trials in their order{best}."
 
 
-def _value(value: Any) -> str:
-    """A value as TOML; tables within a line. JSON writes all others as TOML does."""
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{k} = {_value(v)}" for k, v in value.items()) + " }"
-    return json.dumps(value)
+def _rules(frame: pd.DataFrame) -> str:
+    return ", ".join(sorted(set(frame[frame["current"]]["selection"])))
 
 
-def _slug(*parts: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", " ".join(parts).lower()).strip("-")
+def _boxes(means: Mapping[str, Sequence[float]]) -> Drawing:
+    from omasgan.report import figures
+
+    return figures.box_plot(means, "")
+
+
+def _diagram(means: pd.DataFrame) -> Drawing:
+    from omasgan.report import figures
+
+    return figures.critical_difference(means, "")
+
+
+def _search(study: Study) -> Drawing:
+    from omasgan.report import figures
+
+    return figures.search(study.trials, "")

@@ -1,10 +1,13 @@
-"""Figures of scores and results; each function gives a new ``Figure``, no pyplot state."""
+"""Figures of scores and results; each function gives a new ``Figure``, no pyplot state.
+
+An empty title leaves no room for one: a page or a paper has its own. Points and lines are marked
+(``drawing.mark``), so that they answer to a pointer in a page.
+"""
 
 from __future__ import annotations
 
 import io
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -15,8 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from omasgan.metrics import auroc
 from omasgan.report import statistics
+from omasgan.report.drawing import mark
 
 Scored: TypeAlias = tuple[NDArray[Any], NDArray[Any]]
 """Labels (0 normal, 1 anomalous) and scores of the same samples, each ``(n,)``."""
@@ -49,7 +52,7 @@ def box_plot(folds: Mapping[str, Sequence[float]], title: str) -> Figure:
         title: what stands above the plot.
     """
     order = sorted(folds, key=lambda name: float(np.mean(folds[name])))
-    figure = Figure(figsize=(8.5, 1.5 + 0.45 * len(order)), layout="constrained")
+    figure = Figure(figsize=(7.2, 1.2 + 0.4 * len(order)), layout="constrained")
     axes = figure.subplots()
     axes.boxplot(
         [list(folds[name]) for name in order],
@@ -66,7 +69,8 @@ def box_plot(folds: Mapping[str, Sequence[float]], title: str) -> Figure:
     for row, name in enumerate(order, start=1):
         # a fixed spread keeps equal values apart and the picture the same every time
         offsets = 0.12 * np.sin(2.4 * np.arange(len(folds[name])))
-        axes.scatter(folds[name], row + offsets, s=18, color=NORMAL, alpha=0.75, zorder=3)
+        dots = axes.scatter(folds[name], row + offsets, s=18, color=NORMAL, alpha=0.75, zorder=3)
+        mark(dots, tips=[f"{name}: {value:.3f}" for value in folds[name]])
     axes.set_yticks(
         range(1, len(order) + 1), [f"{name}\n{_count(len(folds[name]), 'fold')}" for name in order]
     )
@@ -75,9 +79,9 @@ def box_plot(folds: Mapping[str, Sequence[float]], title: str) -> Figure:
     axes.set_xlim(max(low, 0.0), 1.01)
     figure.supxlabel(
         "AUROC of a fold, mean over its seeds (dots: folds, diamond: mean, bar: median)",
-        fontsize=10,
+        fontsize=9,
     )
-    figure.suptitle(title, fontsize=11)
+    _title(figure, title)
     axes.grid(axis="x", alpha=0.25)
     return figure
 
@@ -114,7 +118,7 @@ def critical_difference(means: pd.DataFrame, title: str) -> Figure:
     )
     for label in drawn["labels"]:
         label.set_color("black")
-    figure.suptitle(title, fontsize=11)
+    _title(figure, title)
     figure.supxlabel(
         f"average rank over {n_folds} folds (1 is best); bars join what is not told apart at "
         f"{statistics.LEVEL} by {test}",
@@ -129,26 +133,27 @@ def roc(curves: Mapping[str, Sequence[Scored]], title: str) -> Figure:
     Several scorings of an entry are averaged vertically (the mean true positive rate at each
     false positive rate); the legend gives their mean AUROC.
     """
-    figure = Figure(figsize=(8.6, 5.2), layout="constrained")
+    figure = Figure(figsize=(7.2, 4.4), layout="constrained")
     axes = figure.subplots()
     for index, (name, scorings) in enumerate(curves.items()):
-        rates = np.mean([_true_positive_rates(*scored) for scored in scorings], axis=0)
-        value = float(np.mean([auroc(*scored) for scored in scorings]))
-        axes.plot(
+        found = [_curve(*scored) for scored in scorings]
+        value = float(np.mean([area for _, area in found]))
+        (line,) = axes.plot(
             FALSE_POSITIVE_RATES,
-            rates,
+            np.mean([rates for rates, _ in found], axis=0),
             color=LINES[index % len(LINES)],
             linestyle=("-", "--", ":")[index // len(LINES) % 3],
             label=f"{name}: {value:.3f} (n = {len(scorings[0][0])})",
             linewidth=1.5,
         )
+        mark(line, series=name, tips=[f"{name}: AUROC {value:.3f}"])
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="chance: 0.500")
     axes.set_xlabel("false positive rate (normal samples called anomalous)")
     axes.set_ylabel("true positive rate (anomalies found)")
     axes.set_xlim(-0.01, 1.01)
     axes.set_ylim(-0.01, 1.01)
     axes.set_box_aspect(1)
-    figure.suptitle(title, fontsize=11)
+    _title(figure, title)
     axes.grid(alpha=0.25)
     axes.legend(
         title="AUROC (n test samples)", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False
@@ -156,20 +161,36 @@ def roc(curves: Mapping[str, Sequence[Scored]], title: str) -> Figure:
     return figure
 
 
-def histogram(panels: Mapping[str, Scored], title: str, columns: int = 5) -> Figure:
-    """Score histograms of normal and anomalous test samples, one panel an entry (a fold)."""
-    columns = min(columns, len(panels))
-    rows = math.ceil(len(panels) / columns)
-    size = (6.2, 4.0) if len(panels) == 1 else (2.9 * columns, 2.6 * rows + 0.6)
-    figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat[len(panels) :]:
-        axes.set_visible(False)
-    for axes, (name, (labels, scores)) in zip(grid.flat, panels.items(), strict=False):
-        _histogram_panel(axes, np.asarray(labels), np.asarray(scores))
-        axes.set_title(f"{name}: AUROC {auroc(labels, scores):.3f}", fontsize=9)
-    figure.suptitle(title, fontsize=11)
-    figure.supxlabel("score (higher = more anomalous)", fontsize=9)
+def histogram(panels: Mapping[str, Scored], title: str) -> Figure:
+    """Score histograms of normal and anomalous test samples, one row an entry (a fold).
+
+    Each row has its own scale: the scores of two trainings have no common unit.
+    """
+    figure = Figure(figsize=(7.2, 1.3 + 0.55 * len(panels)), layout="constrained")
+    axes = figure.subplots()
+    for row, (labels, scores) in enumerate(panels.values()):
+        _histogram_row(axes, np.asarray(labels), np.asarray(scores), -row)
+    axes.set_yticks(
+        [-row for row in range(len(panels))],
+        [
+            f"{name}: AUROC {_curve(labels, scores)[1]:.3f}\n"
+            f"n = {np.sum(labels == 0)} + {np.sum(labels == 1)}"
+            for name, (labels, scores) in panels.items()
+        ],
+        fontsize=8,
+        va="bottom",
+    )
+    axes.tick_params(left=False)
+    axes.set_xticks([])
+    axes.margins(x=0.01)
+    axes.set_ylim(-len(panels) + 0.9, 1.05)
+    axes.spines[:].set_visible(False)
+    handles, names = axes.get_legend_handles_labels()
+    figure.legend(
+        handles[:2], names[:2], loc="outside upper right", ncols=2, frameon=False, fontsize=9
+    )
+    _title(figure, title)
+    figure.supxlabel("score (higher = more anomalous; each row scaled by itself)", fontsize=9)
     figure.supylabel("density", fontsize=9)
     return figure
 
@@ -182,19 +203,19 @@ def samples(pictures: Mapping[str, NDArray[np.float32]], title: str) -> Figure:
         title: what stands above the rows.
     """
     rows = {name: images for name, images in pictures.items() if is_images(images)}
-    figure = Figure(figsize=(8.5, 0.5 + 0.95 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(7.2, 0.4 + 0.75 * len(rows)), layout="constrained")
     if not rows:
         return figure
     for axes, (name, images) in zip(
         figure.subplots(len(rows), squeeze=False).flat, rows.items(), strict=True
     ):
         strip = _strip(images)
-        axes.imshow(strip, cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
+        axes.imshow(strip, interpolation="nearest")
         axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
         axes.set_xticks([])
         axes.set_yticks([])
         axes.set_frame_on(False)
-    figure.suptitle(title, fontsize=10)
+    _title(figure, title)
     return figure
 
 
@@ -207,7 +228,7 @@ def search(trials: Sequence[Mapping[str, Any]], title: str) -> Figure:
         trials: dicts with ``number``, ``outcome`` and ``objective`` (AUROC in [0, 1] or None).
         title: what stands above the plot.
     """
-    figure = Figure(figsize=(7.5, 3.4), layout="constrained")
+    figure = Figure(figsize=(7.2, 3.2), layout="constrained")
     axes = figure.subplots()
     trials = sorted(trials, key=lambda trial: int(trial["number"]))
     found = [t for t in trials if t["outcome"] == "ok" and t.get("objective") is not None]
@@ -218,7 +239,7 @@ def search(trials: Sequence[Mapping[str, Any]], title: str) -> Figure:
             continue
         good = outcome == "ok"
         heights = [float(t["objective"]) if t in found else floor for t in chosen]
-        axes.scatter(
+        points = axes.scatter(
             [int(t["number"]) for t in chosen],
             heights,
             color=colour,
@@ -227,6 +248,7 @@ def search(trials: Sequence[Mapping[str, Any]], title: str) -> Figure:
             clip_on=False,
             zorder=3,
         )
+        mark(points, series=outcome, tips=[_trial_tip(t) for t in chosen])
     if found:
         best = np.maximum.accumulate([float(t["objective"]) for t in found])
         numbers = [int(t["number"]) for t in found]
@@ -240,7 +262,7 @@ def search(trials: Sequence[Mapping[str, Any]], title: str) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("trial number (line: best so far)")
     axes.set_ylabel("objective (AUROC)")
-    axes.set_title(title)
+    _title(figure, title)
     axes.grid(alpha=0.25)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
     return figure
@@ -252,39 +274,62 @@ def is_images(array: NDArray[Any]) -> bool:
 
 
 def _strip(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """``(n, c, h, w)`` in [-1, 1] to one picture ``(h, n * (w + 1) - 1[, 3])`` in [0, 1]."""
-    shown = np.clip((images + 1.0) / 2.0, 0.0, 1.0).transpose(0, 2, 3, 1)
-    gap = np.ones((shown.shape[1], 1, shown.shape[3]), dtype=shown.dtype)
-    parts = [part for image in shown for part in (image, gap)][:-1]
-    strip: NDArray[np.float32] = np.concatenate(parts, axis=1)
-    return strip[:, :, 0] if strip.shape[2] == 1 else strip
+    """``(n, 1 or 3, h, w)`` in [-1, 1] to one picture ``(h, n * (w + 1) - 1, 4)`` in [0, 1] with
+    clear gaps.
+    """
+    n, _, height, width = images.shape
+    strip = np.zeros((height, n, width + 1, 4), dtype=np.float32)
+    strip[:, :, :-1, :3] = np.clip((images + 1.0) / 2.0, 0.0, 1.0).transpose(2, 0, 3, 1)
+    strip[:, :, :-1, 3] = 1.0
+    return strip.reshape(height, -1, 4)[:, :-1]
 
 
-def _histogram_panel(axes: Axes, labels: NDArray[Any], scores: NDArray[Any]) -> None:
+def _histogram_row(axes: Axes, labels: NDArray[Any], scores: NDArray[Any], bottom: float) -> None:
+    """Densities of both kinds, the higher one 0.85 high, over the row's scores from 0 to 1."""
     # a few far scores would squeeze all others into one bar
     low, high = np.quantile(scores, [0.002, 0.998])
     count = int(np.clip(1.5 * np.sqrt(len(scores)), 10, 50))
-    bins = np.linspace(low, high if high > low else low + 1.0, count + 1)
-    shown = np.clip(scores, bins[0], bins[-1])
-    for label, name, colour in ((0, "normal", NORMAL), (1, "anomalous", ANOMALOUS)):
-        chosen = shown[labels == label]
-        density = np.histogram(chosen, bins, density=True)[0]
-        told = f"{name}, n = {len(chosen)}"
-        axes.stairs(density, bins, fill=True, alpha=0.6, color=colour, label=told)
-    axes.tick_params(labelsize=7)
-    axes.set_yticks([])
-    axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.margins(y=0.35)
-    axes.set_ylim(bottom=0.0)
-    axes.legend(fontsize=7, frameon=False, loc="upper right", borderaxespad=0.1)
+    bins = np.linspace(0.0, 1.0, count + 1)
+    shown = np.clip((scores - low) / (high - low if high > low else 1.0), 0.0, 1.0)
+    density = [np.histogram(shown[labels == k], bins, density=True)[0] for k in (0, 1)]
+    for heights, name, colour in zip(
+        density, ("normal", "anomalous"), (NORMAL, ANOMALOUS), strict=True
+    ):
+        axes.stairs(
+            bottom + 0.85 * heights / np.max(density),
+            bins,
+            baseline=bottom,
+            fill=True,
+            alpha=0.6,
+            color=colour,
+            label=name,
+        )
+    axes.axhline(bottom, color=GREY, linewidth=0.5)
 
 
-def _true_positive_rates(labels: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64]:
-    from sklearn.metrics import roc_curve
+def _curve(labels: NDArray[Any], scores: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
+    """True positive rates at ``FALSE_POSITIVE_RATES``, and the area under the curve itself."""
+    from sklearn.metrics import auc, roc_curve
 
     false_positives, true_positives, _ = roc_curve(labels, scores)
     rates: NDArray[np.float64] = np.interp(FALSE_POSITIVE_RATES, false_positives, true_positives)
-    return rates
+    return rates, float(auc(false_positives, true_positives))
+
+
+def _trial_tip(trial: Mapping[str, Any]) -> str:
+    """What a trial was and what became of it."""
+    value = trial.get("objective")
+    became = trial["outcome"] if value is None else f"objective {float(value):.3f}"
+    params = (
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in trial.get("params", {}).items()
+    )
+    return "\n".join([f"trial {trial['number']}: {became}", *params])
+
+
+def _title(figure: Figure, title: str) -> None:
+    if title:
+        figure.suptitle(title, fontsize=11)
 
 
 def _chance(axes: Axes) -> None:

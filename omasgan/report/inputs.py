@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from omasgan.store import Row, read_json
+from omasgan.files import AnyPath
+from omasgan.store import Row, find_json, read_json, read_results
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Benchmark:
 class Study:
     """What a study's folder says: its identity, state, trials and winner, if there is one."""
 
-    folder: Path
+    folder: AnyPath
     benchmark: str
     detector: str
     selection: str
@@ -59,14 +59,14 @@ class Study:
         return str(self.about.get("status", "running"))
 
 
-def read_benchmark(root: Path, benchmark: str, rows: Sequence[Mapping[str, Any]]) -> Benchmark:
+def read_benchmark(root: AnyPath, benchmark: str, rows: Sequence[Mapping[str, Any]]) -> Benchmark:
     """The benchmark with the id ``benchmark``; ``rows`` are its result rows."""
-    path = root / benchmark / "benchmark.json"
+    about = find_json(root / benchmark / "benchmark.json")
     told = [int(row["n_folds"]) for row in rows if row.get("n_folds")]
-    return Benchmark(benchmark, read_json(path) if path.exists() else {}, max(told, default=None))
+    return Benchmark(benchmark, about or {}, max(told, default=None))
 
 
-def read_study(folder: Path) -> Study:
+def read_study(folder: AnyPath) -> Study:
     """The study in ``<root>/<benchmark>/<detector>/<selection>/studies/<name>``.
 
     Trials that have not ended are left out.
@@ -74,17 +74,16 @@ def read_study(folder: Path) -> Study:
     Raises:
         StoreError: a file of the study is damaged.
     """
-    benchmark, detector, selection, _, name = folder.parts[-5:]
+    rule = folder.parent.parent
     about = read_json(folder / "study.json")
-    winner = folder / "winner.json"
-    trials = (read_json(path) for path in sorted(folder.glob("trials/*/trial.json")))
+    trials = read_results(folder, "trials/*/trial.json")
     return Study(
         folder=folder,
-        benchmark=benchmark,
-        detector=str(about.get("detector", detector)),
-        selection=selection,
-        name=name,
+        benchmark=rule.parent.parent.name,
+        detector=str(about.get("detector", rule.parent.name)),
+        selection=rule.name,
+        name=folder.name,
         about=about,
         trials=tuple(trial for trial in trials if trial.get("outcome")),
-        winner=read_json(winner) if winner.exists() else None,
+        winner=find_json(folder / "winner.json"),
     )

@@ -18,6 +18,9 @@ from omasgan.errors import DataError
 from omasgan.report import tables
 from omasgan.report.inputs import Benchmark
 
+OURS = "this folder: "
+"""What the source of our own number begins with; the entry follows."""
+
 
 @dataclass(frozen=True)
 class Number:
@@ -151,7 +154,7 @@ def _ours(
             {
                 "ours": folds.mean(),
                 "sd": folds.std(),
-                "source": f"this folder: {entry}",
+                "source": f"{OURS}{entry}",
                 "trust": held.format(len(folds), benchmark.n_folds or "?"),
             }
         )

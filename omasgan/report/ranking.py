@@ -98,12 +98,14 @@ def table(group: Group) -> pd.DataFrame:
 def optimism(frame: pd.DataFrame) -> pd.DataFrame:
     """The optimism ledger: one line a detector and rule, on the folds that all its entries hold.
 
-    Lines that would show one number alone are left out.
+    The index tells the entries of a line. Lines that would show one number alone are left out.
     """
     shown = frame[frame["current"] & (frame["outcome"] == "ok")]
     aurocs = statistics.aurocs(shown)
-    lines = []
+    lines, shown_entries = [], []
     for detector, rules in shown.groupby("detector")["selection"].unique().items():
+        if len(rules) < 2:
+            continue
         for rule in sorted(set(rules) - {FIXED, ORACLE}) or [None]:
             asked = {"default": FIXED, "selected": rule, "oracle": ORACLE}
             entries = {name: _entry(shown, str(detector), of) for name, of in asked.items()}
@@ -111,6 +113,7 @@ def optimism(frame: pd.DataFrame) -> pd.DataFrame:
             means = statistics.fold_means(held) if len(held) > 1 else pd.DataFrame()
             if means.empty:
                 continue
+            shown_entries.append(tuple(str(entries[name]) for name in held))
             value = {name: means.mean().get(name, float("nan")) for name in asked}
             lines.append(
                 {
@@ -123,7 +126,7 @@ def optimism(frame: pd.DataFrame) -> pd.DataFrame:
                     "folds": numbers(means.index.to_series()),
                 }
             )
-    return pd.DataFrame(lines)
+    return pd.DataFrame(lines, index=pd.Index(shown_entries, tupleize_cols=False))
 
 
 def _group(

@@ -99,9 +99,9 @@ def improvement_interval(
     rng = np.random.default_rng(seed)
     means = np.zeros(n_resamples)
     for of_fold in wins:
-        rows = _draws(rng, n_resamples, of_fold.shape[0])[:, :, None]
-        columns = _draws(rng, n_resamples, of_fold.shape[1])[:, None, :]
-        means += of_fold[rows, columns].mean(axis=(1, 2))
+        # how often each seed is drawn: the pairs' mean is then two products, not n x n look-ups
+        rows, columns = (_shares(_draws(rng, n_resamples, n), n) for n in of_fold.shape)
+        means += ((rows @ of_fold) * columns).sum(axis=1)
     return _percentiles(means / len(wins))
 
 
@@ -204,6 +204,14 @@ def _wins(x: Folds, y: Folds) -> list[NDArray[np.float64]]:
 
 def _draws(rng: np.random.Generator, n_resamples: int, n: int) -> NDArray[np.int64]:
     return rng.integers(0, n, size=(n_resamples, n))
+
+
+def _shares(draws: NDArray[np.int64], n: int) -> NDArray[np.float64]:
+    """By resample, the share of its draws that each of the n seeds has."""
+    at = draws + n * np.arange(len(draws))[:, None]
+    counts = np.bincount(at.ravel(), minlength=n * len(draws)).reshape(-1, n)
+    shares: NDArray[np.float64] = counts / draws.shape[1]
+    return shares
 
 
 def _percentiles(values: NDArray[np.float64]) -> Interval:

@@ -49,42 +49,51 @@ def runs(rows: Iterable[Mapping[str, Any]], studies: Sequence[Study] = ()) -> pd
     frame["params"] = [json.dumps(params, sort_keys=True) for params in frame["params"]]
     frame["variant"] = _variants(frame)
     frame["entry"] = [
-        " · ".join(filter(None, parts))
+        entry(*parts)
         for parts in zip(frame["detector"], frame["selection"], frame["variant"], strict=True)
     ]
     frame["current"] = _current(frame, studies)
     return frame.sort_values(["benchmark", "entry", *RUN_KEY[3:]], ignore_index=True)
 
 
+def entry(detector: str, selection: str, variant: str = "") -> str:
+    """The name of what a run counts for.
+
+    >>> entry("knn", "fixed", "k=5")
+    'knn · fixed · k=5'
+    """
+    return " · ".join(filter(None, (detector, selection, variant)))
+
+
 def comparison(frame: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
-    """One line an entry, best mean AUROC first, with how much of the benchmark it holds.
+    """One line an entry, which is its index, best mean AUROC first, with how much of the benchmark
+    it holds.
 
     ``params`` are what sets them apart, the first digits of their ids, or how many winners there
     are. ``interval`` is that of the mean AUROC (``statistics.interval``). ``folds``, ``seeds`` and
     ``runs`` read "held/in the benchmark"; ``not ok`` counts the runs without a metric; ``seconds``
     is the mean time of a run, ``peak MB`` the most memory that one took.
     """
-    lines = []
+    lines = {}
+    aurocs = statistics.aurocs(_ok(_shown(frame)))
     for entry, all_runs in _shown(frame).groupby("entry", sort=False):
         good = _ok(all_runs)
         spread = _spread(_fold_means(good, "auroc"), "auroc")
-        seeds = statistics.aurocs(good).get(str(entry), {})
-        lines.append(
-            {
-                "detector": all_runs["detector"].iloc[0],
-                "selection": all_runs["selection"].iloc[0],
-                "params": all_runs["variant"].iloc[0] or _short_ids(all_runs["params_id"]),
-                "auroc": spread.pop("auroc"),
-                "interval": range_text(statistics.interval(seeds)),
-                **spread,
-                **{name: _fold_means(good, name).mean() for name in METRICS[1:]},
-                **benchmark.held(good["fold"].nunique(), good["seed"].nunique(), len(good)),
-                "not ok": len(all_runs) - len(good),
-                "seconds": good["seconds"].mean(),
-                "peak MB": _peak(good),
-            }
-        )
-    return _best_first(pd.DataFrame(lines))
+        lines[entry] = {
+            "detector": all_runs["detector"].iloc[0],
+            "selection": all_runs["selection"].iloc[0],
+            "params": all_runs["variant"].iloc[0] or _short_ids(all_runs["params_id"]),
+            "auroc": spread.pop("auroc"),
+            "interval": range_text(statistics.interval(aurocs.get(str(entry), {}))),
+            **spread,
+            **{name: _fold_means(good, name).mean() for name in METRICS[1:]},
+            **benchmark.held(good["fold"].nunique(), good["seed"].nunique(), len(good)),
+            "not ok": len(all_runs) - len(good),
+            "seconds": good["seconds"].mean(),
+            "peak MB": _peak(good),
+        }
+    found = pd.DataFrame(lines.values(), index=list(lines))
+    return found.sort_values("auroc", ascending=False, kind="stable")
 
 
 def by_fold(frame: pd.DataFrame, metric: str = "auroc") -> pd.DataFrame:

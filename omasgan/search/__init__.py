@@ -6,16 +6,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from omasgan.search.checkpoints import Checkpoints
 
 if TYPE_CHECKING:
     from omasgan.config import BenchmarkSpec
     from omasgan.datasets import Dataset
+    from omasgan.files import AnyPath
     from omasgan.search.guide import Guide
     from omasgan.selection import TrialData
+    from omasgan.stages import StageCache
     from omasgan.store import Store
 
 
@@ -37,7 +40,7 @@ class Event:
     objective: float | None = None
     best: float | None = None
     text: str = ""
-    study_dir: Path | None = None
+    study_dir: AnyPath | None = None
     number: int | None = None
     row: dict[str, Any] | None = None
     benchmark: str | None = None
@@ -53,9 +56,10 @@ class TrialJob:
     detector: str
     device: str
     prune_collapsed: bool
-    study_dir: Path
+    study_dir: AnyPath
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
 
-    def workdir(self, number: int) -> Path:
+    def workdir(self, number: int) -> AnyPath:
         """Where a trial keeps its checkpoint and its records."""
         return self.study_dir / "trials" / f"{number:04d}"
 
@@ -82,10 +86,15 @@ class RunJob:
     store: Store
     device: str = "auto"
     save: bool = False
+    cache: StageCache | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Backend(Protocol):
     """Where trials and runs are executed."""
+
+    def check_out(self, root: AnyPath) -> None:
+        """Refuse an output folder that a worker cannot write to, before any work starts."""
 
     def search(self, searches: Sequence[Search], on_event: OnEvent) -> None:
         """Carry on all ``searches`` to their ends, in whatever order suits the backend."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from omasgan import detectors, geometry, protocols
+from omasgan import detectors, files, geometry, protocols
 from omasgan.config import BenchmarkSpec
 from omasgan.datasets import Dataset
 from omasgan.errors import StoreError
@@ -131,6 +131,7 @@ def compare(
     check(spec)
     entries, sweeps = fixed_entries(spec), sweep_specs(spec)
     folds = protocols.choose(protocols.folds(spec.benchmark, dataset), spec.folds)
+    backend.check_out(store.root)
     store.claim_benchmark(spec.benchmark, dataset.sha256)
     swept = [Entry(sweep.detector, sweep.rule, None) for sweep in sweeps]
     book = _Book(spec, store, on_event)
@@ -168,7 +169,7 @@ class _Book:
 
     def begin(self, entries: Iterable[Entry]) -> None:
         """Add ``entries`` to what is there already."""
-        if self._file.exists():
+        if files.exists(self._file):
             self._row = read_json(self._file)
         if self._row["status"] != "complete" and not self._spec.resume:
             raise StoreError(

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from omasgan.errors import BackendError, ConfigError
+from omasgan.nn.memory import CUDA_MB
 
 
 def check_share(cpus: float, gpus: float) -> None:
@@ -62,7 +63,19 @@ def keep_to_share(gpus: float) -> None:
     import torch
 
     if 0 < gpus < 1 and torch.cuda.is_available():
-        torch.cuda.set_per_process_memory_fraction(gpus)
+        total = torch.cuda.mem_get_info()[1] / 2**20
+        torch.cuda.set_per_process_memory_fraction(for_tensors(gpus, total))
+
+
+def for_tensors(share: float, gpu_mb: float) -> float:
+    """The part of a GPU that tensors may take within ``share``: the rest is CUDA's own.
+
+    A share that leaves nothing is halved, for tensors must lie somewhere.
+
+    >>> round(for_tensors(0.5, 10 * CUDA_MB), 3)
+    0.4
+    """
+    return max(share - CUDA_MB / gpu_mb, share / 2)
 
 
 def release() -> None:

@@ -6,20 +6,34 @@ Both backends use it the same way, so a sweep is guided alike wherever it runs.
 from __future__ import annotations
 
 import ast
+import logging
 import math
 import sqlite3
+import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from omasgan.errors import BackendError, ConfigError, unknown
+from omasgan.errors import BackendError, ConfigError, unknown, without_secrets
 from omasgan.search.space import Params, Space
 from omasgan.store import append_rows, read_rows
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import optuna
+
+    from omasgan.files import AnyPath
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+OUTAGE_SECONDS = 600.0
+"""How long a database server that is away is waited for."""
+
+FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.1, 5.0
+"""The time between two tries to reach it, at first and at most."""
 
 OUTCOMES = ("ok", "pruned", "diverged", "out-of-memory", "failed")
 
@@ -62,14 +76,15 @@ class Guide:
         sampler: str = "TPESampler",
         pruner: str = "NopPruner",
         seed: int = 0,
-        log_path: Path | None = None,
+        log_path: AnyPath | None = None,
         replay: Path | None = None,
     ) -> None:
         """Open the study, or make it.
 
         Args:
             space: where params come from.
-            storage: an Optuna URL; None keeps the study in memory.
+            storage: an Optuna URL; None keeps the study in memory, made anew from ``log_path``
+                if a log is there.
             study_name: its name in ``storage``.
             sampler: an Optuna sampler, ``TPESampler`` or ``TPESampler(n_startup_trials=4)``.
             pruner: an Optuna pruner, written alike.
@@ -82,44 +97,61 @@ class Guide:
                 whose params are not in ``space``.
             BackendError: the storage cannot be used.
         """
-        from optuna.trial import TrialState
-
         self._space, self._seed, self._log_path = space, seed, log_path
-        self._sampler = sampler
+        self._sampler, self._storage = sampler, storage
+        self._is_served = storage is not None and not storage.startswith("sqlite:")
         self._recorded = read_replay(replay, space) if replay else []
         make_sampler(sampler, seed, conditional=space.is_conditional)
         self._study = _open_study(storage, study_name, make_pruner(pruner))
         self._live: dict[int, optuna.Trial] = {}
-        self._abandoned = [t.number for t in self._stored() if t.state == TrialState.RUNNING]
+        if storage is None:
+            self._restore()
+        else:
+            self._write_up()
 
     def ask(self) -> Trial:
-        """The next trial to run."""
-        import optuna
+        """The next trial to run.
 
-        if self._abandoned:
-            number = self._abandoned.pop(0)
-            stored = self._stored()[number]
-            self._study.sampler = self._sampler_for(number, stored.params)
-            trial = optuna.Trial(self._study, stored._trial_id)
+        Raises:
+            BackendError: the storage is away for too long; so do all that use it.
+        """
+        number, params = self._outlasting(self._ask)
+        self._log(event="ask", number=number, params=params)
+        return Trial(number, params, values=_values(self._stored()[number]))
+
+    def _ask(self) -> tuple[int, Params]:
+        """An abandoned trial, such as one that the storage broke off here, or else a new one."""
+        import optuna
+        from optuna.trial import TrialState
+
+        running = [t for t in self._stored() if t.state == TrialState.RUNNING]
+        abandoned = [t for t in running if t.number not in self._live]
+        if abandoned:
+            number = abandoned[0].number
+            self._study.sampler = self._sampler_for(number, abandoned[0].params)
+            trial = optuna.Trial(self._study, abandoned[0]._trial_id)
+            if not self._is_complete(abandoned[0].params):
+                # Drawn anew as a whole: a part alone would leave the others to other draws.
+                trial._cached_frozen_trial.params = {}
+                trial._cached_frozen_trial.distributions = {}
         else:
             number = len(self._stored())
             self._study.sampler = self._sampler_for(number, {})
             trial = self._study.ask()
         params = self._space.suggest(trial)
         self._live[number] = trial
-        self._log(event="ask", number=number, params=params)
-        return Trial(number, params, values=_values(self._stored()[number]))
+        return number, params
 
     def report(self, number: int, step: int, value: float) -> None:
         """Note a part of a running trial's objective; a step that was reported stays as it is."""
         trial = self._live[number]
         if step not in self._stored()[number].intermediate_values:
-            trial.report(value, step)
+            self._outlasting(lambda: trial.report(value, step))
             self._log(event="report", number=number, step=step, value=value)
 
     def should_prune(self, number: int) -> bool:
         """Whether the pruner would end this trial after what was reported."""
-        return self._live[number].should_prune()
+        return self._outlasting(self._live[number].should_prune)
 
     def tell(
         self, number: int, outcome: str, objective: float | None = None, error: str | None = None
@@ -137,17 +169,31 @@ class Guide:
         Raises:
             ConfigError: an unknown outcome.
         """
-        from optuna.trial import TrialState
-
         if outcome not in OUTCOMES:
             raise unknown("outcome", outcome, OUTCOMES)
         if outcome == "ok" and (objective is None or not math.isfinite(objective)):
             outcome, error = "failed", f"the objective is not finite, got {objective}"
-        trial = self._live.pop(number)
+        trial = self._live[number]
+        self._outlasting(lambda: self._tell(trial, outcome, objective, error))
+        del self._live[number]
+        told = objective if outcome == "ok" else None
+        self._log(event="tell", number=number, outcome=outcome, objective=told, error=error)
+
+    def _tell(
+        self, trial: optuna.Trial, outcome: str, objective: float | None, error: str | None
+    ) -> None:
+        """May be broken off anywhere, and done again from its beginning."""
+        from optuna.trial import TrialState
+
+        if self._stored()[trial.number].state.is_finished():
+            return
         trial.set_user_attr("outcome", outcome)
         trial.set_user_attr("error", error)
-        # Every feasible trial says so too: TPE compares the constraints of all trials.
-        trial.set_constraint("trains", 1.0 if outcome in INFEASIBLE else 0.0)
+        with warnings.catch_warnings():
+            # It warns where it was set before this was broken off.
+            warnings.simplefilter("ignore")
+            # Every feasible trial says so too: TPE compares the constraints of all trials.
+            trial.set_constraint("trains", 1.0 if outcome in INFEASIBLE else 0.0)
         if outcome == "ok":
             self._study.tell(trial, objective)
         elif outcome in INFEASIBLE:
@@ -155,8 +201,11 @@ class Guide:
         else:
             state = TrialState.PRUNED if outcome == "pruned" else TrialState.FAIL
             self._study.tell(trial, state=state)
-        told = objective if outcome == "ok" else None
-        self._log(event="tell", number=number, outcome=outcome, objective=told, error=error)
+
+    @property
+    def space(self) -> Space:
+        """Where params come from."""
+        return self._space
 
     @property
     def asked(self) -> int:
@@ -173,7 +222,59 @@ class Guide:
         return max(ok, key=lambda trial: trial.objective or WORST, default=None)
 
     def _stored(self) -> list[optuna.trial.FrozenTrial]:
-        return self._study.get_trials(deepcopy=False)
+        return self._outlasting(lambda: self._study.get_trials(deepcopy=False))
+
+    def _outlasting(self, act: Callable[[], T]) -> T:
+        """What ``act`` gives, once a database server that is away has come back.
+
+        Raises:
+            BackendError: it stays away, or the study's own file cannot be used.
+        """
+        from optuna.exceptions import StorageInternalError
+        from sqlalchemy.exc import SQLAlchemyError
+
+        started, pause = time.monotonic(), FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return act()
+            except (StorageInternalError, SQLAlchemyError) as error:
+                waited = time.monotonic() - started
+                if not self._is_served or waited > OUTAGE_SECONDS:
+                    raise _unusable(self._storage, error.__cause__ or error) from error
+                if pause < LAST_PAUSE_SECONDS <= 2 * pause:
+                    place = without_secrets(self._storage or "")
+                    logger.warning("the study's storage '%s' is away; waiting for it", place)
+                time.sleep(pause)
+                pause = min(2 * pause, LAST_PAUSE_SECONDS)
+
+    def _restore(self) -> None:
+        """Make the study in memory what its log says."""
+        rows = [] if self._log_path is None else read_rows(self._log_path)
+        log, self._log_path = self._log_path, None
+        for row in rows:
+            number = row["number"]
+            if row["event"] == "ask" and number == self.asked:
+                self._study.sampler = _recorded_sampler(row["params"])
+                self._live[number] = self._study.ask()
+                self._space.suggest(self._live[number])
+            elif row["event"] == "report":
+                self.report(number, row["step"], row["value"])
+            elif row["event"] == "tell" and number in self._live:
+                self.tell(number, row["outcome"], row["objective"], row["error"])
+        self._live.clear()
+        self._log_path = log
+
+    def _write_up(self) -> None:
+        """Log what the storage knows and a driver that died did not come to log."""
+        if self._log_path is None:
+            return
+        # Its driver died between telling the storage and writing it down.
+        rows = read_rows(self._log_path)
+        asked, told = ({r["number"] for r in rows if r["event"] == e} for e in ("ask", "tell"))
+        for trial in self.finished():
+            if trial.number in asked - told:
+                ending = {"outcome": trial.outcome, "objective": trial.objective}
+                self._log(event="tell", number=trial.number, **ending, error=trial.error)
 
     def _sampler_for(self, number: int, stored: Params) -> optuna.samplers.BaseSampler:
         """A new one for each trial: a sampler's own random state would not survive a restart."""
@@ -332,13 +433,9 @@ def _open_study(storage: str | None, name: str, pruner: optuna.pruners.BasePrune
     from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    opened: Any = storage
     try:
-        if storage is not None and storage.startswith("sqlite:"):
-            quick = {"connect_args": {"factory": _QuickConnection}}
-            opened = optuna.storages.RDBStorage(storage, engine_kwargs=quick)
         return optuna.create_study(
-            storage=opened,
+            storage=_storage(storage),
             study_name=name,
             pruner=pruner,
             direction="maximize",
@@ -350,5 +447,22 @@ def _open_study(storage: str | None, name: str, pruner: optuna.pruners.BasePrune
         ValueError,
         optuna.exceptions.StorageInternalError,
     ) as error:
-        line = str(error).splitlines()[0]
-        raise BackendError(f"cannot open the study in storage '{storage}': {line}") from error
+        raise _unusable(storage, error) from error
+
+
+def _storage(storage: str | None) -> optuna.storages.BaseStorage | None:
+    import optuna
+
+    if storage is None:
+        return None
+    if storage.startswith("sqlite:"):
+        quick = {"connect_args": {"factory": _QuickConnection}}
+        return optuna.storages.RDBStorage(storage, engine_kwargs=quick)
+    # Connections that a server has lost are noticed before they are used.
+    return optuna.storages.RDBStorage(storage, engine_kwargs={"pool_pre_ping": True})
+
+
+def _unusable(storage: str | None, error: BaseException) -> BackendError:
+    line = str(error).splitlines()[0]
+    text = f"cannot use the study in storage '{storage}': {line}"
+    return BackendError(without_secrets(text))

@@ -7,26 +7,55 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from omasgan.search import Event, OnEvent, Search
 from omasgan.search.guide import Trial
 from omasgan.store import Row, append_rows, keep_rows, write_json
+
+if TYPE_CHECKING:
+    from omasgan.files import AnyPath
+
+DEATHS = 3
+"""A training whose process has died so often at the same place is given up."""
 
 COLLAPSED = "collapsed"
 """The health figure that is 1.0 once all samples of a generator are alike."""
 
 
 @dataclass
+class Patience:
+    """Whether a training whose process has died is to be repeated, from its checkpoint.
+
+    What dies with a node or by another's hand gets further each time, and is repeated as often as
+    it takes; what kills its own process does so at the same place.
+    """
+
+    reached: Any = None
+    deaths: int = 0
+
+    def outlasts(self, reached: Any) -> bool:
+        """True if a death is to be followed by another try; ``reached`` says how far it came."""
+        if self.reached is None or reached > self.reached:
+            self.reached, self.deaths = reached, 0
+        self.deaths += 1
+        return self.deaths < DEATHS
+
+
+@dataclass
 class _Open:
-    """A trial that runs."""
+    """A trial that runs, or that waits to be repeated."""
 
     trial: Trial
     started: float
+    attempts: int = 1
     values: dict[str, float] = field(default_factory=dict)
     ending: Row = field(default_factory=dict)
     is_cut: bool = False
+    furthest: tuple[int, float] = (0, -1.0)
+    patience: Patience = field(default_factory=Patience)
 
 
 class Ledger:
@@ -40,6 +69,7 @@ class Ledger:
         best = self._guide.best()
         self._best = best.objective if best else None
         self._open: dict[int, _Open] = {}
+        self._again: list[_Open] = []
 
     @property
     def running(self) -> int:
@@ -52,22 +82,42 @@ class Ledger:
         return max(0, self._total - self._done - self.running)
 
     def begin(self) -> Trial:
-        """The next trial, of those that remain."""
-        trial = self._guide.ask()
-        self._open[trial.number] = _Open(trial, time.monotonic())
-        return trial
+        """The next trial, of those that remain: what is to be repeated comes first."""
+        if not self._again:
+            self._again.append(_Open(self._guide.ask(), time.monotonic()))
+        entry = self._again.pop(0)
+        self._open[entry.trial.number] = entry
+        return entry.trial
 
-    def workdir(self, number: int) -> Path:
+    def workdir(self, number: int) -> AnyPath:
         """The trial's folder, as an absolute path: workers stand elsewhere."""
         return self._job.workdir(number).absolute()
 
-    def enter(self, number: int, row: Row) -> bool:
-        """Take down one row of ``evaluate.run_trial``; True if the trial is to be stopped."""
+    def enter(self, number: int, rows: Sequence[Row]) -> bool:
+        """Take down rows of ``evaluate.run_trial``; True if the trial is to be stopped."""
         entry = self._open[number]
-        if "outcome" in row:
-            entry.ending = row
-            return False
-        self._record(entry, row)
+        taken: list[Row] = []
+        stop = False
+        for row in rows:
+            if "outcome" in row:
+                entry.ending = row
+                break
+            taken.append(row)
+            stop = self._decide(entry, row)
+            if stop:
+                break
+        self._record(entry, taken)
+        for row in taken:
+            if "value" in row:
+                known = {**entry.trial.values, row["step"]: row["value"]}
+                entry.trial = replace(entry.trial, values=known)
+        self._job.checkpoints.trim()
+        return stop
+
+    def _decide(self, entry: _Open, row: Row) -> bool:
+        """Tell the guide and the reader; True if the trial ends here."""
+        number = entry.trial.number
+        entry.furthest = max(entry.furthest, _position(row))
         if "value" in row:
             entry.values[row["task"]] = row["value"]
             self._guide.report(number, row["step"], row["value"])
@@ -82,32 +132,54 @@ class Ledger:
         return bool(entry.ending)
 
     def end(self, number: int, error: str | None = None) -> None:
-        """Close a trial; without an outcome among its rows its worker has died of ``error``."""
-        entry = self._open.pop(number)
+        """Close a trial; without an outcome among its rows its worker has died of ``error``, and
+        it is to be begun again unless it has died too often.
+        """
+        entry = self._open[number]
+        if not entry.ending and entry.patience.outlasts(entry.furthest):
+            self.repeat(number)
+            return
+        del self._open[number]
         ending = entry.ending or death(error or "the worker died")
         objective = ending.get("objective")
-        folder = self.workdir(number)
         row = {"objective": objective, "seconds": time.monotonic() - entry.started, **ending}
-        params = {"number": number, "params": entry.trial.params, "values": entry.values}
+        about = {
+            "number": number,
+            "params": entry.trial.params,
+            "values": entry.values,
+            "attempts": entry.attempts,
+        }
         # Recorded first: a trial that was told but not recorded would never be handed out again.
-        write_json(folder / "trial.json", {"peak_memory_mb": None, **params, **row})
+        folder = self.workdir(number)
+        write_json(folder / "trial.json", {"peak_memory_mb": None, **about, **row})
         self._guide.tell(number, ending["outcome"], objective, ending["error"])
-        for checkpoint in folder.glob("*.safetensors"):
-            checkpoint.unlink()
+        self._job.checkpoints.end(folder)
         self._done += 1
         if ending["outcome"] == "ok" and objective is not None:
             self._best = max(objective, self._best if self._best is not None else objective)
         self._tell_progress("trial", number, ending["error"] or "", ending["outcome"], objective)
 
-    def _record(self, entry: _Open, row: Row) -> None:
-        """Append to the trial's log; what a resumed trial repeats replaces what was there."""
-        path = self.workdir(entry.trial.number) / "epochs.jsonl"
-        if "value" in row and row["step"] in entry.trial.values:
+    def outcome(self, number: int) -> str | None:
+        """What a running trial has said of its ending; None as long as it has not."""
+        return self._open[number].ending.get("outcome")
+
+    def repeat(self, number: int) -> None:
+        """Put a running trial back, to be begun again with the same params."""
+        entry = self._open.pop(number)
+        entry.ending, entry.is_cut = {}, False
+        entry.attempts += 1
+        self._again.append(entry)
+
+    def _record(self, entry: _Open, rows: Sequence[Row]) -> None:
+        """Append to the trial's log; what a repeated trial repeats replaces what was there."""
+        new = [r for r in rows if "value" not in r or r["step"] not in entry.trial.values]
+        if not new:
             return
-        if "epoch" in row and not entry.is_cut:
+        path = self.workdir(entry.trial.number) / "epochs.jsonl"
+        if not entry.is_cut and "epoch" in new[0]:
             entry.is_cut = True
-            keep_rows(path, lambda old: _position(old) < _position(row))
-        append_rows(path, [row])
+            keep_rows(path, lambda old: _position(old) < _position(new[0]))
+        append_rows(path, new)
 
     def _tell_progress(
         self,

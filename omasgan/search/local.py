@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
 
 from omasgan import evaluate, protocols
 from omasgan.config import BenchmarkSpec
@@ -12,10 +14,17 @@ from omasgan.detectors.base import Epoch
 from omasgan.protocols import Fold
 from omasgan.search import Event, OnEvent, RunJob, Search
 from omasgan.search.ledger import Ledger
+from omasgan.store import RunKey, params_id
+
+if TYPE_CHECKING:
+    from omasgan.files import AnyPath
 
 
 class LocalBackend:
     """One trial or run at a time, without a cluster."""
+
+    def check_out(self, root: AnyPath) -> None:
+        """The driver itself works here, and the store has been tried already."""
 
     def search(self, searches: Sequence[Search], on_event: OnEvent) -> None:
         for search in searches:
@@ -28,9 +37,10 @@ class LocalBackend:
                     search.data,
                     device=search.job.device,
                     workdir=ledger.workdir(trial.number),
+                    keep=search.job.checkpoints.keep,
                 )
                 for row in rows:
-                    if ledger.enter(trial.number, row):
+                    if ledger.enter(trial.number, [row]):
                         break
                 ledger.end(trial.number)
 
@@ -58,7 +68,7 @@ def run(job: RunJob, spec: BenchmarkSpec, dataset: Dataset, **options: Any) -> d
     """Execute a job in this process; the row."""
     return evaluate.run_fold(
         spec, dataset, _fold(job, spec, dataset), job.detector, job.params, save=job.save,
-        **_place(job), **options,
+        cache=job.cache, about=job.about, **_place(job), **options,
     )  # fmt: skip
 
 
@@ -70,6 +80,17 @@ def lost(
         spec, dataset, _fold(job, spec, dataset), job.detector, job.params, ending=ending,
         **_place(job),
     )  # fmt: skip
+
+
+def run_key(job: RunJob, spec: BenchmarkSpec) -> RunKey:
+    """Where the run of a job lies."""
+    chosen = params_id(job.params)
+    return RunKey(spec.id, job.detector, job.selection, chosen, job.seed, job.fold)
+
+
+def training_samples(job: RunJob, spec: BenchmarkSpec, dataset: Dataset) -> NDArray[Any]:
+    """What a job trains on."""
+    return dataset.train.X[_fold(job, spec, dataset).train]
 
 
 def _fold(job: RunJob, spec: BenchmarkSpec, dataset: Dataset) -> Fold:

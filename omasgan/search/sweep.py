@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omasgan import detectors, selection
+from omasgan import detectors, files, selection
 from omasgan.config import BenchmarkSpec, difference
 from omasgan.datasets import Dataset
-from omasgan.errors import ConfigError, StoreError
+from omasgan.errors import ConfigError, DamagedError, StoreError, without_secrets
+from omasgan.files import AnyPath
 from omasgan.search import Backend, Event, OnEvent, RunJob, Search, TrialJob
+from omasgan.search.checkpoints import Checkpoints
 from omasgan.search.guide import Guide, Trial, make_pruner, make_sampler, read_replay
 from omasgan.search.space import Space
 from omasgan.selection import Study
-from omasgan.store import Row, Store, params_id, read_json, write_json
+from omasgan.store import Row, Store, find_json, params_id, read_json, read_rows, write_json
+
+logger = logging.getLogger(__name__)
 
 PROGRESS = ("n_trials", "status")
 """The fields of ``study.json`` that may change; all others are what makes it the same study."""
+
+RECORDED = ("number", "params", "outcome", "objective", "error")
+"""What a trial's record has from the guide."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,9 @@ class SweepSpec:
     that a trial is judged by; ``storage`` is an Optuna URL, by default a file in each study's
     folder; ``replay`` is the ``log.jsonl`` of a study or a folder of studies; ``source`` is the
     benchmark that the rule ``transfer`` chooses on; ``seeds`` are the winners', by default the
-    benchmark's. Without ``resume`` a sweep that was interrupted is refused.
+    benchmark's. Without ``resume`` a sweep that was interrupted is refused. ``checkpoint_budget``
+    is in bytes, for all studies together; with ``keep_checkpoints`` trials that have ended keep
+    their last state within it.
     """
 
     benchmark: BenchmarkSpec
@@ -53,6 +63,8 @@ class SweepSpec:
     source: BenchmarkSpec | None = None
     save: bool = False
     seeds: tuple[int, ...] | None = None
+    checkpoint_budget: int | None = None
+    keep_checkpoints: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,6 +104,25 @@ def check(spec: SweepSpec) -> None:
         raise ConfigError(f"--replay '{spec.replay}' does not exist; give a study's log.jsonl")
 
 
+def studies(spec: SweepSpec, dataset: Dataset, source: Dataset | None) -> list[Study]:
+    """The studies that ``spec`` asks for, with the samples that their workers receive.
+
+    Raises:
+        ConfigError: ``spec`` cannot be carried out.
+    """
+    check(spec)
+    other = None if spec.source is None or source is None else (spec.source, source)
+    return selection.plan(
+        spec.rule,
+        spec.benchmark,
+        dataset,
+        spec.folds,
+        inner=spec.inner,
+        seed=spec.seed,
+        source=other,
+    )
+
+
 def sweep(
     specs: Sequence[SweepSpec],
     store: Store,
@@ -123,9 +154,13 @@ def sweep(
     replays = [desk.replay(alone=len(desks) == 1) for desk in desks]
     for desk in desks:
         desk.refuse_another()
+    backend.check_out(store.root)
     benchmark = specs[0].benchmark
     store.claim_benchmark(benchmark, dataset.sha256)
-    searches = [desk.open(replay) for desk, replay in zip(desks, replays, strict=True)]
+    checkpoints = Checkpoints(specs[0].checkpoint_budget, keep=specs[0].keep_checkpoints)
+    searches = [
+        desk.open(replay, checkpoints) for desk, replay in zip(desks, replays, strict=True)
+    ]
     for desk, search in zip(desks, searches, strict=True):
         desk.mark("running", search, on_event)
     backend.search(searches, on_event)
@@ -141,20 +176,9 @@ def sweep(
 
 
 def _desks(spec: SweepSpec, store: Store, dataset: Dataset, source: Dataset | None) -> list[_Desk]:
-    """The studies that ``spec`` asks for."""
-    check(spec)
-    other = None if spec.source is None or source is None else (spec.source, source)
-    studies = selection.plan(
-        spec.rule,
-        spec.benchmark,
-        dataset,
-        spec.folds,
-        inner=spec.inner,
-        seed=spec.seed,
-        source=other,
-    )
     return [
-        _Desk(spec, store, study, _identity(spec, study, dataset, source)) for study in studies
+        _Desk(spec, store, study, _identity(spec, study, dataset, source))
+        for study in studies(spec, dataset, source)
     ]
 
 
@@ -165,7 +189,7 @@ class _Desk:
         self.spec, self._study, self._identity = spec, study, identity
         self._dir = store.study_dir(spec.benchmark.id, spec.detector, spec.rule, study.name)
         self._file = self._dir / "study.json"
-        self._before = read_json(self._file) if self._file.exists() else None
+        self._before = read_json(self._file) if files.exists(self._file) else None
 
     def replay(self, *, alone: bool) -> Path | None:
         """The log to replay, checked against the space."""
@@ -197,12 +221,13 @@ class _Desk:
                 "go on with --resume, or give another --out"
             )
 
-    def open(self, replay: Path | None) -> Search:
+    def open(self, replay: Path | None, checkpoints: Checkpoints) -> Search:
+        """The study, made or found."""
         spec = self.spec
-        self._dir.mkdir(parents=True, exist_ok=True)
+        checkpoints.watch(self._dir)
         guide = Guide(
             spec.space,
-            storage=spec.storage or f"sqlite:///{self._dir / 'optuna.db'}",
+            storage=spec.storage or self._own_storage(),
             study_name="/".join((spec.benchmark.id, spec.detector, spec.rule, self._study.name)),
             sampler=spec.sampler,
             pruner=spec.pruner,
@@ -210,18 +235,42 @@ class _Desk:
             log_path=self._dir / "log.jsonl",
             replay=replay,
         )
+        self._mend_records(guide)
         self._refuse_foreign(guide)
-        job = TrialJob(spec.detector, spec.device, spec.prune_collapsed, self._dir)
+        job = TrialJob(spec.detector, spec.device, spec.prune_collapsed, self._dir, checkpoints)
         return Search(guide, job, self._study.data, spec.n_trials)
+
+    def _own_storage(self) -> str | None:
+        """A database in the study's folder; no database can lie on an object store, where the
+        study is made anew from its log.
+        """
+        if not isinstance(self._dir, Path):
+            return None
+        self._dir.mkdir(parents=True, exist_ok=True)
+        return f"sqlite:///{self._dir / 'optuna.db'}"
+
+    def _mend_records(self, guide: Guide) -> None:
+        """Write anew the records that are gone of trials whose end stands in this folder's log."""
+        log = read_rows(self._dir / "log.jsonl")
+        told = {row["number"] for row in log if row["event"] == "tell"}
+        names = [task.name for task in self._study.data.tasks]
+        for trial in guide.finished():
+            path = self._dir / "trials" / f"{trial.number:04d}" / "trial.json"
+            if trial.number in told and not _is_sound(path):
+                row = {key: getattr(trial, key) for key in RECORDED}
+                values = {names[step]: value for step, value in trial.values.items()}
+                lost = {"attempts": None, "seconds": 0.0, "peak_memory_mb": None}
+                write_json(path, {**row, "values": values, **lost})
 
     def _refuse_foreign(self, guide: Guide) -> None:
         """Refuse a storage that holds another history than the folder."""
         told = len(guide.finished())
-        recorded = len(list(self._dir.glob("trials/*/trial.json")))
+        recorded = len(files.find(self._dir, "trials/*/trial.json"))
         # A driver that dies may have recorded trials that it did not come to tell.
         if not told <= recorded <= guide.asked:
+            storage = without_secrets(self.spec.storage or str(self._dir))
             raise StoreError(
-                f"storage '{self.spec.storage or self._dir / 'optuna.db'}' holds {told} trials "
+                f"storage '{storage}' holds {told} trials "
                 f"of study '{self._study.name}', but {recorded} are recorded in '{self._dir}'; "
                 "give another --storage or --out"
             )
@@ -254,6 +303,14 @@ class _Desk:
                 f"no trial of study '{self._study.name}' of {self.spec.detector} ended ok "
                 f"({counts}; last error: {error}); change the space or give more --trials"
             )
+
+
+def _is_sound(record: AnyPath) -> bool:
+    try:
+        return find_json(record) is not None
+    except DamagedError as error:
+        logger.warning("%s", error)
+        return False
 
 
 def _identity(spec: SweepSpec, study: Study, dataset: Dataset, source: Dataset | None) -> Row:

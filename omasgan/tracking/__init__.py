@@ -6,31 +6,52 @@ to no comparison, are an MLflow run of their own. Each carries its place in the
 store (``omasgan.key``) and the store's own id, so that mirroring twice finds the same MLflow run,
 and every point has a time that follows from the store, so that MLflow keeps it once.
 
-A server that cannot be reached stops nothing: one warning is logged, the calls that follow do
-nothing, and ``Tracker.sync`` sends everything later. Only ``client.py`` imports mlflow.
+A server that cannot be reached stops nothing: it is tried again from time to time, and once it is
+back ``Tracker.catch_up`` or ``Tracker.sync`` sends what it has missed. Only ``client.py`` imports
+mlflow.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from omasgan.errors import BackendError, ConfigError
+from omasgan.errors import (
+    BackendError,
+    ConfigError,
+    OmasganError,
+    StoreError,
+    without_secrets,
+)
+from omasgan.files import AnyPath
 from omasgan.store import RunKey, Store, read_json
 from omasgan.tracking import comparison, mirror
 from omasgan.tracking.client import Mlflow, as_backend_error, locked, prepare
 
 SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
 ENDINGS = {"complete": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
+RETRY_SECONDS = 30.0
+"""How long a server that cannot be reached is left alone."""
+
 logger = logging.getLogger(__name__)
 
 
-def default_uri(root: Path) -> str:
-    """Where a store's own MLflow database lies."""
+def default_uri(root: AnyPath) -> str:
+    """Where a store's own MLflow database lies.
+
+    Raises:
+        ConfigError: the store is on an object store, where no database can lie.
+    """
+    if not isinstance(root, Path):
+        raise ConfigError(
+            f"there is no place for MLflow's database in '{root}'; give --tracking-uri URI or none"
+        )
     return f"sqlite:///{root / 'mlflow.db'}"
 
 
@@ -46,23 +67,25 @@ class Tracker:
             store: what to mirror.
 
         Raises:
-            ConfigError: MLflow takes no URI of this kind.
+            ConfigError: MLflow takes no URI of this kind, or none is given for a store that is
+                not a folder.
         """
         self.store = store
         self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri(store.root)
-        self.reachable = True
         self._mlflow: Mlflow | None = None
+        self._has_missed = False
+        self._try_again = -math.inf
         _check_scheme(self.uri)
 
-    def begin_study(self, study_dir: Path) -> None:
+    def begin_study(self, study_dir: AnyPath) -> None:
         """Show the study as running, with all its ended trials."""
         self._safely(lambda mlflow: mirror.study(mlflow, self.store, study_dir, "RUNNING"))
 
-    def trial(self, study_dir: Path, number: int) -> None:
+    def trial(self, study_dir: AnyPath, number: int) -> None:
         """Show a trial that has ended."""
         self._safely(lambda mlflow: mirror.trial(mlflow, self.store, study_dir, number))
 
-    def end_study(self, study_dir: Path, status: str) -> None:
+    def end_study(self, study_dir: AnyPath, status: str) -> None:
         """Show the study, its trials and its winner as they are, and end its MLflow run.
 
         Raises:
@@ -115,21 +138,35 @@ class Tracker:
                 if not comparison.holds(self.store, key):
                     mirror.group(mlflow, self.store, key)
             shown = len(mlflow.shown)
-        self.reachable = True
+        self._has_missed = False
         return shown
 
+    def catch_up(self) -> None:
+        """Send all that MLflow has missed, if it can be reached now."""
+        if self._has_missed:
+            try:
+                self.sync()
+            except (BackendError, StoreError) as error:
+                self._warn(error)
+
     def _safely(self, send: Callable[[Mlflow], None]) -> None:
-        if not self.reachable:
+        if time.monotonic() < self._try_again:
             return
         try:
             with self._connected() as mlflow:
                 send(mlflow)
-        except BackendError as error:
-            self.reachable = False
-            logger.warning(
-                "%s; the results are kept and can be sent later: omasgan report %s --sync-mlflow",
-                error, self.store.root,
-            )  # fmt: skip
+        except (BackendError, StoreError) as error:
+            if not self._has_missed:
+                self._warn(error)
+            self._has_missed = True
+            self._mlflow = None
+            self._try_again = time.monotonic() + RETRY_SECONDS
+
+    def _warn(self, error: OmasganError) -> None:
+        logger.warning(
+            "%s; the results are kept and can be sent later: omasgan report %s --sync-mlflow",
+            error, self.store.root,
+        )  # fmt: skip
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[Mlflow]:
@@ -150,6 +187,6 @@ def _check_scheme(uri: str) -> None:
     scheme = urlsplit(uri).scheme.split("+")[0]
     if scheme not in SCHEMES:
         raise ConfigError(
-            f"tracking URI '{uri}' must begin with one of {', '.join(SCHEMES)}; "
+            f"tracking URI '{without_secrets(uri)}' must begin with one of {', '.join(SCHEMES)}; "
             "for a local database give sqlite:///FILE"
         )

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import os
 import re
 import socket
+import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from omasgan.errors import BackendError
-from omasgan.store import read_json, write_json
+from omasgan.files import AnyPath, read
+from omasgan.store import find_json, write_json
 
 Point: TypeAlias = tuple[str, float, int, int]
 """Metric, value, time (ms since 1970) and step."""
@@ -37,20 +40,19 @@ class Mlflow:
 
     client: Any
     store_id: str
-    artifacts: Path | None
+    artifacts: AnyPath | None
     experiments: dict[str, str] = field(default_factory=dict)
     shown: set[str] = field(default_factory=set)
 
     @classmethod
-    def open(cls, uri: str, root: Path) -> Mlflow:
+    def open(cls, uri: str, root: AnyPath) -> Mlflow:
         """Connect; a sqlite database that is not there is made, which takes seconds."""
         from mlflow import MlflowClient
 
         for name, level in (("mlflow", "WARNING"), ("alembic", "WARNING"), ("urllib3", "ERROR")):
             logging.getLogger(name).setLevel(level)
-        # a server keeps artifacts itself; with a database alone they lie beside the results
-        artifacts = None if uri.startswith(("http", "databricks")) else root / "mlartifacts"
-        return cls(MlflowClient(tracking_uri=uri), _store_id(root), artifacts)
+        _make_database(uri)
+        return cls(MlflowClient(tracking_uri=uri), _store_id(root), _artifacts(uri, root))
 
     def experiment(self, name: str) -> str:
         """The id of the experiment ``name``, made if it is not there."""
@@ -97,6 +99,16 @@ class Mlflow:
                 chunk = {kind: items[start : start + BATCH[kind]]}
                 self.client.log_batch(run.info.run_id, **chunk)
 
+    def send_file(self, run: Any, path: AnyPath, place: str | None = None) -> None:
+        """Log a file as an artifact in the folder ``place``, unless it is not there."""
+        content = read(path)
+        if content is None:
+            return
+        with tempfile.TemporaryDirectory() as made:
+            copy = Path(made) / path.name
+            copy.write_bytes(content)
+            self.client.log_artifact(run.info.run_id, str(copy), place)
+
     def set_status(self, run: Any, status: str, end: int | None = None) -> None:
         """Set the status of the MLflow run, and when it ended (ms) unless it is RUNNING."""
         if status == run.info.status:
@@ -133,22 +145,62 @@ def legal(name: str) -> str:
     return re.sub(r"[^\w\-. :/]", "_", name)
 
 
-def _store_id(root: Path) -> str:
+def _artifacts(uri: str, root: AnyPath) -> AnyPath | None:
+    """Where a database's artifacts lie; a server keeps them itself.
+
+    They lie beside the results. MLflow needs boto3 to put them on an object store, so that of a
+    remote store they lie beside a database that is a local file.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme.startswith(("http", "databricks")):
+        return None
+    if not isinstance(root, Path) and parts.scheme.startswith("sqlite"):
+        return Path(unquote(parts.path)[1:]).absolute().parent / "mlartifacts"
+    return root / "mlartifacts"
+
+
+def _store_id(root: AnyPath) -> str:
     """The store's own name in MLflow, which moves and copies with the folder."""
     path = root / "tracking.json"
-    if not path.exists():
-        write_json(path, {"store_id": uuid.uuid4().hex})
-    return str(read_json(path)["store_id"])
+    row = find_json(path)
+    if row is None:
+        row = {"store_id": uuid.uuid4().hex}
+        write_json(path, row)
+    return str(row["store_id"])
+
+
+def _lock_file(root: AnyPath) -> Path:
+    """Of a remote store it lies in this machine's temporary folder, one for each user."""
+    if isinstance(root, Path):
+        return root / ".mlflow.lock"
+    name = hashlib.sha256(f"{root} {os.getuid()}".encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"omasgan-{name}.lock"
 
 
 @contextlib.contextmanager
-def locked(root: Path) -> Iterator[None]:
+def locked(root: AnyPath) -> Iterator[None]:
     """One mirror at a time: two would make the same MLflow run twice, or break a new database."""
     import fcntl
 
-    with (root / ".mlflow.lock").open("w") as file:
+    with _lock_file(root).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _make_database(uri: str) -> None:
+    """Make a sqlite database that is not there, so that it is there whole or not at all: one that
+    a killed process has left half made could never be used again.
+    """
+    from mlflow import MlflowClient
+
+    path = Path(uri.removeprefix("sqlite:///"))
+    if not uri.startswith("sqlite:///") or path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".mlflow-") as folder:
+        made = Path(folder) / path.name
+        MlflowClient(tracking_uri=f"sqlite:///{made}").search_experiments()
+        made.replace(path)
 
 
 def prepare(uri: str) -> None:

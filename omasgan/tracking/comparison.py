@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from omasgan.config import digest
-from omasgan.store import Row, RunKey, Store, read_json
+from omasgan.files import exists, find
+from omasgan.store import Row, RunKey, Store, find_json, read_json
 from omasgan.tracking.client import Mlflow, Point, as_text
 from omasgan.tracking.mirror import finished, group_rows, now, started
 
@@ -44,14 +45,14 @@ class Entry:
 
 def benchmarks(store: Store) -> list[str]:
     """The ids of the benchmarks that have a comparison."""
-    return sorted(path.parent.name for path in store.root.glob(f"*/{FILE}"))
+    return [path.parent.name for path in find(store.root, f"*/{FILE}")]
 
 
 def holds(store: Store, key: RunKey) -> bool:
     """Whether the runs with the params of ``key`` are an entry of a comparison."""
-    path = store.root / key.benchmark / FILE
+    told = find_json(store.root / key.benchmark / FILE)
     row = {"detector": key.detector, "selection": key.selection, "params_id": key.params_id}
-    return path.exists() and row in read_json(path)["entries"]
+    return told is not None and row in told["entries"]
 
 
 def ending(store: Store, benchmark: str) -> str:
@@ -110,7 +111,7 @@ def _rows(
         yield from group_rows(store, RunKey(benchmark, detector, selection, params_id, 0, 0))
         return
     studies = store.study_dir(benchmark, detector, selection, "any").parent
-    for path in sorted(studies.glob("*/winner.json")):
+    for path in find(studies, "*/winner.json"):
         winner = RunKey(benchmark, detector, selection, read_json(path)["params_id"], 0, 0)
         folds = read_json(path.with_name("study.json")).get("folds")
         rows = group_rows(store, winner)
@@ -190,15 +191,15 @@ def _send_pictures(mlflow: Mlflow, store: Store, run: Any, name: str, rows: Iter
     curves: dict[str, list[Scored]] = {}
     drawn: dict[str, Any] = {}
     for row in sorted(rows, key=lambda row: (row["fold"], row["seed"])):
-        folder = store.run_dir(RunKey.of(row))
-        if (folder / "scores.parquet").exists():
-            scores = store.scores(RunKey.of(row))
+        key = RunKey.of(row)
+        if exists(store.run_dir(key) / "scores.parquet"):
+            scores = store.scores(key)
             scored = scores["label"].to_numpy(), scores["score"].to_numpy()
             curves.setdefault(f"fold {row['fold']}", []).append(scored)
-        if "samples.png" not in drawn and (folder / "pictures.npz").exists():
-            with np.load(folder / "pictures.npz") as arrays:
-                where = f"{name}, fold {row['fold']}, seed {row['seed']}"
-                drawn["samples.png"] = figures.samples(dict(arrays), where)
+        pictures = {} if "samples.png" in drawn else store.pictures(key)
+        if pictures:
+            where = f"{name}, fold {row['fold']}, seed {row['seed']}"
+            drawn["samples.png"] = figures.samples(pictures, where)
     if curves:
         drawn["roc.png"] = figures.roc(curves, f"{name}: ROC by fold (mean over seeds)")
         first = {fold: scored[0] for fold, scored in curves.items()}

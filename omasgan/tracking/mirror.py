@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from omasgan.files import AnyPath, exists, relative
 from omasgan.report.inputs import Study, read_study
-from omasgan.store import DONE, Row, RunKey, Store, read_json, read_rows
+from omasgan.store import DONE, Row, RunKey, Store, read_results, read_rows
 from omasgan.tracking.client import Mlflow, Point, as_text
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ MAX_POINTS = 1000
 """Of a longer curve only this many points are sent, evenly spaced; the store keeps them all."""
 
 
-def study(mlflow: Mlflow, store: Store, folder: Path, status: str) -> None:
+def study(mlflow: Mlflow, store: Store, folder: AnyPath, status: str) -> None:
     """The study with its trials and its winner; ``status`` is what its MLflow run shows."""
     found = read_study(folder)
     run = _study_run(mlflow, store, found)
@@ -41,14 +42,13 @@ def study(mlflow: Mlflow, store: Store, folder: Path, status: str) -> None:
     if status != "RUNNING":
         mlflow.send(run, _study_points(run, found))
         for name in ("study.json", "winner.json", "log.jsonl"):
-            if (folder / name).exists():
-                mlflow.client.log_artifact(run.info.run_id, str(folder / name))
+            mlflow.send_file(run, folder / name)
         mlflow.set_status(
             run, status, max((_written(found, t) for t in found.trials), default=None)
         )
 
 
-def trial(mlflow: Mlflow, store: Store, folder: Path, number: int) -> None:
+def trial(mlflow: Mlflow, store: Store, folder: AnyPath, number: int) -> None:
     """One ended trial, as a child of its study."""
     found = read_study(folder)
     run = _study_run(mlflow, store, found)
@@ -168,14 +168,14 @@ def _send_artifacts(mlflow: Mlflow, store: Store, run: Any, row: Row, place: str
     folder = store.run_dir(key)
     drawn = {}
     title = f"{row['benchmark']}: {row['detector']} · {row['selection']}, {place}"
-    if (folder / "scores.parquet").exists():
-        mlflow.client.log_artifact(run.info.run_id, str(folder / "scores.parquet"), place)
+    if exists(folder / "scores.parquet"):
+        mlflow.send_file(run, folder / "scores.parquet", place)
         scores = _by_stage(store.scores(key))
         drawn["roc.png"] = figures.roc({name: [scored] for name, scored in scores.items()}, title)
-        drawn["histogram.png"] = figures.histogram(scores, title, columns=3)
-    if (folder / "pictures.npz").exists():
-        with np.load(folder / "pictures.npz") as arrays:
-            drawn["samples.png"] = figures.samples(dict(arrays), title)
+        drawn["histogram.png"] = figures.histogram(scores, title)
+    pictures = store.pictures(key)
+    if pictures:
+        drawn["samples.png"] = figures.samples(pictures, title)
     with tempfile.TemporaryDirectory() as made:
         for name, figure in drawn.items():
             (Path(made) / name).write_bytes(figures.png(figure))
@@ -219,11 +219,11 @@ def group_key(key: RunKey) -> RunKey:
 def group_rows(store: Store, key: RunKey) -> list[Row]:
     """The rows of all finished runs with the params of ``key``."""
     group = store.run_dir(key).parent.parent
-    return [read_json(path) for path in sorted(group.glob("seed-*/fold-*/result.json"))]
+    return read_results(group, "seed-*/fold-*/result.json")
 
 
 def _place(store: Store, study: Study) -> str:
-    return study.folder.relative_to(store.root).as_posix()
+    return relative(study.folder, store.root)
 
 
 def _written(study: Study, trial: Row) -> int:

@@ -10,6 +10,7 @@ import pytest
 from omasgan import protocols, selection
 from omasgan.config import BenchmarkSpec
 from omasgan.datasets import Dataset
+from omasgan.errors import StoreError
 from omasgan.search import Backend, Event, RunJob, Search, TrialJob
 from omasgan.search.guide import Guide, Trial
 from omasgan.search.local import LocalBackend
@@ -216,6 +217,29 @@ def test_a_resumed_search_suggests_what_the_uninterrupted_one_does(
         # On Ray, rows that were under way when the driver stopped are missing.
         for trial in whole.guide.finished():
             assert epochs(resumed, trial.number) == epochs(whole, trial.number)
+
+
+def test_a_folder_that_cannot_be_written_is_no_trials_fault(
+    backend: Backend, data: TrialData, tmp_path: Path
+) -> None:
+    blocked = search(tmp_path / "a", "CurveDetector", SPACE, data, 4)
+    (tmp_path / "a/trials").write_text("a file where the trials would lie")
+    with pytest.raises(StoreError, match=r"cannot .*trials/000"):
+        backend.search([blocked], ignore)
+    assert blocked.guide.finished() == []
+    (tmp_path / "a/trials").unlink()
+    resumed = search(tmp_path / "a", "CurveDetector", SPACE, data, 4)
+    backend.search([resumed], ignore)
+    assert [trial.outcome for trial in resumed.guide.finished()] == ["ok"] * 4
+
+
+def test_a_run_that_cannot_be_stored_ends_the_others_too(
+    backend: Backend, small_spec: BenchmarkSpec, small_dataset: Dataset, tmp_path: Path
+) -> None:
+    (tmp_path / small_spec.id).write_text("a file where the runs would lie")
+    job = RunJob(0, "tests.toy:CurveDetector", {"lr": 0.01}, 0, "fixed", Store(tmp_path))
+    with pytest.raises(StoreError, match=f"cannot .*{small_spec.id}"):
+        backend.runs([job], small_spec, small_dataset, ignore)
 
 
 def test_a_replay_hands_out_the_same_params(

@@ -14,7 +14,7 @@ from omasgan import detectors
 from omasgan.audit import audit
 from omasgan.config import resource_names
 from omasgan.errors import ConfigError
-from omasgan.store import load_state, save_state
+from omasgan.states import load_state, save_state
 
 QUICK_STEPS = 6
 

@@ -120,14 +120,16 @@ def test_a_report_shows_the_geometry_and_the_literature(tmp_path: Path) -> None:
     for fold, shift in enumerate((3.0, -3.0)):
         add_run(store, "knn", {"k": 1}, fold=fold, shift=shift)
     add_run(store)
-    titles = [table.title for table in content.sections(store)[0].results]
+    (contents,) = content.read(store)
+    found = content.section(store, contents, with_scores=False)
+    titles = [table.title for table in found.tables]
     assert "Geometry card" in titles
     assert "Published numbers" not in titles, "nothing is printed about these data"
 
     path = store.root / SPEC.id / "benchmark.json"
     write_json(path, read_json(path) | {"dataset": "mnist"})
-    summary = write_report(store).summary.read_text(encoding="utf-8")
-    assert "| 0 | 0.000 | 0.9" in summary and "| - | ill-posed |" in summary
+    summary = (write_report(store).folder / "summary.md").read_text(encoding="utf-8")
+    assert "| 0 | 0.000 | 0.9" in summary and "| - | ill-posed | 1 |" in summary
     assert "### Published numbers by fold" in summary
     assert "| omasgan | 0.850 | 0.036 | - | OMASGAN paper, Figures 4 and 5 |" in summary
     assert "holds 1 of 3 folds" in summary

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from omasgan.errors import BackendError, ConfigError
+from omasgan.nn.memory import CUDA_MB
 from omasgan.search import gpu
 
 NODE = {"CPU": 8.0, "GPU": 2.0, "memory": 1e9}
@@ -43,3 +46,11 @@ def test_a_trial_without_a_share_does_not_take_a_gpu() -> None:
     assert gpu.device_for("auto", 0) == "cpu"
     assert gpu.device_for("auto", 0.25) == "auto"
     assert gpu.device_for("cuda:1", 0) == "cuda:1"
+
+
+@given(n=st.integers(1, 16), gpu_mb=st.floats(1_000, 200_000))
+def test_trials_that_keep_to_their_shares_fit_together(n: int, gpu_mb: float) -> None:
+    tensors = gpu.for_tensors(1 / n, gpu_mb)
+    assert 0 < tensors < 1 / n
+    if gpu_mb / n > 2 * CUDA_MB:
+        assert n * (tensors * gpu_mb + CUDA_MB) <= gpu_mb * (1 + 1e-9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from pathlib import Path
 
 import pytest
@@ -225,7 +226,7 @@ def test_unusable_names_are_told_in_one_line(kwargs: dict[str, str], message: st
 
 
 def test_an_unusable_storage_is_told_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(BackendError, match="cannot open the study in storage") as caught:
+    with pytest.raises(BackendError, match="cannot use the study in storage") as caught:
         make(storage=f"sqlite:///{tmp_path}/absent/optuna.db")
     assert "\n" not in str(caught.value)
 
@@ -235,3 +236,102 @@ def test_an_unknown_outcome_is_refused() -> None:
     number = guide.ask().number
     with pytest.raises(ConfigError, match="unknown outcome 'OK'"):
         guide.tell(number, "OK", 0.5)
+
+
+def test_a_study_without_a_database_is_made_anew_from_its_log(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    whole = advance(make(sampler="TPESampler(n_startup_trials=3)", seed=7), 18)
+    first = make(sampler="TPESampler(n_startup_trials=3)", seed=7, log_path=log)
+    asked = advance(first, 11)
+    running = first.ask()
+    first.report(running.number, 0, 0.5)
+    before = log.read_text()
+    again = make(sampler="TPESampler(n_startup_trials=3)", seed=7, log_path=log)
+    assert log.read_text() == before
+    assert again.finished() == first.finished()
+    handed_out = again.ask()
+    assert (handed_out.number, handed_out.params) == (running.number, running.params)
+    assert handed_out.values == {0: 0.5}
+    again.tell(handed_out.number, "diverged")
+    assert [*asked, running.params, *advance(again, 6)] == whole
+
+
+def interrupt(guide: Guide, monkeypatch: pytest.MonkeyPatch, seed: int, rate: float) -> list[int]:
+    """Let a share of the calls of the guide's storage fail, half of them once it is done."""
+    from optuna.exceptions import StorageInternalError
+
+    storage, calls, rng = guide._study._storage, [0], random.Random(seed)
+
+    def flaky(name: str) -> None:
+        act = getattr(storage, name)
+
+        def call(*args: object, **kwargs: object) -> object:
+            calls[0] += 1
+            fate = rng.random()
+            if fate < rate / 2:
+                raise StorageInternalError("the server is away")
+            done = act(*args, **kwargs)
+            if fate > 1 - rate / 2:
+                raise StorageInternalError("the connection was lost")
+            return done
+
+        monkeypatch.setattr(storage, name, call)
+
+    for name in (
+        "create_new_trial",
+        "set_trial_param",
+        "set_trial_user_attr",
+        "set_trial_system_attr",
+        "set_trial_state_values",
+        "set_trial_intermediate_value",
+        "get_all_trials",
+    ):
+        flaky(name)
+    monkeypatch.setattr(guide, "_is_served", True)
+    return calls
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_database_server_that_goes_away_anywhere_loses_and_doubles_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr("omasgan.search.guide.FIRST_PAUSE_SECONDS", 1e-4)
+    options = {"sampler": "TPESampler(n_startup_trials=3)", "seed": 7}
+    whole = make(**options)
+    calm = advance(whole, 10)
+    guide = make(storage=sqlite(tmp_path), log_path=tmp_path / "log.jsonl", **options)
+    calls = interrupt(guide, monkeypatch, seed, 0.2)
+    assert advance(guide, 10) == calm
+    assert calls[0] > 100
+    monkeypatch.undo()
+    again = make(storage=sqlite(tmp_path), **options)
+    assert again.finished() == whole.finished()
+    assert again.asked == 10
+    told = [row["number"] for row in read_rows(tmp_path / "log.jsonl") if row["event"] == "tell"]
+    assert told == list(range(10))
+
+
+def test_a_server_that_stays_away_ends_the_search_without_telling_its_password(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("omasgan.search.guide.OUTAGE_SECONDS", 0.05)
+    monkeypatch.setattr("omasgan.search.guide.FIRST_PAUSE_SECONDS", 1e-3)
+    guide = make(storage=sqlite(tmp_path))
+    interrupt(guide, monkeypatch, 0, 1.0)
+    monkeypatch.setattr(guide, "_storage", "postgresql://ann:pw@db/optuna")
+    with pytest.raises(
+        BackendError, match=r"storage 'postgresql://\*\*\*@db/optuna': the (server|connection)"
+    ):
+        advance(guide, 3)
+    assert "pw" not in caplog.text
+
+
+def test_what_a_driver_that_died_did_not_come_to_log_is_written_up(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    advance(make(storage=sqlite(tmp_path), log_path=log), 3)
+    lines = log.read_text().splitlines(keepends=True)
+    log.write_text("".join(lines[:-1]))
+    make(storage=sqlite(tmp_path), log_path=log)
+    told = [row for row in read_rows(log) if row["event"] == "tell"]
+    assert [row["number"] for row in told] == [0, 1, 2]
+    assert log.read_text() == "".join(lines)

@@ -13,10 +13,14 @@ from omasgan import selection
 from omasgan.config import BenchmarkSpec
 from omasgan.datasets import Dataset
 from omasgan.errors import BackendError
-from omasgan.search import Search, TrialJob
+from omasgan.search import RunJob, Search, TrialJob, shares
 from omasgan.search.guide import Guide
-from omasgan.search.ray_backend import RayBackend, check_address
+from omasgan.search.ray_backend import RayBackend
+from omasgan.search.ray_cluster import check_address
+from omasgan.search.ray_driver import STALLED
+from omasgan.search.ray_worker import PREDICTED
 from omasgan.search.space import Space
+from omasgan.store import Store, read_json
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -26,6 +30,7 @@ def meeting(folder: Path, data: selection.TrialData, n_trials: int, n: int) -> S
     (folder / "place").mkdir(exist_ok=True)
     space = {"place": str(folder / "place"), "n": n, "lr": {"low": 0.01, "high": 0.1}}
     guide = Guide(Space.from_dict(space), storage=None, study_name="s")
+    (folder / "study").mkdir(exist_ok=True)
     job = TrialJob("tests.toy:MeetingDetector", "auto", False, folder / "study")
     return Search(guide, job, data, n_trials)
 
@@ -70,10 +75,91 @@ def test_workers_are_reused(data: selection.TrialData, tmp_path: Path) -> None:
     assert {note["gpu"] for note in seen} <= {"", None}
 
 
+def hanging(folder: Path, data: selection.TrialData) -> Search:
+    """A search of one trial that hangs until ``folder/hung`` is there."""
+    (folder / "study").mkdir()
+    space = {"place": str(folder / "hung"), "seconds": 0.01, "lr": {"low": 0.01, "high": 0.1}}
+    log = folder / "study/log.jsonl"
+    guide = Guide(Space.from_dict(space), storage=None, study_name="s", log_path=log)
+    job = TrialJob("tests.toy:HangingDetector", "auto", False, folder / "study")
+    return Search(guide, job, data, 1)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_trial_that_hangs_is_ended_and_repeated(
+    data: selection.TrialData, tmp_path: Path
+) -> None:
+    search = hanging(tmp_path, data)
+    RayBackend(cpus_per_trial=8, stall_seconds=2).search([search], lambda event: None)
+    assert [trial.outcome for trial in search.guide.finished()] == ["ok"]
+    assert read_json(search.job.workdir(0) / "trial.json")["attempts"] == 2
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_run_that_hangs_is_ended_and_repeated(
+    small_spec: BenchmarkSpec, small_dataset: Dataset, tmp_path: Path
+) -> None:
+    params = {"lr": 0.01, "place": str(tmp_path / "hung")}
+    job = RunJob(0, "tests.toy:HangingDetector", params, 0, "fixed", Store(tmp_path))
+    backend = RayBackend(cpus_per_trial=8, stall_seconds=2)
+    (row,) = backend.runs([job], small_spec, small_dataset, lambda event: None)
+    assert (row["outcome"], (tmp_path / "hung").exists()) == ("ok", True)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_cluster")
+def test_what_stalls_again_and_again_is_given_up_and_says_why(
+    small_spec: BenchmarkSpec, small_dataset: Dataset, tmp_path: Path
+) -> None:
+    params = {"lr": 0.01, "seconds": 1e6}
+    job = RunJob(0, "tests.toy:SlowDetector", params, 0, "fixed", Store(tmp_path))
+    backend = RayBackend(cpus_per_trial=8, stall_seconds=0.1)
+    (row,) = backend.runs([job], small_spec, small_dataset, lambda event: None)
+    assert (row["outcome"], row["error"]) == ("failed", STALLED)
+
+
+HUNGRY = {"train_steps": 40, "width": 8, "lr": {"choices": [1e-3, 0.11]}}
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_measured_share_grows_once_for_a_trial_that_ran_out_of_memory(
+    data: selection.TrialData, tmp_path: Path
+) -> None:
+    guide = Guide(
+        Space.from_dict(HUNGRY), storage=None, study_name="s", sampler="RandomSampler", seed=3
+    )
+    search = Search(guide, TrialJob("tests.toy:HungryDetector", "auto", False, tmp_path), data, 3)
+    RayBackend(gpus_per_trial="auto").search([search], lambda event: None)
+    rows = [read_json(search.job.workdir(n) / "trial.json") for n in range(3)]
+    told = {r["params"]["lr"]: (r["outcome"], r["attempts"], r["gpus"]) for r in rows}
+    share = shares.share_for(rows[0][PREDICTED], shares.UNKNOWN_GPU_MB)
+    assert told == {1e-3: ("ok", 1, share), 0.11: ("out-of-memory", 2, shares.larger(share))}
+    assert 100 < rows[0][PREDICTED] < 5_000
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_run_gets_the_share_that_its_params_need(
+    small_spec: BenchmarkSpec, small_dataset: Dataset, tmp_path: Path
+) -> None:
+    store, small = Store(tmp_path), {"train_steps": 40, "width": 8}
+    jobs = [
+        RunJob(0, "tests.toy:HungryDetector", {**small, "lr": 1e-3}, 0, "fixed", store),
+        RunJob(0, "tests.toy:HungryDetector", {**small, "lr": 0.11}, 0, "fixed", store),
+        RunJob(0, "knn", {}, 0, "fixed", store),
+    ]
+    backend = RayBackend(gpus_per_trial="auto")
+    fine, hungry, yardstick = backend.runs(jobs, small_spec, small_dataset, lambda event: None)
+    assert (fine["outcome"], hungry["outcome"]) == ("ok", "out-of-memory")
+    assert hungry["gpus"] == shares.larger(fine["gpus"])
+    assert yardstick["gpus"] == yardstick[PREDICTED] == 0
+
+
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_trial_that_fits_nowhere_is_refused() -> None:
     with pytest.raises(BackendError, match="1 CPUs and 3 GPUs fits on no node"):
         RayBackend(gpus_per_trial=3)
+    # Nodes may be about to be started.
+    assert RayBackend(gpus_per_trial=3, at_once=5).capacity == 5
 
 
 @pytest.mark.parametrize(

@@ -203,6 +203,37 @@ def test_a_storage_with_another_history_is_refused(
         sweep([lost], Store(tmp_path / "a"), LocalBackend(), small_dataset)
 
 
+@pytest.mark.parametrize("damage", [None, b"", b'{"number": 0'])
+def test_a_record_that_is_gone_or_damaged_is_written_anew_from_the_log(
+    spec: SweepSpec, small_dataset: Dataset, tmp_path: Path, damage: bytes | None
+) -> None:
+    spec, store = replace(spec, folds=(0,)), Store(tmp_path)
+    first = sweep([spec], store, LocalBackend(), small_dataset)
+    record = store.studies()[0] / "trials/0000/trial.json"
+    before = read_json(record)
+    record.unlink() if damage is None else record.write_bytes(damage)
+    assert sweep([spec], store, LocalBackend(), small_dataset) == first
+    kept = ("number", "params", "values", "outcome", "objective", "error")
+    assert [read_json(record)[key] for key in kept] == [before[key] for key in kept]
+
+
+def test_ended_trials_keep_their_state_only_if_asked_and_within_the_budget(
+    spec: SweepSpec, small_dataset: Dataset, tmp_path: Path
+) -> None:
+    states = {}
+    for name, change in {
+        "none": {},
+        "kept": {"keep_checkpoints": True},
+        "budget": {"keep_checkpoints": True, "checkpoint_budget": 1},
+    }.items():
+        sweep([replace(spec, **change)], Store(tmp_path / name), LocalBackend(), small_dataset)
+        states[name] = list((tmp_path / name).rglob("trials/*/*.safetensors"))
+    # One for each of the two tasks of every trial of both studies.
+    assert {name: len(found) for name, found in states.items()} == {
+        "none": 0, "kept": 2 * 2 * spec.n_trials, "budget": 0,
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -245,10 +276,13 @@ class Watched:
         self._inner, self._store = inner, store
         self.wire: list[bytes] = []
 
+    def check_out(self, root: Path) -> None:
+        self._inner.check_out(root)
+
     def search(self, searches: Sequence[Search], on_event: OnEvent) -> None:
         from ray import cloudpickle
 
-        from omasgan.search.ray_backend import train_trial
+        from omasgan.search.ray_worker import train_trial
 
         self.wire = [cloudpickle.dumps(part) for part in self._inner.sent(searches)]
         self.wire.append(cloudpickle.dumps(train_trial))

@@ -1,0 +1,98 @@
+"""The command line: each verb is a file here, ``VERBS`` says under which name it goes.
+
+A verb reads its arguments once, checks them before any work starts and passes them on whole. What
+several verbs take stands in ``options``, ``data``, ``output`` and ``place``. Nothing heavy is
+imported at the top of these files, so that ``--help`` is quick; each verb imports what it needs.
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from omasgan import __version__
+from omasgan.cli import audit, compare, listing, plan, report, run, score, sensitivity, sweep, ui
+from omasgan.cli.options import flat
+from omasgan.errors import OmasganError, without_secrets
+
+INTERRUPTED = 130
+# typer carries its own copy of click and exports only this subclass of click's usage errors.
+UsageError: type[Any] = typer.BadParameter.__mro__[1]
+
+VERBS: dict[str, Callable[..., None]] = {
+    "list": listing.listing,
+    "run": run.run,
+    "sweep": sweep.sweep,
+    "compare": compare.compare,
+    "plan": plan.plan,
+    "sensitivity": sensitivity.sensitivity,
+    "audit": audit.audit,
+    "score": score.score,
+    "report": report.report,
+    "ui": ui.ui,
+}
+"""In the order of ``--help``."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; 0 is success, 1 failed runs, 2 bad input, 130 an interruption."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(format="omasgan: %(message)s", level=logging.WARNING)
+    try:
+        code = int(_app()(args=arguments, prog_name="omasgan", standalone_mode=False) or 0)
+    except UsageError as error:
+        return _refuse(f"{error.format_message()} (see --help)")
+    except OmasganError as error:
+        return _refuse(str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    # Most versions of typer turn Ctrl-C into this code themselves.
+    if code == INTERRUPTED:
+        print(f"omasgan: interrupted{_how_to_go_on(arguments)}", file=sys.stderr)
+    return code
+
+
+def _app() -> typer.Typer:
+    app = typer.Typer(
+        add_completion=False,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(_about)
+    for name, verb in VERBS.items():
+        app.command(name)(flat(verb))
+    return app
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"omasgan {__version__}")
+        raise typer.Exit
+
+
+def _about(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Say the version."),
+    ] = False,
+) -> None:
+    """Search, train and compare GAN-based anomaly detectors without fooling yourself."""
+
+
+def _how_to_go_on(arguments: Sequence[str]) -> str:
+    verb = arguments[0] if arguments else ""
+    if verb not in ("run", "sweep", "compare", "sensitivity"):
+        return ""
+    resume = ["--resume"] if verb != "run" and "--resume" not in arguments else []
+    return without_secrets(f"; to go on: {shlex.join(['omasgan', *arguments, *resume])}")
+
+
+def _refuse(message: str) -> int:
+    print(f"omasgan: {message}", file=sys.stderr)
+    return 2

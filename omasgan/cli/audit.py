@@ -1,0 +1,65 @@
+"""``omasgan audit``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from omasgan.cli import values
+from omasgan.cli.data import Data
+from omasgan.cli.options import (
+    BenchmarkArgument,
+    DetectorArgument,
+    DeviceOption,
+    ParamsOption,
+    SetOption,
+)
+from omasgan.cli.output import print_tables
+
+if TYPE_CHECKING:
+    from omasgan.audit import Audit
+
+
+def audit(
+    detector: DetectorArgument,
+    benchmark: BenchmarkArgument,
+    *,
+    fold: Annotated[int | None, typer.Option(help="Which fold.  [default: the first]")] = None,
+    set_: SetOption = None,
+    params: ParamsOption = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the training.")] = 0,
+    data: Data,
+    device: DeviceOption = "auto",
+) -> None:
+    """Train a detector on one fold and see whether its scores depend on anything but the sample.
+
+    The test samples are scored together, twice, shuffled, in batches and one by one; the largest
+    deviation is in units of the scores' spread. Exits with 1 if a score moves.
+    """
+    from omasgan import audit as auditing
+    from omasgan import detectors, evaluate
+
+    spec = data.benchmark(benchmark)
+    chosen = values.params(detector, params, set_)
+    device = evaluate.resolve_device(device)
+    dataset, (first, *_) = data.load(spec, None if fold is None else [fold])
+    trained = detectors.load(detector)(**chosen, seed=seed, device=device)
+    trained.fit(dataset.train.X[first.train])
+    found = auditing.audit(trained, dataset.test.X[first.test])
+    print(f"{detector} on {spec.id}, fold {first.index}:")
+    _print(found)
+    if not found.passed:
+        print(f"omasgan: scores of {detector} move: {found.moved()}", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def _print(found: Audit) -> None:
+    from rich.table import Table
+
+    table = Table("check", "stage", "largest deviation", "verdict")
+    for f in found.findings:
+        verdict = "stays" if f.passed else "moves"
+        table.add_row(f.check, f.stage, f"{f.deviation:.1e}", verdict)
+    print_tables([table])

@@ -1,0 +1,118 @@
+"""``omasgan compare``."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from omasgan.cli import values
+from omasgan.cli.data import FoldedData
+from omasgan.cli.options import (
+    BenchmarkArgument,
+    DeviceOption,
+    InnerOption,
+    ResumeOption,
+    SeedsOption,
+)
+from omasgan.cli.output import Output, at_work, conclude
+from omasgan.cli.place import Place
+from omasgan.errors import ConfigError
+
+PUBLISHED = "published"
+
+
+def compare(
+    benchmark: BenchmarkArgument,
+    *,
+    detectors: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="Besides the yardsticks.  [default: all of them]"),
+    ] = None,
+    params: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help=f"Folder of <detector>.toml, or '{PUBLISHED}': the papers' settings for "
+            "BENCHMARK.  [default: the detectors' defaults]",
+        ),
+    ] = None,
+    controls: Annotated[
+        bool, typer.Option("--controls", help="Also OMASGAN with other negatives in B's place.")
+    ] = False,
+    tune: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Also sweep each detector, N trials a study."),
+    ] = None,
+    selection: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RULES", help="With --tune: rules, 'nested,oracle'.  [default: nested]"
+        ),
+    ] = None,
+    inner: InnerOption = None,
+    data: FoldedData,
+    seeds: SeedsOption = None,
+    place: Place,
+    output: Output,
+    resume: ResumeOption = False,
+    device: DeviceOption = "auto",
+) -> None:
+    """Train and test detectors side by side on the same folds and seeds, with the yardsticks.
+
+    What is done is not trained again: a comparison to which a detector is added trains that one.
+    """
+    from omasgan import detectors as found
+    from omasgan.search import compare as comparing
+
+    place.check()
+    rules = _rules(tune, selection, inner)
+    names = detectors.split(",") if detectors else found.names()
+    wanted, run_seeds = data.wanted(), values.seeds(seeds)
+    spec = comparing.CompareSpec(
+        data.benchmark(benchmark),
+        tuple(names),
+        _params(params, benchmark, [*comparing.YARDSTICKS, *names]),
+        folds=None if wanted is None else tuple(wanted),
+        seeds=None if run_seeds is None else tuple(run_seeds),
+        controls=controls,
+        n_trials=tune,
+        rules=rules,
+        inner=inner or 2,
+        device=device,
+        resume=resume,
+    )
+    comparing.check(spec)
+    store, tracker = output.open()
+    dataset, _ = data.load(spec.benchmark, wanted)
+    backend = place.open(device)
+    with contextlib.closing(backend), at_work(store, tracker) as watch:
+        rows = comparing.compare(spec, store, backend, dataset, on_event=watch)
+    conclude(store, rows)
+
+
+def _params(source: str | None, benchmark: str, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The params that a folder, or the shipped one of the papers' settings, has of ``names``."""
+    from omasgan import config
+
+    if source is None:
+        return {}
+    folder = config.published_params(benchmark) if source == PUBLISHED else Path(source)
+    files = {name: folder / f"{name}.toml" for name in names}
+    found = {name: config.load_params(file) for name, file in files.items() if file.exists()}
+    if not found:
+        raise ConfigError(f"--params '{source}' has no <detector>.toml for any of these detectors")
+    return found
+
+
+def _rules(tune: int | None, selection: str | None, inner: int | None) -> tuple[str, ...]:
+    """The selection rules of a comparison that is tuned."""
+    if tune is None and (selection is not None or inner is not None):
+        raise ConfigError("--selection and --inner say how --tune chooses; give --tune N as well")
+    rules = tuple(values.rule(name) for name in (selection or "nested").split(","))
+    if "transfer" in rules:
+        raise ConfigError("a comparison cannot use --selection transfer; use omasgan sweep for it")
+    return rules

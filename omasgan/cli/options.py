@@ -1,0 +1,108 @@
+"""Options that several verbs share, and groups of options.
+
+A verb takes a single option as a parameter of one of these types, and options that belong
+together as a group: a frozen dataclass whose fields are options, and which knows what to do with
+them. ``flat`` spreads the groups out, for typer reads one parameter an option.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, fields, is_dataclass
+from inspect import Parameter, Signature
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+NO_TRACKING = "none"
+
+BenchmarkArgument = Annotated[
+    str, typer.Argument(metavar="BENCHMARK", help="A name of 'omasgan list', or a TOML file.")
+]
+DetectorArgument = Annotated[
+    str,
+    typer.Argument(metavar="DETECTOR", help="A name of 'omasgan list', or package.module:Class."),
+]
+StoreArgument = Annotated[str, typer.Argument(metavar="DIR", help="The --out folder, or its URI.")]
+SeedsOption = Annotated[
+    str | None, typer.Option(metavar="0,1", help="Seeds to train on.  [default: the benchmark's]")
+]
+SaveOption = Annotated[bool, typer.Option("--save", help="Keep the trained detectors.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<n>.")]
+ParamsOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Parameters as TOML; --set wins over it.")
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="K=V", help="A parameter; may be repeated.")
+]
+CpusPerTrialOption = Annotated[
+    float | None, typer.Option(metavar="N", help="Ray: CPUs a trial.  [default: 1]")
+]
+GpusPerTrialOption = Annotated[
+    str | None,
+    typer.Option(metavar="F", help="Ray: share of a GPU a trial; auto measures it.  [default: 0]"),
+]
+AtOnceOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", min=1, help="Ray: trials at once.  [default: as the cluster has room]"
+    ),
+]
+AddressOption = Annotated[
+    str | None, typer.Option(help="Ray cluster, host:port or auto.  [default: start one]")
+]
+InnerOption = Annotated[
+    int | None, typer.Option(min=1, help="Tasks a trial is judged by.  [default: 2]")
+]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Go on with what was interrupted in DIR.")
+]
+TrackingOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URI",
+        envvar="MLFLOW_TRACKING_URI",
+        help=f"MLflow's tracking URI; '{NO_TRACKING}' tracks nothing.  [default: sqlite in --out]",
+    ),
+]
+
+
+def flat(verb: Callable[..., None]) -> Callable[..., None]:
+    """``verb`` as typer wants it: the fields of its groups are parameters of their own."""
+    hints = get_type_hints(verb, include_extras=True)
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+
+    @functools.wraps(verb)
+    def spread(**given: Any) -> None:
+        made = {
+            name: group(**{field.name: given.pop(field.name) for field in fields(group)})
+            for name, group in groups.items()
+        }
+        verb(**made, **given)
+
+    parameters: list[Parameter] = []
+    for name, own in inspect.signature(verb).parameters.items():
+        if name in groups:
+            parameters += _parameters(groups[name])
+        else:
+            kind = Parameter.KEYWORD_ONLY
+            parameters.append(Parameter(name, kind, default=own.default, annotation=hints[name]))
+    spread.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    spread.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return spread
+
+
+def _parameters(group: Any) -> list[Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        Parameter(
+            field.name,
+            Parameter.KEYWORD_ONLY,
+            default=Parameter.empty if field.default is MISSING else field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(group)
+    ]

@@ -1,0 +1,224 @@
+"""``omasgan plan``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from omasgan.cli import values
+from omasgan.cli.data import FoldedData
+from omasgan.cli.options import (
+    AddressOption,
+    AtOnceOption,
+    BenchmarkArgument,
+    CpusPerTrialOption,
+    DeviceOption,
+    GpusPerTrialOption,
+    ParamsOption,
+    SeedsOption,
+    SetOption,
+)
+from omasgan.cli.output import print_tables
+from omasgan.cli.searching import Searching, source_of
+from omasgan.errors import ConfigError
+
+if TYPE_CHECKING:
+    from omasgan.search.plan import Cluster, Forecast, Spread
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """The cluster to plan for, and what a trial gets of it."""
+
+    address: AddressOption = None
+    cpus: Annotated[
+        int | None, typer.Option(min=1, help="CPUs to plan for.  [default: this machine's]")
+    ] = None
+    gpus: Annotated[int | None, typer.Option(min=1, help="GPUs to plan for.")] = None
+    gpu_memory: Annotated[
+        str | None,
+        typer.Option(metavar="80GB", help="Memory of a GPU.  [default: as seen, else 16 GiB]"),
+    ] = None
+    cpus_per_trial: CpusPerTrialOption = None
+    gpus_per_trial: GpusPerTrialOption = None
+    at_once: AtOnceOption = None
+
+    def check(self) -> None:
+        """Refuse options that exclude each other, and texts that are no numbers."""
+        if self.address and (self.cpus or self.gpus):
+            raise ConfigError("--address says which cluster; leave out --cpus and --gpus")
+        values.share(self.gpus_per_trial)
+        values.size("--gpu-memory", self.gpu_memory)
+
+    def cluster(self) -> Cluster:
+        """The cluster, joined if it has an address."""
+        from omasgan.search import plan as planning
+        from omasgan.search import shares
+
+        given = values.size("--gpu-memory", self.gpu_memory)
+        gpu_mb = None if given is None else given / 2**20
+        if self.address:
+            return planning.join(self.address, gpu_mb, self.cpus_per_trial or 1.0)
+        node = {"CPU": self.cpus or len(os.sched_getaffinity(0)), "GPU": self.gpus or 0}
+        return planning.Cluster([node], gpu_mb or shares.gpu_mb())
+
+    def per_trial(self) -> dict[str, Any]:
+        """What a trial gets, as ``forecast`` takes it."""
+        return {
+            "cpus_per_trial": self.cpus_per_trial or 1.0,
+            "gpus_per_trial": values.share(self.gpus_per_trial),
+            "at_once": self.at_once,
+        }
+
+
+def plan(
+    benchmark: BenchmarkArgument,
+    detectors: Annotated[
+        str, typer.Argument(metavar="DETECTORS", help="One, or several with commas between.")
+    ],
+    *,
+    trials: Annotated[
+        int | None,
+        typer.Option(min=1, help="Plan a sweep of so many trials a study.  [default: runs]"),
+    ] = None,
+    searching: Searching,
+    set_: SetOption = None,
+    params: ParamsOption = None,
+    data: FoldedData,
+    seeds: SeedsOption = None,
+    room: Room,
+    probes: Annotated[int, typer.Option(min=1, help="Configurations of a space to measure.")] = 3,
+    device: DeviceOption = "auto",
+) -> None:
+    """Say what runs, or with --trials a sweep, would take; nothing is written.
+
+    The configurations that a sweep begins with are trained for a few steps: on the cluster with
+    --address, else on this machine, whose speed is then taken for that of --cpus and --gpus.
+    """
+    from omasgan.search import plan as planning
+    from omasgan.search import shares
+
+    names = detectors.split(",")
+    if trials is None and searching != Searching():
+        raise ConfigError(
+            "--space, --selection and --inner say how a sweep searches; add --trials"
+        )
+    if trials is not None and (params or set_):
+        raise ConfigError("--params and --set are for runs; a sweep (--trials) searches them")
+    searching.check()
+    room.check()
+    wanted, given = data.wanted(), values.seeds(seeds)
+    spec = data.benchmark(benchmark)
+    dataset, _ = data.load(spec, wanted)
+    cluster = room.cluster()
+    found = []
+    for name in names:
+        if trials is None:
+            work = planning.of_runs(spec, dataset, name, wanted, given or spec.seeds)
+            chosen = [values.params(name, params, set_)]
+        else:
+            sweep = searching.spec(spec, name, trials, wanted, seeds=given)
+            work = planning.of_sweep(sweep, dataset, source_of(sweep, data))
+            chosen = shares.first(sweep.space, min(probes, trials))
+        forecast = planning.forecast(work, chosen, cluster, device=device, **room.per_trial())
+        found.append(forecast)
+    what = f"sweep, selection {searching.selection}" if trials else "runs"
+    print(f"{spec.id}, {what}:")
+    _print(found)
+    for note in _notes(found, "on the cluster" if room.address else "on this machine"):
+        print(note)
+
+
+def _print(found: list[Forecast]) -> None:
+    from rich.table import Table
+
+    by_gpu = any(f.share for f in found)
+    names = ["detector", "trials", "trainings", "final\nruns", "at\nonce", "CPU-hours"]
+    names += ["GPU-hours", "GPU\nmemory", "GPU\nshare"] if by_gpu else []
+    table = Table()
+    for name in (*names, "wall time", "memory", "disk"):
+        table.add_column(name, no_wrap=True)
+    for f in found:
+        searched = f"{len(f.work.studies)} x {f.work.n_trials}" if f.work.studies else "-"
+        of_gpu = [_hours(f.gpu_hours), _size(f.gpu_memory_mb), f"{f.share:g}"]
+        table.add_row(
+            f.work.detector,
+            searched,
+            *map(str, (f.work.trainings or "-", len(f.work.runs), f.at_once)),
+            _hours(f.cpu_hours),
+            *((of_gpu if f.share else ["-"] * 3) if by_gpu else ()),
+            _wall(f.wall_seconds),
+            _size(f.memory_mb),
+            _size(f.results_mb + f.checkpoints_mb),
+        )
+    print_tables([table])
+
+
+def _notes(found: list[Forecast], where: str) -> Iterator[str]:
+    n, seconds = sum(f.probes for f in found), sum(f.probe_seconds for f in found)
+    configurations = "1 configuration" if n == 1 else f"{n} configurations"
+    if found[0].work.studies:
+        yield "Trials are studies x trials of each; trainings are those that all trials take."
+    yield "Memory is that of one process; disk holds results, and checkpoints while it runs."
+    yield (
+        f"Measured {where} with {configurations} in {_duration(seconds)}; in brackets: as if all "
+        "were like the cheapest, and like the dearest of them."
+    )
+    for f in found:
+        if f.is_scaled:
+            yield f"{f.work.detector} was trained on a part of the samples; its hours are scaled."
+        for reason in f.lost:
+            yield f"{f.work.detector}: one configuration could not be measured: {reason}"
+
+
+def _hours(spread: Spread) -> str:
+    return _range(spread, 1.0, "")
+
+
+def _wall(spread: Spread) -> str:
+    return _range(spread, *_unit(spread.expected))
+
+
+def _range(spread: Spread, length: float, unit: str) -> str:
+    """The mean and, where they differ from it, the cheapest and the dearest.
+
+    >>> from omasgan.search.plan import Spread
+    >>> _range(Spread(120, 60, 240), 60, " min")
+    '2 (1-4) min'
+    """
+    mean, low, high = (_two_digits(x / length) for x in (spread.expected, spread.low, spread.high))
+    return mean + (f" ({low}-{high})" if low != high else "") + unit
+
+
+def _duration(seconds: float) -> str:
+    """Two digits and a unit.
+
+    >>> _duration(9.4), _duration(100), _duration(9_000), _duration(1_000_000)
+    ('9.4 s', '1.7 min', '2.5 h', '12 d')
+    """
+    length, unit = _unit(seconds)
+    return _two_digits(seconds / length) + unit
+
+
+def _unit(seconds: float) -> tuple[float, str]:
+    units = ((86400.0, " d"), (3600.0, " h"), (60.0, " min"))
+    return next(((length, unit) for length, unit in units if seconds >= 1.5 * length), (1.0, " s"))
+
+
+def _size(mb: float) -> str:
+    """Megabytes with two digits and a unit.
+
+    >>> _size(0.31), _size(900), _size(16_384)
+    ('0.31 MB', '900 MB', '16 GB')
+    """
+    return f"{_two_digits(mb / 1024)} GB" if mb >= 1000 else f"{_two_digits(mb)} MB"
+
+
+def _two_digits(x: float) -> str:
+    if x < 0.01:
+        return "<0.01"
+    return f"{x:.0f}" if x >= 10 else f"{x:.2g}"

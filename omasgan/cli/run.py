@@ -1,0 +1,54 @@
+"""``omasgan run``."""
+
+from __future__ import annotations
+
+from omasgan.cli import values
+from omasgan.cli.data import FoldedData
+from omasgan.cli.options import (
+    BenchmarkArgument,
+    DetectorArgument,
+    DeviceOption,
+    ParamsOption,
+    SaveOption,
+    SeedsOption,
+    SetOption,
+)
+from omasgan.cli.output import Output, at_work, conclude
+
+
+def run(
+    benchmark: BenchmarkArgument,
+    detector: DetectorArgument,
+    *,
+    set_: SetOption = None,
+    params: ParamsOption = None,
+    data: FoldedData,
+    seeds: SeedsOption = None,
+    output: Output,
+    save: SaveOption = False,
+    device: DeviceOption = "auto",
+) -> None:
+    """Train a detector with given parameters on the folds of a benchmark and test it.
+
+    A run that is done is not trained again; an interrupted one goes on from its checkpoint.
+    """
+    from omasgan import evaluate
+    from omasgan.search import RunJob
+    from omasgan.search.local import LocalBackend
+
+    spec = data.benchmark(benchmark)
+    chosen = values.params(detector, params, set_)
+    evaluate.resolve_device(device)
+    run_seeds = values.seeds(seeds) or spec.seeds
+    wanted = data.wanted()
+    store, tracker = output.open()
+    dataset, folds = data.load(spec, wanted)
+    jobs = [
+        RunJob(fold.index, detector, chosen, seed, "fixed", store, device, save)
+        for fold in folds
+        for seed in run_seeds
+    ]
+    with at_work(store, tracker) as watch:
+        store.claim_benchmark(spec, dataset.sha256)
+        rows = LocalBackend().runs(jobs, spec, dataset, watch)
+    conclude(store, rows)

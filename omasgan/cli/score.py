@@ -1,0 +1,56 @@
+"""``omasgan score``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from omasgan.cli.options import DeviceOption
+
+
+def score(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A run's folder with a saved detector.")
+    ],
+    images: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="IMAGES",
+            help="PNG and JPEG files, folders of them, and .npy: uint8 (n,c,h,w), (n,h,w) or "
+            "(n,h,w,c), or floats in [-1,1].",
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where the CSV goes.  [default: stdout]")
+    ] = None,
+    resize: Annotated[
+        bool,
+        typer.Option("--resize", help="Resample other sizes, which alone can look anomalous."),
+    ] = False,
+    device: DeviceOption = "auto",
+) -> None:
+    """Score images with a detector that 'omasgan run ... --save' kept, as CSV.
+
+    A p-value is the share of held-out normal samples of the BENCHMARK that score at least as
+    high: small means unlike those normals. It is valid for a single sample on average, and only
+    where normal means what it meant in that benchmark.
+    """
+    from omasgan import evaluate, saved, scoring
+    from omasgan.files import write_atomic
+
+    device = evaluate.resolve_device(device)
+    loaded = saved.load(saved.find(folder), device=device)
+    text = scoring.to_csv(loaded, scoring.read(images, loaded.description.shape, resize=resize))
+    if out is None:
+        print(text, end="")
+    else:
+        write_atomic(out, text.encode())
+    what, n = loaded.description, len(loaded.calibration)
+    print(
+        f"omasgan: p-values are against {n} held-out normals of {what.benchmark}, fold "
+        f"{what.fold}; none can be below {1 / (n + 1):.2g}",
+        file=sys.stderr,
+    )

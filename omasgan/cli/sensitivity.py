@@ -1,0 +1,202 @@
+"""``omasgan sensitivity``."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from omasgan.cli import values
+from omasgan.cli.data import Data
+from omasgan.cli.options import DeviceOption, ResumeOption
+from omasgan.cli.output import at_work, print_tables
+from omasgan.cli.place import Place
+from omasgan.errors import ConfigError
+
+if TYPE_CHECKING:
+    from omasgan.config import BenchmarkSpec
+    from omasgan.files import AnyPath
+    from omasgan.report.blocks import Page
+    from omasgan.sensitivity.design import Plan
+
+FOLDS = 2
+SEEDS = 2
+POINTS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Which settings are trained."""
+
+    params: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="What to vary.  [default: all that the space varies]"),
+    ] = None
+    around: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The base point as TOML.  [default: the defaults]"),
+    ] = None
+    space: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Ranges as TOML.  [default: the detector's space]"),
+    ] = None
+    design: Annotated[
+        str | None, typer.Option(help="one-at-a-time or grid.  [default: one-at-a-time]")
+    ] = None
+    points: Annotated[
+        int | None,
+        typer.Option(metavar="N", help=f"Values of a parameter.  [default: {POINTS}]"),
+    ] = None
+    folds: Annotated[
+        str | None, typer.Option(metavar="0,3", help=f"[default: the first {FOLDS}]")
+    ] = None
+    seeds: Annotated[
+        str | None,
+        typer.Option(metavar="0,1", help=f"[default: the first {SEEDS} of the benchmark]"),
+    ] = None
+    budget: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Trainings at most: with fewer points if need be."),
+    ] = None
+
+    @property
+    def are_given(self) -> bool:
+        return any(value is not None for value in astuple(self))
+
+    @property
+    def ranges(self) -> str | None:
+        return None if self.space is None else str(self.space)
+
+    def plan(self, spec: BenchmarkSpec, detector: str, folds: list[int]) -> Plan:
+        """What is to be trained.
+
+        Raises:
+            ConfigError: it cannot be, see ``omasgan.sensitivity.design.plan``.
+        """
+        from omasgan import config, detectors
+        from omasgan.search.space import load_space
+        from omasgan.sensitivity import design
+
+        cls = detectors.load(detector)
+        shipped = detector if detector in config.resource_names("search_spaces") else None
+        source = self.space or shipped
+        space = load_space(source, cls) if source else None
+        base = values.params(detector, self.around, None)
+        return design.plan(
+            cls,
+            design.varied(space, base) if self.params is None else self.params.split(","),
+            base,
+            space,
+            design=self.design or design.DESIGNS[0],
+            points=POINTS if self.points is None else self.points,
+            folds=folds,
+            seeds=values.seeds(self.seeds) or spec.seeds[:SEEDS],
+            budget=self.budget,
+        )
+
+
+def sensitivity(
+    benchmark: Annotated[
+        str | None, typer.Argument(metavar="BENCHMARK", help="As for 'omasgan run'.")
+    ] = None,
+    detector: Annotated[
+        str | None, typer.Argument(metavar="DETECTOR", help="As for 'omasgan run'.")
+    ] = None,
+    *,
+    settings: Settings,
+    data: Data,
+    place: Place,
+    out: Annotated[
+        str, typer.Option(metavar="DIR", help="Where runs, page and stage cache go.")
+    ] = "out",
+    resume: ResumeOption = False,
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="DIR", help="Train nothing: what the finished sweeps in DIR tell."
+        ),
+    ] = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Say how much each parameter matters, and how sure that is, on a page with figures.
+
+    Trains settings around a base point; trainings share what they have in common. The test set is
+    looked at: this describes, and chooses nothing. With --from, BENCHMARK and DETECTOR only pick
+    some of the sweeps.
+    """
+    if from_ is not None:
+        if settings.are_given or resume:
+            raise ConfigError(
+                "--from trains nothing and takes no option besides; leave the others out"
+            )
+        _from_sweeps(from_, benchmark, detector)
+    elif benchmark is None or detector is None:
+        raise ConfigError("give BENCHMARK and DETECTOR to train, or --from DIR of a sweep")
+    else:
+        place.check()
+        _from_trainings(benchmark, detector, settings, data, place, out, resume, device)
+
+
+def _from_trainings(
+    benchmark: str,
+    detector: str,
+    settings: Settings,
+    data: Data,
+    place: Place,
+    out: str,
+    resume: bool,
+    device: str,
+) -> None:
+    from omasgan.files import open_root
+    from omasgan.sensitivity import content, study
+    from omasgan.store import Store
+
+    spec = data.benchmark(benchmark)
+    wanted = values.integers("--folds", settings.folds)
+    # Once before the data are read, since that may take long, and once with the folds there are.
+    settings.plan(spec, detector, wanted or list(range(FOLDS)))
+    dataset, folds = data.load(spec, wanted)
+    indices = [fold.index for fold in (folds if wanted else folds[:FOLDS])]
+    plan = settings.plan(spec, detector, indices)
+    made = study.StudySpec(benchmark, spec, detector, plan, settings.ranges, device, resume)
+    store = Store(open_root(out))
+    print(f"omasgan: {plan}", file=sys.stderr)
+    with contextlib.closing(place.open(device)) as backend, at_work(store, None) as watch:
+        rows = study.train(made, store, backend, dataset, on_event=watch)
+    _write(study.folder(store, spec.id, detector), content.page(made, rows))
+    lost = [row for row in rows if row["outcome"] != "ok"]
+    for row in lost:
+        where = f"{row['params_id']}, fold {row['fold']}, seed {row['seed']}"
+        print(f"omasgan: {where}: {row['outcome']}: {row['error']}", file=sys.stderr)
+    if lost:
+        raise typer.Exit(1)
+
+
+def _from_sweeps(folder: str, benchmark: str | None, detector: str | None) -> None:
+    import shlex
+
+    from omasgan.files import open_root
+    from omasgan.sensitivity import trial_content, trials
+    from omasgan.store import Store
+
+    store = Store(open_root(folder), create=False)
+    named = [name for name in (benchmark, detector) if name is not None]
+    command = shlex.join(["omasgan", "sensitivity", *named, "--from", "DIR"])
+    found = trials.pools(store, benchmark, detector)
+    _write(store.root / "sensitivity" / "sweeps", trial_content.page(found, command))
+
+
+def _write(folder: AnyPath, page: Page) -> None:
+    """Write the page, and say what stands on top of it."""
+    from omasgan.report import output, plain
+
+    output.write(folder, output.of_page(page))
+    for section in page.sections:
+        for line in section.prose:
+            print(line)
+        print_tables(plain.terminal(table) for table in list(section.tables)[:1])
+    print(f"The page is {folder / 'index.html'}")

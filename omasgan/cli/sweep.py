@@ -1,0 +1,98 @@
+"""``omasgan sweep``."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from omasgan.cli import values
+from omasgan.cli.data import FoldedData
+from omasgan.cli.options import (
+    BenchmarkArgument,
+    DetectorArgument,
+    DeviceOption,
+    ResumeOption,
+    SaveOption,
+)
+from omasgan.cli.output import Output, at_work, conclude
+from omasgan.cli.place import Place
+from omasgan.cli.searching import Searching, source_of
+from omasgan.errors import ConfigError
+
+
+def sweep(
+    benchmark: BenchmarkArgument,
+    detector: DetectorArgument,
+    *,
+    trials: Annotated[int, typer.Option(min=1, help="Trials a study, resumed ones included.")],
+    searching: Searching,
+    sampler: Annotated[
+        str | None, typer.Option(help="Any Optuna sampler.  [default: TPESampler]")
+    ] = None,
+    pruner: Annotated[str, typer.Option(help="Any Optuna pruner.")] = "NopPruner",
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            envvar="OMASGAN_STORAGE",
+            help="Optuna storage.  [default: sqlite in the study]",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the search.")] = 0,
+    prune_collapsed: Annotated[
+        bool, typer.Option("--prune-collapsed", help="Stop trials whose boundary collapses.")
+    ] = False,
+    replay: Annotated[
+        Path | None,
+        typer.Option(metavar="LOG", help="Repeat the params of a study's log.jsonl in order."),
+    ] = None,
+    data: FoldedData,
+    place: Place,
+    output: Output,
+    checkpoint_budget: Annotated[
+        str | None,
+        typer.Option(metavar="2GB", help="Most that checkpoints may take.  [default: no limit]"),
+    ] = None,
+    keep_checkpoints: Annotated[
+        bool, typer.Option("--keep-checkpoints", help="Ended trials keep theirs as well.")
+    ] = False,
+    resume: ResumeOption = False,
+    save: SaveOption = False,
+    device: DeviceOption = "auto",
+) -> None:
+    """Search the parameters of a detector, then train and test the winners on fresh seeds."""
+    from omasgan.search import sweep as sweeping
+
+    place.check()
+    searching.check()
+    if sampler is not None and replay is not None:
+        raise ConfigError("--sampler and --replay exclude each other; leave one out")
+    wanted = data.wanted()
+    spec = searching.spec(
+        data.benchmark(benchmark),
+        detector,
+        trials,
+        wanted,
+        sampler=sampler or "TPESampler",
+        pruner=pruner,
+        seed=seed,
+        storage=storage,
+        device=device,
+        prune_collapsed=prune_collapsed,
+        resume=resume,
+        replay=replay,
+        save=save,
+        checkpoint_budget=values.size("--checkpoint-budget", checkpoint_budget),
+        keep_checkpoints=keep_checkpoints,
+    )
+    sweeping.check(spec)
+    store, tracker = output.open()
+    dataset, _ = data.load(spec.benchmark, wanted)
+    source = source_of(spec, data)
+    backend = place.open(device)
+    with contextlib.closing(backend), at_work(store, tracker) as watch:
+        result = sweeping.sweep([spec], store, backend, dataset, source=source, on_event=watch)
+    conclude(store, result.rows)

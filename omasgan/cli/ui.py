@@ -1,0 +1,26 @@
+"""``omasgan ui``."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Annotated
+
+import typer
+
+from omasgan.cli.options import StoreArgument
+
+
+def ui(
+    folder: StoreArgument,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
+) -> None:
+    """Open the MLflow UI over DIR on this machine, until Ctrl-C."""
+    from omasgan.files import open_root
+    from omasgan.store import Store
+    from omasgan.ui import serve
+
+    def ready(address: str) -> None:
+        print(f"MLflow shows '{folder}' at {address} (Ctrl-C ends it)", flush=True)
+
+    with contextlib.suppress(KeyboardInterrupt):
+        serve(Store(open_root(folder), create=False), port, ready)

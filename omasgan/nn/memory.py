@@ -1,0 +1,59 @@
+"""How many bytes tensors take, on any machine."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+CUDA_MB = 650.0
+"""What a process takes of a GPU besides tensors: context, kernels, the libraries' working space.
+Chips and versions differ; a high guess, which no GPU was at hand to check.
+"""
+
+
+class Allocated(TorchDispatchMode):
+    """Counts the bytes of all tensors that are made in this context, from birth to death.
+
+    ``bytes`` are alive now and ``peak`` were at most: weights, gradients, what an optimiser and
+    autograd keep, and what operations hand to each other. What a single operation uses inside
+    itself is not seen. The context makes each operation some ten microseconds slower.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.bytes = 0
+        self.peak = 0
+        self._alive: set[int] = set()
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for leaf in tree_iter(out):
+            if isinstance(leaf, Tensor):
+                self._see(leaf.untyped_storage())
+        return out
+
+    def _see(self, storage: torch.UntypedStorage) -> None:
+        """Count a storage once, however many tensors are views of it."""
+        key, size = storage._cdata, storage.nbytes()
+        if size == 0 or key in self._alive:
+            return
+        self._alive.add(key)
+        self.bytes += size
+        self.peak = max(self.peak, self.bytes)
+        weakref.finalize(storage, self._forget, key, size)
+
+    def _forget(self, key: int, size: int) -> None:
+        self._alive.discard(key)
+        self.bytes -= size

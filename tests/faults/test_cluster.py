@@ -1,0 +1,148 @@
+"""Single faults on a cluster, and some that take long: hangs, leaks, clocks that jump."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from omasgan.store import read_json
+from tests.faults.conftest import Disk, MakeSweep
+from tests.faults.harness import ON_RAY, Sweep, Table, fill
+from tests.faults.processes import kill, wait_for
+from tests.faults.servers import Cluster
+
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
+
+FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
+
+
+@pytest.fixture
+def on_cluster(cluster: Cluster, sweep: MakeSweep) -> Callable[..., Sweep]:
+    """Makes sweeps on the cluster, without MLflow."""
+
+    def make(*options: str, **others: object) -> Sweep:
+        place = ("--address", cluster.address, "--tracking-uri", "none", *options)
+        return sweep(options=place, environment=cluster.environment, **others)
+
+    return make
+
+
+def test_an_interrupt_on_a_cluster_stops_in_seconds(
+    on_cluster: Callable[..., Sweep], cluster: Cluster, table: Table
+) -> None:
+    one = on_cluster()
+    one.start()
+    one.wait_until(2)
+    one.interrupt()
+    wait_for("the end of the job's workers", lambda: not cluster.workers(), 30)
+    one.start("--resume")
+    one.finish()
+    table.check("interrupt", one)
+
+
+def test_a_stopped_worker_is_ended_and_its_trial_repeated(
+    on_cluster: Callable[..., Sweep], cluster: Cluster, table: Table
+) -> None:
+    one = on_cluster("--stall-timeout", "0.1")
+    one.start()
+    one.wait_until(2)
+    stopped = wait_for("a worker", cluster.trainers)[0]
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        one.finish()
+    finally:
+        kill([stopped])
+    table.check("worker hangs", one)
+
+
+def test_a_node_without_the_folder_is_refused_before_work_starts(
+    on_cluster: Callable[..., Sweep], cluster: Cluster
+) -> None:
+    if shutil.which("unshare") is None:
+        pytest.skip("there is no unshare here")
+    one = on_cluster()
+    one.out.mkdir()
+    hide = f'mount -t tmpfs none {one.out} && exec "$@"'
+    cluster.add_node("unshare", "--mount", "sh", "-c", hide, "-")
+    try:
+        one.start()
+        text = one.finish(2)
+    finally:
+        cluster.kill_node()
+    assert f"does not see '{one.out}'" in text and "Traceback" not in text
+    assert one.ended == 0 and not list(one.out.glob("**/studies/*"))
+
+
+def test_a_full_disk_stops_a_sweep_on_ray_and_loses_nothing(
+    sweep: MakeSweep, disk: Disk, table: Table
+) -> None:
+    one = sweep(folder=disk.path / "work", trials=6, options=ON_RAY)
+    one.start()
+    one.wait_until(2)
+    fill(disk.path / "ballast")
+    text = one.finish(2)
+    assert "No space left on device" in text and "Traceback" not in text
+    (disk.path / "ballast").unlink()
+    assert one.here("--resume") == 0
+    table.check("full disk", one)
+
+
+def test_a_clock_that_jumps_changes_nothing(
+    sweep: MakeSweep, tmp_path: Path, table: Table
+) -> None:
+    if not FAKETIME.exists():
+        pytest.skip("libfaketime is not here; apt-get install faketime")
+    clock = tmp_path / "clock"
+    clock.write_text("+0")
+    one = sweep(
+        options=("--backend", "ray"),
+        environment={
+            "LD_PRELOAD": str(FAKETIME),
+            "FAKETIME_TIMESTAMP_FILE": str(clock),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        },
+    )
+    one.start()
+    for after, jump in ((2, "+3h"), (5, "-5h"), (8, "+30d"), (11, "+0")):
+        one.wait_until(after)
+        clock.write_text(jump)
+    one.finish()
+    for path in one.out.rglob("trial.json"):
+        assert 0 < read_json(path)["seconds"] < 60
+    table.check("clock jumps", one, 4, tracking=f"sqlite:///{one.out / 'mlflow.db'}")
+
+
+def test_a_trial_that_leaks_memory_is_ended_and_told(sweep: MakeSweep) -> None:
+    total, available = (memory_gb(name) for name in ("MemTotal", "MemAvailable"))
+    # The sweep itself takes some 3 GB, a trial that leaks stops at 2 GB.
+    threshold = (total - available + 4.0) / total
+    if threshold > 0.9:
+        pytest.skip(f"{available:.0f} GB of memory are too few to leak some")
+    one = sweep(
+        detector="tests.toy:LeakingDetector",
+        options=ON_RAY,
+        environment={
+            "RAY_memory_usage_threshold": f"{threshold:.4f}",
+            "RAY_memory_monitor_refresh_ms": "100",
+        },
+    )
+    one.start()
+    one.finish()
+    rows = [read_json(path) for path in sorted(one.study.glob("trials/*/trial.json"))]
+    expected = ["out-of-memory" if row["params"]["lr"] > 0.1 else "ok" for row in rows]
+    assert [row["outcome"] for row in rows] == expected
+    assert len(set(expected)) == 2
+
+
+def memory_gb(name: str) -> float:
+    """A figure of /proc/meminfo."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) / 1e6
+    raise KeyError(name)
