@@ -51,7 +51,7 @@ MAY_IMPORT = {
     "geometry": {"errors", "metrics", "store"},
     "search": RUNNING | {"geometry", "nn", "probe", "stages"},
     "sensitivity": RUNNING | {"search", "report", "stages"},
-    "report": DATA | {"store", "geometry", "detectors"},
+    "report": DATA | {"selection", "store", "geometry", "detectors"},
     "tracking": DATA | {"store", "report"},
     "progress": {"errors", "files", "store", "search", "tracking"},
     "ui": {"errors", "store", "tracking"},

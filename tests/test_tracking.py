@@ -11,6 +11,7 @@ import pytest
 
 from omasgan.errors import BackendError, ConfigError
 from omasgan.files import AnyPath, find
+from omasgan.report import write_report
 from omasgan.store import RunKey, Store, append_rows, params_id, read_json, write_json
 from omasgan.tracking import Tracker, default_uri
 from omasgan.tracking.client import Mlflow, locked
@@ -485,6 +486,31 @@ def test_compared_runs_are_not_shown_on_their_own_as_well(
     alone = f"{SPEC.id}/knn/fixed/{other.params_id}"
     assert set(runs) == {COMPARISON, entry(knn), alone}
     assert runs[COMPARISON].info.status == "FINISHED"
+
+
+def test_a_report_is_attached_to_what_holds_its_results(
+    tracker: Tracker, store: Store, shown: Shown
+) -> None:
+    add_study(store)
+    report = write_report(store, page_only=True)
+    tracker.attach(report.folder, report.of)
+    compared = add_run(store, "knn", {"k": 1})
+    add_comparison(store, [compared])
+    report = write_report(store)
+    tracker.attach(report.folder, report.of)
+    held = {
+        key: {item.path for item in tracker_files(tracker, run, "report")}
+        for key, run in shown.runs().items()
+    }
+    assert held[STUDY] == {"report/index.html"}
+    assert {"report/index.html", "report/figures", "report/tables"} <= held[COMPARISON]
+
+
+def tracker_files(tracker: Tracker, run: Any, place: str) -> list[Any]:
+    from mlflow import MlflowClient
+
+    found: list[Any] = MlflowClient(tracker.uri).list_artifacts(run.info.run_id, place)
+    return found
 
 
 def test_a_run_whose_process_died_is_shown(tracker: Tracker, store: Store, shown: Shown) -> None:

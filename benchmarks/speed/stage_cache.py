@@ -2,12 +2,12 @@
 
     python benchmarks/speed/stage_cache.py [--gan-steps 600,1200] [--scale 1]
 
-On one fold of digits with one seed, every setting is trained twice, with the cache and without, in
-this process; scores must be equal bit for bit. Task 1 is trained with each base divergence; with
-each, one loss at a time is taken out of Task 2 (mu, nu), of Task 3 (gamma, delta) or of J (zeta),
-and J is trained against each of its controls: 10 settings a divergence. What is saved depends on how
-long Task 1 is beside the other phases, so that is what varies. ``--scale`` shortens all phases
-alike. Times are CPU seconds of this process, which other processes on the machine disturb little.
+On one fold of digits with one seed, every setting is trained twice in this process, with the cache
+and without; scores must be equal bit for bit. Task 1 is trained with each base divergence. Then
+one loss at a time is taken out of Task 2 (mu, nu), of Task 3 (gamma, delta) and of J (zeta), and J
+is trained against controls: 10 settings a divergence. What is saved depends on how long Task 1 is
+beside the other phases, so that is what varies. ``--scale`` shortens all phases alike. Times are
+CPU seconds of this process, which others on the machine disturb little.
 """
 
 from __future__ import annotations

@@ -42,7 +42,9 @@ VERBS: dict[str, Callable[..., None]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 is success, 1 failed runs, 2 bad input, 130 an interruption."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    logging.basicConfig(format="omasgan: %(message)s", level=logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Discreet("omasgan: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     try:
         code = int(_app()(args=arguments, prog_name="omasgan", standalone_mode=False) or 0)
     except UsageError as error:
@@ -55,6 +57,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if code == INTERRUPTED:
         print(f"omasgan: interrupted{_how_to_go_on(arguments)}", file=sys.stderr)
     return code
+
+
+class _Discreet(logging.Formatter):
+    """Libraries know nothing of what their URIs hold."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_secrets(super().format(record))
 
 
 def _app() -> typer.Typer:
@@ -94,5 +103,5 @@ def _how_to_go_on(arguments: Sequence[str]) -> str:
 
 
 def _refuse(message: str) -> int:
-    print(f"omasgan: {message}", file=sys.stderr)
+    print(f"omasgan: {without_secrets(message)}", file=sys.stderr)
     return 2

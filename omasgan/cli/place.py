@@ -30,13 +30,14 @@ class BackendName(StrEnum):
     ray = "ray"
 
 
+BackendOption = Annotated[BackendName, typer.Option(help="Where trials and runs are executed.")]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Place:
     """The backend, and what it gives a trial."""
 
-    backend: Annotated[BackendName, typer.Option(help="Where trials and runs are executed.")] = (
-        BackendName.ray
-    )
+    backend: BackendOption = BackendName.ray
     address: AddressOption = None
     cpus_per_trial: CpusPerTrialOption = None
     gpus_per_trial: GpusPerTrialOption = None

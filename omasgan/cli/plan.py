@@ -23,6 +23,7 @@ from omasgan.cli.options import (
     SetOption,
 )
 from omasgan.cli.output import print_tables
+from omasgan.cli.place import BackendName, BackendOption
 from omasgan.cli.searching import Searching, source_of
 from omasgan.errors import ConfigError
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 class Room:
     """The cluster to plan for, and what a trial gets of it."""
 
+    backend: BackendOption = BackendName.ray
     address: AddressOption = None
     cpus: Annotated[
         int | None, typer.Option(min=1, help="CPUs to plan for.  [default: this machine's]")
@@ -49,6 +51,8 @@ class Room:
 
     def check(self) -> None:
         """Refuse options that exclude each other, and texts that are no numbers."""
+        if self.backend == BackendName.local and self != Room(backend=self.backend):
+            raise ConfigError("--backend local has one trial at a time; leave out what is Ray's")
         if self.address and (self.cpus or self.gpus):
             raise ConfigError("--address says which cluster; leave out --cpus and --gpus")
         values.share(self.gpus_per_trial)
@@ -59,6 +63,8 @@ class Room:
         from omasgan.search import plan as planning
         from omasgan.search import shares
 
+        if self.backend == BackendName.local:
+            return planning.Cluster([{"CPU": 1}], overhead=planning.LOCAL)
         given = values.size("--gpu-memory", self.gpu_memory)
         gpu_mb = None if given is None else given / 2**20
         if self.address:

@@ -8,17 +8,22 @@ import typer
 
 from omasgan.cli.options import NO_TRACKING, StoreArgument, TrackingOption
 from omasgan.cli.output import print_tables
-from omasgan.errors import ConfigError
+from omasgan.errors import ConfigError, without_secrets
 
 
 def report(
     folder: StoreArgument,
+    html: Annotated[
+        bool, typer.Option("--html", help="Only the page, without files for a paper.")
+    ] = False,
     sync_mlflow: Annotated[
         bool, typer.Option("--sync-mlflow", help="Send everything in DIR to MLflow as well.")
     ] = False,
     tracking_uri: TrackingOption = None,
 ) -> None:
-    """Write DIR/report: tables, figures and one page of everything in DIR."""
+    """Write DIR/report: one self-contained page of everything in DIR, its tables as Markdown and
+    LaTeX, its figures as PNG and PDF.
+    """
     from omasgan.files import open_root
     from omasgan.report import write_report
     from omasgan.store import Store
@@ -26,11 +31,13 @@ def report(
     if sync_mlflow and tracking_uri == NO_TRACKING:
         raise ConfigError(f"--sync-mlflow and --tracking-uri {NO_TRACKING} contradict each other")
     store = Store(open_root(folder), create=False)
-    files = write_report(store)
+    files = write_report(store, page_only=html)
     print_tables(files.tables)
     print(f"The report is {files.page}")
     if sync_mlflow:
         from omasgan.tracking import Tracker
 
         tracker = Tracker(tracking_uri, store)
-        print(f"MLflow at {tracker.uri} shows all {tracker.sync()} of its runs")
+        shown = tracker.sync()
+        tracker.attach(files.folder, files.of)
+        print(f"MLflow at {without_secrets(tracker.uri)} shows all {shown} of its runs")

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from omasgan.store import Store
 
 
+PAGE = "index.html"
+
+
 @dataclass(frozen=True)
 class ReportFiles:
     """What ``write_report`` has written, and the tables for a terminal.
@@ -33,12 +36,12 @@ class ReportFiles:
     @property
     def page(self) -> AnyPath:
         """One HTML file that needs no other and no network."""
-        return self.folder / "index.html"
+        return self.folder / PAGE
 
 
-def write_report(store: Store) -> ReportFiles:
+def write_report(store: Store, *, page_only: bool = False) -> ReportFiles:
     """Write ``<root>/report/``: index.html, summary.md, runs.csv, tables/, figures/, params/ and
-    spaces/.
+    spaces/; with ``page_only`` the first of them alone.
 
     The same results give the same bytes, wherever the store lies.
 
@@ -48,17 +51,22 @@ def write_report(store: Store) -> ReportFiles:
     """
     import pandas as pd
 
-    from omasgan.report import content, output
+    from omasgan.report import content, output, page
     from omasgan.report.blocks import Page
 
     read = _read(store)
     sections = tuple(content.section(store, c, with_scores=True) for c in read)
-    files = output.of_page(Page("omasgan report", (_made(read),), sections))
+    content_of_page = Page("omasgan report", (_made(read),), sections)
+    folder = store.root / "report"
+    if page_only:
+        output.write(folder, {PAGE: page.html(content_of_page).encode()})
+        of = {section.id: (PAGE,) for section in sections}
+        return ReportFiles(folder=folder, of=of, tables=_terminal(sections))
+    files = output.of_page(content_of_page)
     runs = pd.concat([contents.frame for contents in read], ignore_index=True)
     files["runs.csv"] = runs.to_csv(index=False).encode()
-    folder = store.root / "report"
     output.write(folder, files)
-    whole = ("index.html", "summary.md", "runs.csv")
+    whole = (PAGE, "summary.md", "runs.csv")
     return ReportFiles(
         folder=folder,
         of={section.id: (*whole, *output.of_section(section)) for section in sections},

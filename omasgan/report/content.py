@@ -14,6 +14,7 @@ from omasgan.report import causes, commands, published, ranking, statistics, tab
 from omasgan.report.blocks import Block, Command, Figure, Section, Table, slug
 from omasgan.report.inputs import Benchmark, Study, read_benchmark, read_study
 from omasgan.report.published import Number
+from omasgan.selection import SENSITIVITY
 from omasgan.store import Row, Store
 
 if TYPE_CHECKING:
@@ -97,10 +98,12 @@ class Contents:
 def read(store: Store) -> list[Contents]:
     """What ``store`` holds, one a benchmark, ordered by id.
 
+    Runs of sensitivity studies are left out: they are no results, and have a page of their own.
+
     Raises:
         StoreError: a file of the store is damaged.
     """
-    rows = store.results()
+    rows = [row for row in store.results() if row["selection"] != SENSITIVITY]
     found = [read_study(folder) for folder in store.studies()]
     ids = sorted({str(row["benchmark"]) for row in rows} | {study.benchmark for study in found})
     numbers = tuple(published.read())

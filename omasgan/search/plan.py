@@ -26,12 +26,6 @@ from omasgan.search.space import Params, Space
 from omasgan.search.sweep import SweepSpec
 from omasgan.selection import Study
 
-HARNESS_SECONDS = 0.15
-"""What a training costs besides itself: its suggestion, its records, its scores on disk."""
-
-START_SECONDS = 6.0
-"""Until the first training begins: libraries are imported, a cluster is joined."""
-
 RUN_BYTES, SCORE_BYTES = 8_000, 6
 """On disk: of a run, and of one score of a sample in its ``scores.parquet``."""
 
@@ -98,6 +92,20 @@ def of_sweep(spec: SweepSpec, dataset: Dataset, source: Dataset | None = None) -
 
 
 @dataclass(frozen=True)
+class Overhead:
+    """Seconds until the first training begins (libraries are imported, workers started), and what
+    each training costs besides itself (suggestion, records, scores on disk). Rough figures of two
+    laptop-like cores.
+    """
+
+    start: float
+    training: float
+
+
+LOCAL, RAY = Overhead(4.0, 0.06), Overhead(20.0, 0.2)
+
+
+@dataclass(frozen=True)
 class Cluster:
     """Nodes with their resources, and the memory of one of their GPUs.
 
@@ -106,6 +114,7 @@ class Cluster:
 
     nodes: Sequence[Mapping[str, float]]
     gpu_mb: float = shares.UNKNOWN_GPU_MB
+    overhead: Overhead = RAY
     measure: Callable[..., Any] = field(default=lambda function, *a, **k: function(*a, **k))
 
     @property
@@ -132,7 +141,7 @@ def join(address: str, gpu_mb: float | None, cpus_per_trial: float) -> Cluster:
         remote = ray.remote(num_cpus=cpus_per_trial, num_gpus=gpus)(function)
         return ray.get(remote.remote(*arguments, **named))
 
-    return Cluster(nodes, gpu_mb or measure(shares.gpu_mb), measure)
+    return Cluster(nodes, gpu_mb or measure(shares.gpu_mb), measure=measure)
 
 
 @dataclass(frozen=True)
@@ -216,7 +225,9 @@ def forecast(
         at_once,
         cpu_hours=Spread.of([cpus_per_trial * each for each in hours]),
         gpu_hours=Spread.of([share * each for each in hours]),
-        wall_seconds=Spread.of([_wall_seconds(work, cost, at_once) for cost in costs]),
+        wall_seconds=Spread.of(
+            [_wall_seconds(work, cost, at_once, cluster.overhead) for cost in costs]
+        ),
         memory_mb=max(cost.peak_memory_mb for cost in costs),
         gpu_memory_mb=max(cost.gpu_memory_mb for cost in costs),
         results_mb=sum(RUN_BYTES + SCORE_BYTES * scores * n for _, n in work.runs) / MB,
@@ -249,12 +260,12 @@ def _training_seconds(work: Work, cost: Cost) -> float:
     return searched + sum(cost.seconds(*size) for size in work.runs)
 
 
-def _wall_seconds(work: Work, cost: Cost, at_once: int) -> float:
+def _wall_seconds(work: Work, cost: Cost, at_once: int, overhead: Overhead) -> float:
     """Trials, and after the last of them runs, go in rounds of ``at_once``."""
-    total = START_SECONDS
+    total = overhead.start
     n_tasks = len(work.tasks) / len(work.studies) if work.studies else 0
     for n, sizes, in_one in ((work.trials, work.tasks, n_tasks), (len(work.runs), work.runs, 1)):
         if n:
-            one = in_one * float(np.mean([cost.seconds(*size) for size in sizes]))
-            total += math.ceil(n / at_once) * (one + in_one * HARNESS_SECONDS)
+            training = float(np.mean([cost.seconds(*size) for size in sizes])) + overhead.training
+            total += math.ceil(n / at_once) * in_one * training
     return total

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import socket
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -51,7 +53,10 @@ def connect(address: str | None, num_cpus: int | None, num_gpus: int | None) -> 
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         # "local", since no address at all would join any cluster that happens to run here.
-        ray.init("local", num_cpus=num_cpus, num_gpus=num_gpus, include_dashboard=False, **quiet)
+        with _loopback():
+            ray.init(
+                "local", num_cpus=num_cpus, num_gpus=num_gpus, include_dashboard=False, **quiet
+            )
         return
     check_address(address)
     try:
@@ -83,6 +88,27 @@ def check_address(address: str) -> None:
         raise BackendError(
             f"cannot reach a Ray cluster at '{address}': {error}; is it running?"
         ) from error
+
+
+@contextlib.contextmanager
+def _loopback() -> Iterator[None]:
+    """What Ray starts meanwhile listens on 127.0.0.1 alone, where it would on all interfaces.
+
+    Its setting for systems without clusters does that; processes that it starts inherit it.
+    """
+    from ray._private import ray_constants
+
+    name = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
+    before, enabled = os.environ.get(name), ray_constants.ENABLE_RAY_CLUSTER
+    os.environ[name], ray_constants.ENABLE_RAY_CLUSTER = "0", False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = enabled
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 class Room:

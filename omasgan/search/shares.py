@@ -72,8 +72,9 @@ def larger(share: float) -> float | None:
 def predict(detector: str, space: Space, data: TrialData, device: str) -> float:
     """Megabytes of a GPU that a trial needs: the most that a probed configuration took.
 
-    Probed are the largest of the space and some with which a study begins, each shortly trained on
-    the first task. One that does not fit on the GPU needs a whole one; one that diverges is left out.
+    Probed are the largest of the space and some with which a study begins, each shortly trained
+    on the first task. One that does not fit on the GPU needs a whole one; one that diverges is
+    left out.
 
     Raises:
         ConfigError: no configuration could be probed.

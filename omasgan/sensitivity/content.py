@@ -107,8 +107,9 @@ def _doubts(
         yield "One fold with one seed: no number here has an interval, and none tells from chance."
     elif units < effects.FEW_UNITS:
         yield (
-            f"Only {units} pairs of fold and seed (fewer than {effects.FEW_UNITS}): intervals are "
-            "rough; more --folds or --seeds make them better."
+            f"Only {units} pairs of fold and seed: intervals are too narrow (of 4 pairs they hold "
+            f"the truth in about 3 of 4 cases); from {effects.FEW_UNITS} pairs on they are nearly "
+            "right, see --folds and --seeds."
         )
     bad = int((frame["outcome"] != "ok").sum())
     if bad:

@@ -19,8 +19,9 @@ from omasgan.sensitivity.design import Axis, Plan
 from omasgan.store import params_id
 
 RESAMPLES = 2000
-FEW_UNITS = 6
-"""With fewer (fold, seed) pairs an interval is rough, and is said to be."""
+FEW_UNITS = 9
+"""With fewer (fold, seed) pairs an interval is too narrow, and is said to be: on normal noise
+those of 2 folds and 2 seeds hold the truth in about 3 of 4 cases, those of 3 and 3 in 9 of 10."""
 
 
 @dataclass(frozen=True)

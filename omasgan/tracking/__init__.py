@@ -18,14 +18,13 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from omasgan.errors import (
     BackendError,
     ConfigError,
-    OmasganError,
     StoreError,
     without_secrets,
 )
@@ -141,13 +140,25 @@ class Tracker:
         self._has_missed = False
         return shown
 
+    def attach(self, folder: AnyPath, of: Mapping[str, Iterable[str]]) -> None:
+        """Attach a report's files, told by benchmark, to the MLflow runs that hold its results.
+
+        Raises:
+            BackendError: MLflow cannot be reached or refuses.
+        """
+        with self._connected() as mlflow:
+            for benchmark, names in of.items():
+                for run in comparison.parents(mlflow, self.store, benchmark):
+                    for name in names:
+                        place = PurePosixPath("report", name).parent.as_posix()
+                        mlflow.send_file(run, folder / name, place)
+
     def catch_up(self) -> None:
         """Send all that MLflow has missed, if it can be reached now."""
         if self._has_missed:
-            try:
+            # That it is away, and what to do about it, has been said.
+            with contextlib.suppress(BackendError, StoreError):
                 self.sync()
-            except (BackendError, StoreError) as error:
-                self._warn(error)
 
     def _safely(self, send: Callable[[Mlflow], None]) -> None:
         if time.monotonic() < self._try_again:
@@ -157,16 +168,13 @@ class Tracker:
                 send(mlflow)
         except (BackendError, StoreError) as error:
             if not self._has_missed:
-                self._warn(error)
+                logger.warning(
+                    "%s; the results are kept and can be sent later: "
+                    "omasgan report %s --sync-mlflow", error, self.store.root,
+                )  # fmt: skip
             self._has_missed = True
             self._mlflow = None
             self._try_again = time.monotonic() + RETRY_SECONDS
-
-    def _warn(self, error: OmasganError) -> None:
-        logger.warning(
-            "%s; the results are kept and can be sent later: omasgan report %s --sync-mlflow",
-            error, self.store.root,
-        )  # fmt: skip
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[Mlflow]:

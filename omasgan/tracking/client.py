@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from omasgan.errors import BackendError
+from omasgan.errors import BackendError, without_secrets
 from omasgan.files import AnyPath, read
 from omasgan.store import find_json, write_json
 
@@ -222,6 +222,5 @@ def prepare(uri: str) -> None:
 
 
 def _unusable(uri: str, error: Exception) -> BackendError:
-    place = re.sub(r"//[^/@]*@", "//***@", uri)
     reason = (str(error) or type(error).__name__).splitlines()[0][:200]
-    return BackendError(f"MLflow at {place} cannot be used: {reason}")
+    return BackendError(without_secrets(f"MLflow at {uri} cannot be used: {reason}"))

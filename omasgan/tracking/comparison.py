@@ -18,9 +18,10 @@ import numpy as np
 
 from omasgan.config import digest
 from omasgan.files import exists, find
+from omasgan.report.inputs import read_study
 from omasgan.store import Row, RunKey, Store, find_json, read_json
 from omasgan.tracking.client import Mlflow, Point, as_text
-from omasgan.tracking.mirror import finished, group_rows, now, started
+from omasgan.tracking.mirror import finished, group_rows, now, started, study_run
 
 if TYPE_CHECKING:
     from omasgan.report.figures import Scored
@@ -83,6 +84,16 @@ def comparison(mlflow: Mlflow, store: Store, benchmark: str, status: str) -> Non
             _send_entry(mlflow, store, child, entry)
     if status != "RUNNING":
         mlflow.set_status(run, status, max(map(finished, rows), default=None))
+
+
+def parents(mlflow: Mlflow, store: Store, benchmark: str) -> list[Any]:
+    """The MLflow runs under which the results on a benchmark lie: its comparison, or else its
+    studies; none where params were run without either.
+    """
+    if benchmark in benchmarks(store):
+        return [mlflow.run(f"{benchmark}/comparison", "comparison", now())]
+    found = [read_study(folder) for folder in store.studies()]
+    return [study_run(mlflow, store, s) for s in found if s.benchmark == benchmark]
 
 
 def _entries(store: Store, benchmark: str) -> list[Entry]:

@@ -31,7 +31,7 @@ MAX_POINTS = 1000
 def study(mlflow: Mlflow, store: Store, folder: AnyPath, status: str) -> None:
     """The study with its trials and its winner; ``status`` is what its MLflow run shows."""
     found = read_study(folder)
-    run = _study_run(mlflow, store, found)
+    run = study_run(mlflow, store, found)
     if status == "RUNNING":
         mlflow.set_status(run, status)
     about = {k: v for k, v in found.about.items() if not isinstance(v, dict | list)}
@@ -51,7 +51,7 @@ def study(mlflow: Mlflow, store: Store, folder: AnyPath, status: str) -> None:
 def trial(mlflow: Mlflow, store: Store, folder: AnyPath, number: int) -> None:
     """One ended trial, as a child of its study."""
     found = read_study(folder)
-    run = _study_run(mlflow, store, found)
+    run = study_run(mlflow, store, found)
     for ended in found.trials:
         if ended["number"] == number:
             _send_trial(mlflow, store, found, run, ended)
@@ -63,7 +63,7 @@ def group(mlflow: Mlflow, store: Store, key: RunKey) -> None:
     studies = [read_study(path) for path in store.studies() if path.parent == siblings]
     for found in studies:
         if found.winner is not None and found.winner["params_id"] == key.params_id:
-            _send_winner(mlflow, store, found, _study_run(mlflow, store, found))
+            _send_winner(mlflow, store, found, study_run(mlflow, store, found))
     rows = group_rows(store, key)
     if rows and not studies:
         name = f"{key.detector} {key.selection} {key.params_id[:6]}"
@@ -71,7 +71,8 @@ def group(mlflow: Mlflow, store: Store, key: RunKey) -> None:
         _send_rows(mlflow, store, mlflow.run(place, name, started(rows[0])), rows)
 
 
-def _study_run(mlflow: Mlflow, store: Store, study: Study) -> Any:
+def study_run(mlflow: Mlflow, store: Store, study: Study) -> Any:
+    """The MLflow run that shows a study, made if there is none."""
     times = [_written(study, trial) - round(1000 * trial["seconds"]) for trial in study.trials]
     return mlflow.run(_place(store, study), study.label, min(times, default=now()))
 

@@ -115,6 +115,10 @@ REFUSED = {
         ["plan", "digits-loo", "knn", "--address", "auto", "--gpus", "2"],
         "leave out --cpus and --gpus",
     ),
+    "plan of a local cluster": (
+        ["plan", "digits-loo", "knn", "--backend", "local", "--gpus", "2"],
+        "one trial at a time",
+    ),
     "plan of a rule without a search": (
         ["plan", "digits-loo", "knn", "--selection", "proxy"],
         "add --trials",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,8 +18,6 @@ from tests.faults.processes import kill, wait_for
 from tests.faults.servers import Cluster
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
-
-FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 
 
 @pytest.fixture
@@ -86,7 +85,8 @@ def test_a_full_disk_stops_a_sweep_on_ray_and_loses_nothing(
     one.wait_until(2)
     fill(disk.path / "ballast")
     text = one.finish(2)
-    assert "No space left on device" in text and "Traceback" not in text
+    assert "No space left on device" in text or "disk is full" in text
+    assert "Traceback" not in text
     (disk.path / "ballast").unlink()
     assert one.here("--resume") == 0
     table.check("full disk", one)
@@ -95,27 +95,31 @@ def test_a_full_disk_stops_a_sweep_on_ray_and_loses_nothing(
 def test_a_clock_that_jumps_changes_nothing(
     sweep: MakeSweep, tmp_path: Path, table: Table
 ) -> None:
-    if not FAKETIME.exists():
-        pytest.skip("libfaketime is not here; apt-get install faketime")
-    clock = tmp_path / "clock"
-    clock.write_text("+0")
+    # Without Ray, whose waits for the kernel's wall clock a preload cannot move.
+    library, shift = tmp_path / "clock.so", tmp_path / "shift"
+    compile_clock(library)
+    shift.write_text("0")
     one = sweep(
-        options=("--backend", "ray"),
-        environment={
-            "LD_PRELOAD": str(FAKETIME),
-            "FAKETIME_TIMESTAMP_FILE": str(clock),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        },
+        options=("--backend", "local"),
+        environment={"LD_PRELOAD": str(library), "CLOCK_SHIFT": str(shift)},
     )
     one.start()
-    for after, jump in ((2, "+3h"), (5, "-5h"), (8, "+30d"), (11, "+0")):
+    for after, hours in ((2, 3), (5, -5), (8, 800), (11, 0)):
         one.wait_until(after)
-        clock.write_text(jump)
+        shift.write_text(str(3600 * hours))
     one.finish()
     for path in one.out.rglob("trial.json"):
         assert 0 < read_json(path)["seconds"] < 60
     table.check("clock jumps", one, 4, tracking=f"sqlite:///{one.out / 'mlflow.db'}")
+
+
+def compile_clock(library: Path) -> None:
+    # libfaketime would do, but with the monotonic clock left alone its 0.9.10 breaks time.sleep.
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("there is no C compiler here")
+    source = Path(__file__).with_name("clock.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)
 
 
 def test_a_trial_that_leaks_memory_is_ended_and_told(sweep: MakeSweep) -> None:

@@ -104,9 +104,9 @@ def test_nodes_work_die_and_are_added(cluster: Path) -> None:
     assert token.stat().st_mode & 0o777 == 0o600
     stranger = token.with_name("stranger")
     stranger.write_text("0" * 64)
-    refused = drive(environment | {"RAY_AUTH_TOKEN_PATH": str(stranger)})
-    assert refused.returncode != 0
-    assert "InvalidAuthToken" in refused.stderr
+    stranded = drive(environment | {"RAY_AUTH_TOKEN_PATH": str(stranger)})
+    assert stranded.returncode != 0
+    assert "InvalidAuthToken" in stranded.stderr
 
     assert call("local-cluster", "kill", cluster, 1).returncode == 0
     assert call("local-cluster", "kill", cluster, 1).returncode == 2
@@ -117,6 +117,10 @@ def test_nodes_work_die_and_are_added(cluster: Path) -> None:
     processes = running(cluster)
     assert len(processes) > 5
     assert listening_elsewhere(processes) == []
+    assert call("local-cluster", "kill", cluster, 0).returncode == 0
+    assert states(cluster) == ["dead", "dead", "dead"]
+    refused = call("local-cluster", "add", cluster)
+    assert "the head is dead, and with it the cluster" in refused.stderr
     began = time.monotonic()
     assert call("local-cluster", "stop", cluster).returncode == 0
     assert time.monotonic() - began < 15

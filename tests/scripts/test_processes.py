@@ -61,7 +61,6 @@ def test_an_id_that_was_given_away_is_left_alone(
 
 def test_what_has_ended_is_told_with_its_last_words(processes: ModuleType, tmp_path: Path) -> None:
     leader = processes.lead(["bash", "-c", "echo no space; exit 1"], tmp_path / "log", os.environ)
-    os.waitpid(leader.pid, 0)
     with pytest.raises(processes.ScriptError, match="the disk has ended: no space"):
         processes.wait_until(lambda: False, leader, "the disk", tmp_path / "log")
 

@@ -102,7 +102,7 @@ def test_hours_and_wall_time_add_up(spec: SweepSpec, small_dataset: Dataset) -> 
         tuple(2 * trainings * s / 3600 for s in (100, 200, 300))
     )
     # 6 trials in 2 rounds of 2 tasks, 6 runs in 2 rounds.
-    besides = planning.START_SECONDS + 6 * planning.HARNESS_SECONDS
+    besides = planning.RAY.start + 6 * planning.RAY.training
     assert found.wall_seconds.low == pytest.approx(6 * 100 + besides)
     assert found.wall_seconds.high == pytest.approx(6 * 300 + besides)
     assert found.checkpoints_mb == 8.0 and found.memory_mb == 500.0
@@ -115,11 +115,11 @@ def test_a_share_of_a_gpu_comes_from_the_dearest(
     assert len(work.runs) == 4 and work.trials == work.trainings == 0
     costs = {0.1: costing(3600.0, 1_000.0), 0.2: costing(3600.0, 3_000.0)}
     given = [{"lr": lr} for lr in costs]
-    cluster = planning.Cluster([{"CPU": 8, "GPU": 2}], 10_000.0, measured(costs))
+    cluster = planning.Cluster([{"CPU": 8, "GPU": 2}], 10_000.0, measure=measured(costs))
     found = planning.forecast(work, given, cluster, gpus_per_trial="auto")
     assert found.share == 0.5 and found.at_once == 4
     assert found.gpu_hours.expected == pytest.approx(4 * 0.5)
-    small = planning.Cluster([{"CPU": 8, "GPU": 2}], 2_000.0, measured(costs))
+    small = planning.Cluster([{"CPU": 8, "GPU": 2}], 2_000.0, measure=measured(costs))
     with pytest.raises(ConfigError, match="needs 3000 MB of GPU memory, a GPU has 2000 MB"):
         planning.forecast(work, given, small, gpus_per_trial="auto")
     with pytest.raises(BackendError, match="fits on no node"):

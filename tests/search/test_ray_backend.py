@@ -118,6 +118,20 @@ def test_what_stalls_again_and_again_is_given_up_and_says_why(
     assert (row["outcome"], row["error"]) == ("failed", STALLED)
 
 
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_cluster_that_is_started_here_listens_on_loopback_only() -> None:
+    psutil = pytest.importorskip("psutil")
+    here = psutil.Process()
+    listening = {
+        connection.laddr.ip
+        for process in [here, *here.children(recursive=True)]
+        for connection in process.net_connections(kind="tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening
+    assert listening <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+
+
 HUNGRY = {"train_steps": 40, "width": 8, "lr": {"choices": [1e-3, 0.11]}}
 
 

@@ -76,7 +76,7 @@ def test_the_largest_configuration_decides(data: TrialData) -> None:
 
 def test_configurations_that_diverge_are_left_out(data: TrialData) -> None:
     detector = "tests.toy:DivergingDetector"
-    lr = {"low": 0.01, "high": 1.0, "log": True}
+    lr = {"low": 1e-6, "high": 1.0, "log": True}
     assert shares.predict(detector, Space.from_dict({"lr": lr}), data, "cpu") == 0
     with pytest.raises(ConfigError, match=r"could be probed: loss is not finite at lr"):
         shares.predict(detector, Space.from_dict({"lr": {"low": 0.5, "high": 1.0}}), data, "cpu")
