@@ -172,6 +172,11 @@ def published_params(benchmark: str) -> Path:
     return folder / benchmark
 
 
+def paper_suites() -> Path:
+    """The folder of the paper's studies, one ``<name>.toml`` each."""
+    return _folder("benchmarks") / "paper"
+
+
 def published_numbers() -> Path:
     """The CSV of the numbers that the literature prints."""
     return _folder("benchmarks") / "published.csv"

@@ -82,9 +82,9 @@ class SharedTraining:
                 if not exists(path):
                     continue
                 kept = load_state(path)
+                epochs, seconds = [Epoch(*epoch) for epoch in kept["epochs"]], kept["seconds"]
                 self._detector.load_state_dict(kept["state"])
-                self._epochs = [Epoch(*epoch) for epoch in kept["epochs"]]
-                self.seconds = kept["seconds"]
+                self._epochs, self.seconds = epochs, seconds
                 break
             except (StoreError, ConfigError, KeyError, TypeError) as error:
                 logger.warning("phase '%s' is trained anew: %s", beginning.phase, error)

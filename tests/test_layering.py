@@ -51,13 +51,14 @@ MAY_IMPORT = {
     "geometry": {"errors", "metrics", "store"},
     "search": RUNNING | {"geometry", "nn", "probe", "stages"},
     "sensitivity": RUNNING | {"search", "report", "stages"},
+    "paper": RUNNING | {"search", "report", "sensitivity"},
     "report": DATA | {"selection", "store", "geometry", "detectors"},
     "tracking": DATA | {"store", "report"},
     "progress": {"errors", "files", "store", "search", "tracking"},
     "ui": {"errors", "store", "tracking"},
     "cli": RUNNING
     | {"audit", "scoring", "lock", "probe", "search", "report", "tracking", "progress", "ui"}
-    | {"sensitivity"},
+    | {"sensitivity", "paper"},
 }
 """What each part may import of this package, besides itself and the version."""
 
@@ -68,7 +69,7 @@ ONLY_IN = {
     "typer": {"cli"},
     "torchvision": {"image_files"},
     "PIL": {"scoring"},
-    "matplotlib": {"report", "sensitivity"},
+    "matplotlib": {"report", "sensitivity", "paper"},
 }
 """Which part alone may import a library, at whatever level of the file."""
 

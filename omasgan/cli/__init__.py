@@ -16,7 +16,19 @@ from typing import Annotated, Any
 import typer
 
 from omasgan import __version__
-from omasgan.cli import audit, compare, listing, plan, report, run, score, sensitivity, sweep, ui
+from omasgan.cli import (
+    audit,
+    compare,
+    listing,
+    paper,
+    plan,
+    report,
+    run,
+    score,
+    sensitivity,
+    sweep,
+    ui,
+)
 from omasgan.cli.options import flat
 from omasgan.errors import OmasganError, without_secrets
 
@@ -31,6 +43,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "compare": compare.compare,
     "plan": plan.plan,
     "sensitivity": sensitivity.sensitivity,
+    "paper": paper.paper,
     "audit": audit.audit,
     "score": score.score,
     "report": report.report,
@@ -96,7 +109,7 @@ def _about(
 
 def _how_to_go_on(arguments: Sequence[str]) -> str:
     verb = arguments[0] if arguments else ""
-    if verb not in ("run", "sweep", "compare", "sensitivity"):
+    if verb not in ("run", "sweep", "compare", "sensitivity", "paper"):
         return ""
     resume = ["--resume"] if verb != "run" and "--resume" not in arguments else []
     return without_secrets(f"; to go on: {shlex.join(['omasgan', *arguments, *resume])}")

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from omasgan.cli import values
+from omasgan.cli.checkpoints import CheckpointOptions
 from omasgan.cli.data import FoldedData
 from omasgan.cli.options import (
     BenchmarkArgument,
@@ -58,6 +59,7 @@ def compare(
     seeds: SeedsOption = None,
     place: Place,
     output: Output,
+    checkpoints: CheckpointOptions,
     resume: ResumeOption = False,
     device: DeviceOption = "auto",
 ) -> None:
@@ -84,6 +86,9 @@ def compare(
         inner=inner or 2,
         device=device,
         resume=resume,
+        checkpoint_budget=checkpoints.budget,
+        keep_checkpoints=checkpoints.keep_checkpoints,
+        checkpoint_seconds=checkpoints.checkpoint_seconds,
     )
     comparing.check(spec)
     store, tracker = output.open()

@@ -13,7 +13,8 @@ from omasgan.cli.options import DeviceOption
 
 def score(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A run's folder with a saved detector.")
+        str,
+        typer.Argument(metavar="DIR", help="A run's folder with a saved detector, or its URI."),
     ],
     images: Annotated[
         list[Path],
@@ -39,10 +40,10 @@ def score(
     where normal means what it meant in that benchmark.
     """
     from omasgan import evaluate, saved, scoring
-    from omasgan.files import write_atomic
+    from omasgan.files import open_root, write_atomic
 
     device = evaluate.resolve_device(device)
-    loaded = saved.load(saved.find(folder), device=device)
+    loaded = saved.load(saved.find(open_root(folder)), device=device)
     text = scoring.to_csv(loaded, scoring.read(images, loaded.description.shape, resize=resize))
     if out is None:
         print(text, end="")

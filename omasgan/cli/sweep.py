@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from omasgan.cli import values
+from omasgan.cli.checkpoints import CheckpointOptions
 from omasgan.cli.data import FoldedData
 from omasgan.cli.options import (
     BenchmarkArgument,
@@ -52,13 +52,7 @@ def sweep(
     data: FoldedData,
     place: Place,
     output: Output,
-    checkpoint_budget: Annotated[
-        str | None,
-        typer.Option(metavar="2GB", help="Most that checkpoints may take.  [default: no limit]"),
-    ] = None,
-    keep_checkpoints: Annotated[
-        bool, typer.Option("--keep-checkpoints", help="Ended trials keep theirs as well.")
-    ] = False,
+    checkpoints: CheckpointOptions,
     resume: ResumeOption = False,
     save: SaveOption = False,
     device: DeviceOption = "auto",
@@ -85,8 +79,9 @@ def sweep(
         resume=resume,
         replay=replay,
         save=save,
-        checkpoint_budget=values.size("--checkpoint-budget", checkpoint_budget),
-        keep_checkpoints=keep_checkpoints,
+        checkpoint_budget=checkpoints.budget,
+        keep_checkpoints=checkpoints.keep_checkpoints,
+        checkpoint_seconds=checkpoints.checkpoint_seconds,
     )
     sweeping.check(spec)
     store, tracker = output.open()

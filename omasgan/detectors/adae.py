@@ -67,6 +67,9 @@ class ADAE(NeuralDetector):
         device: ``auto``, ``cpu``, ``cuda`` ...
     """
 
+    properties = frozenset({"autoencoder", "discriminator score", "reconstruction"})
+    defaults_saw = "test scores, printed beside its training errors"
+
     def __init__(
         self,
         *,

@@ -71,6 +71,8 @@ class AnoGAN(NeuralDetector):
         device: ``auto``, ``cpu``, ``cuda`` ...
     """
 
+    properties = frozenset({"GAN", "discriminator score", "reconstruction"})
+
     def __init__(
         self,
         *,

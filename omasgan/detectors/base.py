@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, TypeAlias
+from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,22 @@ from sklearn.base import BaseEstimator
 
 State: TypeAlias = dict[str, Any]
 """A nested dict whose leaves are torch tensors, numpy arrays, numbers, strings, bools or None."""
+
+Property: TypeAlias = Literal[
+    "GAN",
+    "autoencoder",
+    "negative sampling",
+    "negative training",
+    "boundary loss",
+    "f-divergence",
+    "discriminator score",
+    "reconstruction",
+    "likelihood",
+]
+"""What a detector is built on, in the rows of OMASGAN's Table 1: a GAN or an autoencoder; samples
+of its own making that serve as negatives, and training against negatives; a loss that seeks the
+boundary of the data; any f-divergence for a metric; and what its score is made of.
+"""
 
 
 @dataclass(frozen=True)
@@ -49,6 +65,10 @@ class IterativeDetector(BaseEstimator, ABC):  # type: ignore[misc]
     shape ``(n, c, h, w)`` or ``(n, d)`` in [-1, 1], or uint8 images of shape ``(n, c, h, w)``,
     which stand for ``x / 127.5 - 1``; it is never modified.
     """
+
+    properties: ClassVar[frozenset[Property]] = frozenset()
+    defaults_saw: ClassVar[str] = ""
+    """The test data in whose sight the defaults were found; empty if there are none."""
 
     def fit(self, X: NDArray[Any], y: object = None) -> Self:
         """Train to the end; ``y`` is ignored (scikit-learn's convention)."""

@@ -58,6 +58,8 @@ class EGBAD(NeuralDetector):
         device: ``auto``, ``cpu``, ``cuda`` ...
     """
 
+    properties = frozenset({"GAN", "discriminator score", "reconstruction"})
+
     def __init__(
         self,
         *,

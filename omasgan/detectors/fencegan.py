@@ -59,6 +59,8 @@ class FenceGAN(NeuralDetector):
         device: ``auto``, ``cpu``, ``cuda`` ...
     """
 
+    properties = frozenset({"GAN", "boundary loss", "discriminator score"})
+
     def __init__(
         self,
         *,

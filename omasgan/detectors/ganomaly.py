@@ -59,6 +59,8 @@ class GANomaly(NeuralDetector):
         device: ``auto``, ``cpu``, ``cuda`` ...
     """
 
+    properties = frozenset({"autoencoder", "reconstruction"})
+
     def __init__(
         self,
         *,

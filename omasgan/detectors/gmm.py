@@ -27,6 +27,8 @@ class GMM(Yardstick):
         device: accepted for the contract.
     """
 
+    properties = frozenset({"likelihood"})
+
     def __init__(
         self,
         *,

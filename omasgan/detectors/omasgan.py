@@ -118,6 +118,12 @@ class OMASGAN(NeuralDetector):
         device: ``auto``, ``cpu``, ``cuda`` ...
     """
 
+    properties = frozenset({
+        "GAN", "negative sampling", "negative training", "boundary loss", "f-divergence",
+        "discriminator score",
+    })  # fmt: skip
+    defaults_saw = "test anomalies of MNIST and of digits"
+
     def __init__(
         self,
         *,
@@ -521,14 +527,24 @@ class OMASGAN(NeuralDetector):
             "combined": torch.from_numpy(tails[0] + tails[1]),
         }
 
-    @torch.no_grad()
     def pictures(self, n: int) -> dict[str, NDArray[np.float32]]:
         """Rows of real, G's, B's and G's successor's samples; none for vectors."""
         self._check_fitted()
         if len(self._shape) == 1:
             return {}
+        return self._samples(self._fitted["pictured"][:n])
+
+    def samples(self, X: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+        """Normal samples ``X``, and as many of G's, B's and G's successor's, by name.
+
+        B's are deformations of ``X`` where ``base`` is ``real``.
+        """
+        self._check_fitted()
+        return self._samples(torch.cat(list(batches.in_order(X, self._device))))
+
+    @torch.no_grad()
+    def _samples(self, real: Tensor) -> dict[str, NDArray[np.float32]]:
         generator = torch.Generator().manual_seed(self._seed_of("pictures"))
-        real = self._fitted["pictured"][:n]
         z = torch.randn(len(real), self.latent_dim, generator=generator).to(self._device)
         rows = {
             "real": real,

@@ -24,6 +24,8 @@ class PCA(Yardstick):
         device: accepted for the contract.
     """
 
+    properties = frozenset({"reconstruction"})
+
     def __init__(
         self, *, components: Annotated[int, Field(ge=1)] = 16, seed: int = 0, device: str = "auto"
     ) -> None:

@@ -63,6 +63,8 @@ class VAE(NeuralDetector):
         device: ``auto``, ``cpu``, ``cuda`` ...
     """
 
+    properties = frozenset({"autoencoder", "reconstruction", "likelihood"})
+
     def __init__(
         self,
         *,

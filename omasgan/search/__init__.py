@@ -46,6 +46,9 @@ class Event:
     benchmark: str | None = None
 
 
+CHECKPOINT_SECONDS = 30.0
+"""The time between two checkpoints of a training."""
+
 OnEvent: TypeAlias = Callable[[Event], None]
 
 
@@ -58,6 +61,7 @@ class TrialJob:
     prune_collapsed: bool
     study_dir: AnyPath
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
 
     def workdir(self, number: int) -> AnyPath:
         """Where a trial keeps its checkpoint and its records."""
@@ -88,6 +92,7 @@ class RunJob:
     save: bool = False
     cache: StageCache | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
 
 
 class Backend(Protocol):

@@ -15,7 +15,7 @@ from omasgan import detectors, files, geometry, protocols
 from omasgan.config import BenchmarkSpec
 from omasgan.datasets import Dataset
 from omasgan.errors import StoreError
-from omasgan.search import Backend, Event, OnEvent, RunJob
+from omasgan.search import CHECKPOINT_SECONDS, Backend, Event, OnEvent, RunJob
 from omasgan.search import sweep as searching
 from omasgan.search.space import load_space
 from omasgan.search.sweep import SweepSpec
@@ -35,7 +35,8 @@ class CompareSpec:
     ``params`` are given ones by detector; a detector without any runs at its defaults.
     ``controls`` adds OMASGAN with other negatives in B's place. With ``n_trials`` each detector
     is also swept, with as many trials a study, under each of ``rules``. ``folds`` and ``seeds``
-    None are all of the benchmark's. Without ``resume`` an interrupted comparison is refused.
+    None are all of the benchmark's. Without ``resume`` an interrupted comparison is refused. The
+    last three are those of the sweeps.
     """
 
     benchmark: BenchmarkSpec
@@ -49,6 +50,9 @@ class CompareSpec:
     inner: int = 2
     device: str = "auto"
     resume: bool = False
+    checkpoint_budget: int | None = None
+    keep_checkpoints: bool = False
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
 
     @property
     def names(self) -> list[str]:
@@ -105,6 +109,9 @@ def sweep_specs(spec: CompareSpec) -> list[SweepSpec]:
             inner=spec.inner,
             device=spec.device,
             resume=spec.resume,
+            checkpoint_budget=spec.checkpoint_budget,
+            keep_checkpoints=spec.keep_checkpoints,
+            checkpoint_seconds=spec.checkpoint_seconds,
         )
         for name in spec.names
         for rule in spec.rules
@@ -137,7 +144,16 @@ def compare(
     book = _Book(spec, store, on_event)
     book.begin([*entries, *swept])
     jobs = [
-        RunJob(fold.index, e.detector, e.params or {}, seed, e.selection, store, spec.device)
+        RunJob(
+            fold.index,
+            e.detector,
+            e.params or {},
+            seed,
+            e.selection,
+            store,
+            spec.device,
+            checkpoint_seconds=spec.checkpoint_seconds,
+        )
         for e in entries
         for fold in folds
         for seed in spec.seeds or spec.benchmark.seeds

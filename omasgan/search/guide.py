@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from omasgan.errors import BackendError, ConfigError, unknown, without_secrets
+from omasgan.errors import BackendError, ConfigError, StoreError, unknown, without_secrets
 from omasgan.search.space import Params, Space
 from omasgan.store import append_rows, read_rows
 
@@ -96,6 +96,7 @@ class Guide:
             ConfigError: an unknown sampler or pruner, arguments it does not take, or a replay
                 whose params are not in ``space``.
             BackendError: the storage cannot be used.
+            StoreError: there is no storage, and the log is damaged.
         """
         self._space, self._seed, self._log_path = space, seed, log_path
         self._sampler, self._storage = sampler, storage
@@ -253,6 +254,11 @@ class Guide:
         log, self._log_path = self._log_path, None
         for row in rows:
             number = row["number"]
+            if number > self.asked:
+                raise StoreError(
+                    f"'{log}' is damaged: trial {number} stands in it and trial {self.asked} does "
+                    "not; give another --out"
+                )
             if row["event"] == "ask" and number == self.asked:
                 self._study.sampler = _recorded_sampler(row["params"])
                 self._live[number] = self._study.ask()
@@ -265,14 +271,18 @@ class Guide:
         self._log_path = log
 
     def _write_up(self) -> None:
-        """Log what the storage knows and a driver that died did not come to log."""
+        """Log what the storage knows, and a driver that died did not come to log or a damaged
+        log has lost.
+        """
         if self._log_path is None:
             return
-        # Its driver died between telling the storage and writing it down.
         rows = read_rows(self._log_path)
         asked, told = ({r["number"] for r in rows if r["event"] == e} for e in ("ask", "tell"))
-        for trial in self.finished():
-            if trial.number in asked - told:
+        # Without any log these trials were another folder's.
+        for trial in self.finished() if rows else []:
+            if trial.number not in asked:
+                self._log(event="ask", number=trial.number, params=trial.params)
+            if trial.number not in told:
                 ending = {"outcome": trial.outcome, "objective": trial.objective}
                 self._log(event="tell", number=trial.number, **ending, error=trial.error)
 
@@ -336,6 +346,8 @@ def read_replay(path: Path, space: Space) -> list[Params]:
                 f"'{path}' cannot be replayed: trial {number} has {params}, which is not in the "
                 "search space; give the space that the log was made with"
             )
+    if sorted(asked) != list(range(len(asked))):
+        raise ConfigError(f"'{path}' cannot be replayed: it is damaged, some trials are missing")
     return [asked[number] for number in sorted(asked)]
 
 
@@ -453,13 +465,15 @@ def _open_study(storage: str | None, name: str, pruner: optuna.pruners.BasePrune
 def _storage(storage: str | None) -> optuna.storages.BaseStorage | None:
     import optuna
 
+    from omasgan.search.sole import SoleStorage
+
     if storage is None:
         return None
-    if storage.startswith("sqlite:"):
-        quick = {"connect_args": {"factory": _QuickConnection}}
-        return optuna.storages.RDBStorage(storage, engine_kwargs=quick)
     # Connections that a server has lost are noticed before they are used.
-    return optuna.storages.RDBStorage(storage, engine_kwargs={"pool_pre_ping": True})
+    options: dict[str, Any] = {"pool_pre_ping": True}
+    if storage.startswith("sqlite:"):
+        options = {"connect_args": {"factory": _QuickConnection}}
+    return SoleStorage(optuna.storages.RDBStorage(storage, engine_kwargs=options))
 
 
 def _unusable(storage: str | None, error: BaseException) -> BackendError:

@@ -37,6 +37,7 @@ class LocalBackend:
                     search.data,
                     device=search.job.device,
                     workdir=ledger.workdir(trial.number),
+                    every_seconds=search.job.checkpoint_seconds,
                     keep=search.job.checkpoints.keep,
                 )
                 for row in rows:
@@ -68,7 +69,8 @@ def run(job: RunJob, spec: BenchmarkSpec, dataset: Dataset, **options: Any) -> d
     """Execute a job in this process; the row."""
     return evaluate.run_fold(
         spec, dataset, _fold(job, spec, dataset), job.detector, job.params, save=job.save,
-        cache=job.cache, about=job.about, **_place(job), **options,
+        cache=job.cache, about=job.about, every_seconds=job.checkpoint_seconds,
+        **_place(job), **options,
     )  # fmt: skip
 
 

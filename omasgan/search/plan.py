@@ -117,10 +117,6 @@ class Cluster:
     overhead: Overhead = RAY
     measure: Callable[..., Any] = field(default=lambda function, *a, **k: function(*a, **k))
 
-    @property
-    def has_gpus(self) -> bool:
-        return any(node.get("GPU", 0) for node in self.nodes)
-
 
 def join(address: str, gpu_mb: float | None, cpus_per_trial: float) -> Cluster:
     """The Ray cluster at ``address``, on which the probes are run as well.
@@ -214,7 +210,8 @@ def forecast(
         raise ConfigError(f"no configuration of {work.detector} could be probed: {lost[-1]}")
     share = gpus_per_trial
     if share == "auto":
-        share = _share(work, costs, cluster, device) if cluster.has_gpus else 0.0
+        gpu.capacity(cluster.nodes, cpus_per_trial, 1.0)
+        share = _share(work, costs, cluster, device)
     gpu.check_share(cpus_per_trial, share)
     at_once = at_once or gpu.capacity(cluster.nodes, cpus_per_trial, share)
     scores = 1 + max(cost.stages for cost in costs)

@@ -25,7 +25,9 @@ from omasgan.errors import BackendError, OmasganError
 from omasgan.search import OnEvent, RunJob, Search, gpu, local, ray_cluster, ray_worker, shares
 from omasgan.search.ledger import Ledger, Patience, death
 from omasgan.search.ray_driver import (
+    LOOKS,
     STALLED,
+    WATCH_SECONDS,
     Callback,
     Driver,
     Searcher,
@@ -41,10 +43,6 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 """The share of a GPU that a training is measured to need."""
-
-WATCH_SECONDS = 5.0
-LOOKS = 20
-"""How often within the time after which a run counts as stalled it is looked at."""
 
 _DEATHS = (
     ray.exceptions.WorkerCrashedError,
@@ -119,12 +117,26 @@ class RayBackend:
         driver = Driver(ledgers, self._room, self._stall_seconds, on_event, needed)
         ready = _stand_by()
         parts = [ray.put(part) for part in self.sent(searches)]
+        trainable = tune.with_parameters(ray_worker.train_trial, parts=parts)
+        while True:
+            try:
+                self._fit(trainable, driver)
+                break
+            except RuntimeError as error:
+                if not isinstance(error.__cause__, ray.exceptions.OutOfMemoryError):
+                    raise
+                # Tune gives up as a whole where a node's memory ran out.
+                driver.lose_all(f"OutOfMemoryError: {reason(error.__cause__)}")
+        with contextlib.suppress(ray.exceptions.RayError):
+            next(ready)
+        if driver.error is not None:
+            raise driver.error
+
+    def _fit(self, trainable: Any, driver: Driver) -> None:
+        """Let Tune carry out what the driver suggests, until that is all."""
         with tempfile.TemporaryDirectory() as folder, quiet_tune():
             tune.Tuner(
-                tune.with_resources(
-                    tune.with_parameters(ray_worker.train_trial, parts=parts),
-                    self._resources if self._is_auto else self._resources({}),
-                ),
+                tune.with_resources(trainable, self._resources),
                 tune_config=tune.TuneConfig(
                     search_alg=Searcher(driver), num_samples=-1, reuse_actors=True
                 ),
@@ -136,14 +148,9 @@ class RayBackend:
                     verbose=0,
                 ),
             ).fit()
-        with contextlib.suppress(ray.exceptions.RayError):
-            next(ready)
-        if driver.error is not None:
-            raise driver.error
 
     def _resources(self, config: dict[str, Any]) -> tune.PlacementGroupFactory:
-        share = config.get("gpus", self._room.share)
-        return tune.PlacementGroupFactory([{"CPU": self._cpus, "GPU": share}])
+        return tune.PlacementGroupFactory([{"CPU": config["cpus"], "GPU": config["gpus"]}])
 
     def _measure_searches(self, searches: Sequence[Search]) -> float | None:
         """Give trials the share that the space with the hungriest trials needs; the megabytes."""
@@ -186,6 +193,8 @@ class RayBackend:
                 detector=search.job.detector,
                 device=gpu.device_for(search.job.device, self._room.share),
                 prune_collapsed=search.job.prune_collapsed,
+                threads=max(1, int(self._cpus)),
+                checkpoint_seconds=search.job.checkpoint_seconds,
                 keep_checkpoints=search.job.checkpoints.keep,
                 data=search.data,
             )
@@ -195,7 +204,7 @@ class RayBackend:
     def runs(
         self, jobs: Sequence[RunJob], spec: BenchmarkSpec, dataset: Dataset, on_event: OnEvent
     ) -> list[dict[str, Any]]:
-        remote = ray.remote(num_cpus=self._cpus, max_retries=0)(ray_worker.train_run)
+        remote = ray.remote(max_retries=0)(ray_worker.train_run)
         shared = ray.put(dataset)
         tries = [
             _Try(job, spec, dataset, self._is_auto)
@@ -208,7 +217,8 @@ class RayBackend:
                 i = waiting.popleft()
                 job, token = tries[i].begin()
                 share = job.about.get("gpus", 0.0)
-                task = remote.options(num_gpus=share)
+                cpus = self._room.whole_node() if tries[i].is_alone else self._cpus
+                task = remote.options(num_cpus=cpus, num_gpus=share)
                 running[task.remote(job, spec, shared, share, token)] = i
             done, _ = ray.wait(list(running), num_returns=1, timeout=WATCH_SECONDS)
             for ref in done:
@@ -256,6 +266,7 @@ class _Try:
     def __init__(self, job: RunJob, spec: BenchmarkSpec, dataset: Dataset, may_grow: bool) -> None:
         self._job, self._spec, self._dataset = job, spec, dataset
         self._may_grow = may_grow
+        self.is_alone = False
         self._patience = Patience()
         self._token = ""
         self._seen, self._since, self._looked, self._is_stalled = -1, 0.0, 0.0, False
@@ -276,6 +287,8 @@ class _Try:
         try:
             row: Row = _got(done)
         except _DEATHS as error:
+            # Ray ends whatever trains on a node whose memory ran out.
+            self.is_alone |= isinstance(error, ray.exceptions.OutOfMemoryError)
             if self._patience.outlasts(self._epochs()):
                 return None
             files.delete(ray_worker.begun(self._job, self._spec))

@@ -142,6 +142,11 @@ class Room:
                 self._trials = 0
         return self._trials
 
+    def whole_node(self) -> float:
+        """The CPUs of the smallest node that holds a trial: so many leave it room for no other."""
+        fitting = [node["CPU"] for node in _resources() if node.get("CPU", 0) >= self.cpus]
+        return min(fitting, default=self.cpus)
+
 
 def _resources() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -161,7 +166,10 @@ def check_shared(root: AnyPath) -> None:
     mark = root / f".shared-{uuid.uuid4().hex}"
     write_atomic(mark, b"")
     try:
-        asked = [(node, _on(node["NodeID"], answer).remote(str(mark), version)) for node in others]
+        asked = [
+            (node, _on(node["NodeID"], answer).options(max_retries=3).remote(str(mark), version))
+            for node in others
+        ]
         for node, reference in asked:
             reason = _answer(reference)
             if reason:

@@ -13,11 +13,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import ray
 from ray import tune
 
 from omasgan.errors import StoreError
 from omasgan.search import Event, OnEvent, ray_cluster, shares
 from omasgan.search.ledger import Ledger
+
+WATCH_SECONDS = 5.0
+LOOKS = 20
+"""How often a training is looked at, within the time after which it counts as stalled."""
 
 STALLED = "it stalled: nothing came from it for too long"
 
@@ -52,6 +57,9 @@ class Driver:
         self._larger: dict[tuple[Ledger, int], float] = {}
         self._stall_seconds, self._on_event = stall_seconds, on_event
         self._attempts: dict[str, _Attempt] = {}
+        self._alone: set[tuple[Ledger, int]] = set()
+        self._places: dict[Any, ray_cluster.Place] = {}
+        self._watched = 0.0
         self._is_waiting = False
         self.error: Exception | None = None
 
@@ -80,9 +88,17 @@ class Driver:
                 "params": trial.params,
                 "workdir": str(ledger.workdir(trial.number)),
                 "gpus": self._larger.get((ledger, trial.number), self._room.share),
+                "cpus": self._cpus_of(ledger, trial.number),
                 "needed": self._needed,
             }
         return str(tune.search.Searcher.FINISHED)
+
+    def _cpus_of(self, ledger: Ledger, number: int) -> float:
+        """All of a node's where a trial died as its node's memory ran out: Ray ends whatever
+        trains there, and alone each shows whether it was the cause.
+        """
+        alone = (ledger, number) in self._alone
+        return self._room.whole_node() if alone else self._room.cpus
 
     def _has_room(self) -> bool:
         room = self._room.trials()
@@ -108,6 +124,8 @@ class Driver:
         """Close an attempt, unless the whole search is being given up."""
         if self.error is None and trial_id in self._attempts:
             attempt = self._attempts.pop(trial_id)
+            if error is not None and "OutOfMemory" in error:
+                self._alone.add((attempt.ledger, attempt.number))
             with self._kept():
                 if self._grows(attempt):
                     attempt.ledger.repeat(attempt.number)
@@ -124,11 +142,29 @@ class Driver:
         self._larger[key] = larger
         return True
 
-    def end_stalled(self) -> None:
+    def lose_all(self, error: str) -> None:
+        """Tune has given up: end every process that is left, and repeat their trials."""
+        for trial_id, attempt in list(self._attempts.items()):
+            if attempt.place is not None:
+                ray_cluster.end_process(attempt.place)
+            self.end(trial_id, error)
+
+    def watch(self, trials: Sequence[Any]) -> None:
         """End the processes that have said nothing for too long; their trials are repeated."""
-        for attempt in self._attempts.values():
+        now = time.monotonic()
+        if now - self._watched < min(WATCH_SECONDS, self._stall_seconds / LOOKS):
+            return
+        self._watched = now
+        for trial in trials:
+            attempt, actor = self._attempts.get(trial.trial_id), trial.temporary_state.ray_actor
+            if attempt is None or actor is None:
+                continue
+            # One that is used again may hang before it can say where it is.
+            attempt.place = attempt.place or self._places.get(actor._actor_id)
+            if attempt.place is not None:
+                self._places[actor._actor_id] = attempt.place
             if attempt.is_stalled(self._stall_seconds):
-                attempt.end()
+                attempt.end(actor)
 
     @contextlib.contextmanager
     def _kept(self) -> Iterator[None]:
@@ -146,7 +182,7 @@ class _Attempt:
     ledger: Ledger
     number: int
     batches: int = 0
-    heard: float = 0.0
+    heard: float | None = None
     place: ray_cluster.Place | None = None
     is_ended: bool = False
 
@@ -156,15 +192,18 @@ class _Attempt:
         self.place = result.get("place", self.place)
 
     def is_stalled(self, seconds: float) -> bool:
-        """Whether it began and has said nothing for so long; one that is being ended is not."""
-        silent = time.monotonic() - self.heard > seconds
-        return self.place is not None and silent and not self.is_ended
+        """Whether it has a process that has said nothing for so long, and is not being ended."""
+        if self.heard is None:
+            self.heard = time.monotonic()
+        return time.monotonic() - self.heard > seconds and not self.is_ended
 
-    def end(self) -> None:
+    def end(self, actor: Any) -> None:
         """End its process."""
         if self.place is not None:
             ray_cluster.end_process(self.place)
-            self.is_ended = True
+        else:
+            ray.kill(actor)
+        self.is_ended = True
 
 
 class Searcher(tune.search.Searcher):  # type: ignore[misc]
@@ -207,7 +246,7 @@ class Callback(tune.Callback):  # type: ignore[misc]
         self._driver = driver
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
-        self._driver.end_stalled()
+        self._driver.watch(trials)
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self._driver.end(trial.trial_id)

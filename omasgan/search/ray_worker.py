@@ -41,14 +41,20 @@ class Sent:
     detector: str
     device: str
     prune_collapsed: bool
+    threads: int
+    checkpoint_seconds: float
     keep_checkpoints: bool
     data: TrialData
 
 
 def train_trial(config: dict[str, Any], *, parts: list[Any]) -> None:
     """Run on a worker: a trial whose rows travel to the driver in numbered batches."""
+    import torch
+
     sent: Sent = ray.get(parts[config["search"]])
     gpu.keep_to_share(config["gpus"])
+    # A node to itself is not more threads, which would give other rounding.
+    torch.set_num_threads(sent.threads)
     with _ahead(_trial_rows(config, sent)) as made:
         # Said at once, so that the driver can end a process from which nothing else comes.
         tune.report({"batch": 0, "rows": [], "place": ray_cluster.place()})
@@ -82,6 +88,7 @@ def _trial_rows(config: dict[str, Any], sent: Sent) -> Iterator[Row]:
             sent.data,
             device=sent.device,
             workdir=workdir,
+            every_seconds=sent.checkpoint_seconds,
             keep=sent.keep_checkpoints,
         )
     except OmasganError as error:

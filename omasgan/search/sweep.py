@@ -16,7 +16,15 @@ from omasgan.config import BenchmarkSpec, difference
 from omasgan.datasets import Dataset
 from omasgan.errors import ConfigError, DamagedError, StoreError, without_secrets
 from omasgan.files import AnyPath
-from omasgan.search import Backend, Event, OnEvent, RunJob, Search, TrialJob
+from omasgan.search import (
+    CHECKPOINT_SECONDS,
+    Backend,
+    Event,
+    OnEvent,
+    RunJob,
+    Search,
+    TrialJob,
+)
 from omasgan.search.checkpoints import Checkpoints
 from omasgan.search.guide import Guide, Trial, make_pruner, make_sampler, read_replay
 from omasgan.search.space import Space
@@ -42,7 +50,7 @@ class SweepSpec:
     benchmark that the rule ``transfer`` chooses on; ``seeds`` are the winners', by default the
     benchmark's. Without ``resume`` a sweep that was interrupted is refused. ``checkpoint_budget``
     is in bytes, for all studies together; with ``keep_checkpoints`` trials that have ended keep
-    their last state within it.
+    their last state within it. ``checkpoint_seconds`` lie between two of a training's.
     """
 
     benchmark: BenchmarkSpec
@@ -65,6 +73,7 @@ class SweepSpec:
     seeds: tuple[int, ...] | None = None
     checkpoint_budget: int | None = None
     keep_checkpoints: bool = False
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
 
 
 @dataclass(frozen=True)
@@ -237,7 +246,14 @@ class _Desk:
         )
         self._mend_records(guide)
         self._refuse_foreign(guide)
-        job = TrialJob(spec.detector, spec.device, spec.prune_collapsed, self._dir, checkpoints)
+        job = TrialJob(
+            spec.detector,
+            spec.device,
+            spec.prune_collapsed,
+            self._dir,
+            checkpoints,
+            spec.checkpoint_seconds,
+        )
         return Search(guide, job, self._study.data, spec.n_trials)
 
     def _own_storage(self) -> str | None:
@@ -352,6 +368,7 @@ def _final_jobs(spec: SweepSpec, winner: Winner, store: Store) -> list[RunJob]:
             store,
             spec.device,
             spec.save,
+            checkpoint_seconds=spec.checkpoint_seconds,
         )
         for fold in winner.folds
         for seed in spec.seeds or spec.benchmark.seeds

@@ -168,13 +168,19 @@ def effects_table(found: Mapping[str, Effect]) -> pd.DataFrame:
             "interval": tables.range_text(e.interval),
             "chance": e.chance,
             "p Holm": p[name],
-            "verdict": "beyond chance" if p[name] <= statistics.LEVEL else "not told from chance",
+            "verdict": _verdict(e, p[name], len(found)),
             "best value": text(e.best),
             "worst value": text(e.worst),
         }
         for name, e in sorted(found.items(), key=lambda item: -item[1].size)
     ]
     return pd.DataFrame(lines)
+
+
+def _verdict(e: Effect, p: float, tests: int) -> str:
+    if tests * e.least > statistics.LEVEL:
+        return "too few folds and seeds to tell"
+    return "beyond chance" if p <= statistics.LEVEL else "not told from chance"
 
 
 def values_table(held: Sequence[tuple[Axis, Cube]]) -> pd.DataFrame:

@@ -49,13 +49,15 @@ class Effect:
 
     ``interval`` is of the size, the values chosen anew in each resample, which makes it rather too
     large; ``chance`` is the 95 % quantile of sizes if the values made no difference (values
-    permuted within each fold and seed); ``p`` is the share of such sizes that reach ``size``.
+    permuted within each fold and seed); ``p`` is the share of such sizes that reach ``size``, and
+    ``least`` the share that even the clearest effect could not stay below.
     """
 
     size: float
     interval: Interval
     chance: float
     p: float
+    least: float
     best: Any
     worst: Any
 
@@ -116,6 +118,8 @@ def effect(of: Cube, seed: int = 0) -> Effect:
         interval=_percentiles(np.ptp(drawn, axis=0)),
         chance=float(np.quantile(by_chance, 1 - LEVEL)),
         p=(1 + reached) / (1 + RESAMPLES),
+        # best and worst value fall on the same two places in every fold and seed
+        least=float(len(of.values) * (len(of.values) - 1)) ** (1 - of.units),
         best=of.values[int(means.argmax())],
         worst=of.values[int(means.argmin())],
     )

@@ -41,7 +41,7 @@ SHOWN = 8
 
 def page(pools: Sequence[Pool], command: str) -> Page:
     """One section a pool."""
-    title = f"Sensitivity from finished sweeps: {len(pools)} of them"
+    title = "What finished sweeps tell of the params"
     notes = ("Nothing was trained for this page: every number is made from the sweeps' trials.",)
     return Page(title, notes, tuple(_section(pool, command) for pool in pools))
 

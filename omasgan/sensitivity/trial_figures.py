@@ -45,7 +45,7 @@ def importance(found: Sequence[Importance]) -> Figure:
         axes.axvline(lines[0].chance, color=ANOMALOUS, linewidth=1.6)
         axes.set_yticks(range(len(lines)), [one.param for one in lines], fontsize=8)
         axes.set_ylim(-0.7, len(lines) - 0.3)
-        axes.set_xlim(left=0.0)
+        axes.set_xlim(0.0, 1.1 * max(one.interval.high for one in lines))
         axes.set_title(measure, fontsize=10)
         axes.grid(axis="x", alpha=0.25)
     figure.supxlabel("share of all importance (red: what a random param reaches)", fontsize=10)

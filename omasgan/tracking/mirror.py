@@ -99,9 +99,10 @@ def _send_trial(mlflow: Mlflow, store: Store, study: Study, parent: Any, trial: 
     tags = {k: trial.get(k) for k in ("outcome", "error") if trial.get(k)}
     tags |= {"detector": study.detector, "selection": study.selection, "sent": "all"}
     mlflow.send(run, points, trial["params"])
-    mlflow.send(run, tags=tags)
     status = {"ok": "FINISHED", "pruned": "KILLED"}.get(trial["outcome"], "FAILED")
     mlflow.set_status(run, status, start + duration)
+    # Last: it says that nothing is missing, the status neither.
+    mlflow.send(run, tags=tags)
 
 
 def _send_winner(mlflow: Mlflow, store: Store, study: Study, parent: Any) -> None:

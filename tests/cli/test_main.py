@@ -131,6 +131,7 @@ REFUSED = {
         [*PLAN_VAE, "--gpus", "1", "--gpu-memory", "0.2GB", "--gpus-per-trial", "auto"],
         "a GPU has 191 MB",
     ),
+    "plan for no GPUs": ([*PLAN_VAE, "--gpus-per-trial", "auto"], "fits on no node"),
     "plan for too few CPUs": (
         [*PLAN_VAE, "--cpus", "2", "--cpus-per-trial", "4"],
         "fits on no node",

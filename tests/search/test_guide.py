@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from omasgan.errors import BackendError, ConfigError
-from omasgan.search.guide import Guide, Trial
+from omasgan.errors import BackendError, ConfigError, StoreError
+from omasgan.search.guide import Guide, Trial, read_replay
 from omasgan.search.space import Space
 from omasgan.store import read_rows
 
@@ -326,12 +326,37 @@ def test_a_server_that_stays_away_ends_the_search_without_telling_its_password(
     assert "pw" not in caplog.text
 
 
-def test_what_a_driver_that_died_did_not_come_to_log_is_written_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lost", [[-1], [0], [0, 1], [2, 3]])
+def test_what_is_missing_in_a_log_is_written_up_from_the_database(
+    tmp_path: Path, lost: list[int]
+) -> None:
     log = tmp_path / "log.jsonl"
     advance(make(storage=sqlite(tmp_path), log_path=log), 3)
+    whole = read_rows(log)
     lines = log.read_text().splitlines(keepends=True)
-    log.write_text("".join(lines[:-1]))
+    for i in lost:
+        lines[i] = "torn\n"
+    log.write_text("".join(lines))
     make(storage=sqlite(tmp_path), log_path=log)
-    told = [row for row in read_rows(log) if row["event"] == "tell"]
-    assert [row["number"] for row in told] == [0, 1, 2]
-    assert log.read_text() == "".join(lines)
+
+    def order(row: dict[str, object]) -> tuple[object, object]:
+        return row["number"], row["event"]
+
+    assert sorted(read_rows(log), key=order) == sorted(whole, key=order)
+
+
+def test_a_log_of_another_folder_is_not_made_up(tmp_path: Path) -> None:
+    advance(make(storage=sqlite(tmp_path), log_path=tmp_path / "log.jsonl"), 3)
+    make(storage=sqlite(tmp_path), log_path=tmp_path / "other.jsonl")
+    assert not (tmp_path / "other.jsonl").exists()
+
+
+def test_a_damaged_log_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    advance(make(log_path=log), 3)
+    lines = log.read_text().splitlines(keepends=True)
+    log.write_text("".join(lines[2:]))
+    with pytest.raises(ConfigError, match="cannot be replayed: it is damaged"):
+        read_replay(log, SPACE)
+    with pytest.raises(StoreError, match="is damaged: trial 1 stands in it and trial 0 does not"):
+        make(log_path=log)

@@ -96,6 +96,17 @@ def test_intervals_hold_what_they_are_said_to(monkeypatch: pytest.MonkeyPatch) -
         assert least <= held / 200 <= most, (folds, seeds)
 
 
+def test_what_no_effect_could_pass_is_no_verdict() -> None:
+    for folds, seeds, verdict in ((1, 2, "too few folds and seeds to tell"), (2, 2, "beyond")):
+        made = plan("tail", folds, seeds)
+        cube = cube_of(made, rows(made, lambda p: 0.9 - 0.2 * p["tail"], noise=0.0))
+        assert cube is not None
+        one = effects.effect(cube)
+        # the clearest effect there is reaches the least p, as far as the draws can tell
+        assert one.p == pytest.approx(one.least, rel=0.2, abs=0.003)
+        assert content.effects_table({"tail": one})["verdict"].str.startswith(verdict).all()
+
+
 def test_one_fold_and_seed_has_no_interval() -> None:
     made = plan("tail", folds=1, seeds=1)
     cube = cube_of(made, rows(made, lambda p: 0.9 - 0.2 * p["tail"]))

@@ -14,6 +14,7 @@ from omasgan.datasets import Dataset
 from omasgan.detectors import check_params
 from omasgan.errors import StoreError
 from omasgan.report import terminal_tables
+from omasgan.search import sharing
 from omasgan.search.local import LocalBackend
 from omasgan.sensitivity import design, study
 from omasgan.sensitivity.study import StudySpec
@@ -77,7 +78,7 @@ def test_what_is_not_shared_leaves_no_state(
     tmp_path: Path, small_spec: BenchmarkSpec, small_dataset: Dataset
 ) -> None:
     train(spec(small_spec, "lr", folds=[0], seeds=[0]), tmp_path, small_dataset)
-    assert not (tmp_path / study.STAGES).exists()
+    assert not (tmp_path / sharing.STAGES).exists()
 
 
 def test_a_study_goes_on_where_it_stopped(

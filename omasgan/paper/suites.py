@@ -1,0 +1,156 @@
+"""Suites: what one of the paper's figures or tables is made of, read from TOML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from omasgan import config
+from omasgan.config import Cap, Seed
+from omasgan.errors import ConfigError, unknown
+
+BudgetName: TypeAlias = Literal["smoke", "small", "full"]
+BUDGETS: tuple[BudgetName, ...] = get_args(BudgetName)
+Kind: TypeAlias = Literal[
+    "folds", "stages", "divergences", "seeds", "benchmarks", "properties",
+    "plane", "evolution", "losses", "grid", "thresholds",
+]  # fmt: skip
+SAVING: frozenset[Kind] = frozenset({"plane", "evolution", "thresholds"})
+"""Drawings that ask the trained detectors themselves."""
+DEFAULTS = "defaults"
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Arm(_Table):
+    """A detector at its settings, and the ``source``s of ``published.csv`` whose numbers stand
+    beside it.
+
+    ``settings`` is ``defaults`` or a folder of ``benchmarks/params``; without it the budget's
+    count. The budget's params win over these, ``params`` over both, and ``vary`` makes an arm of
+    each combination of its values.
+    """
+
+    detector: str
+    settings: str | None = None
+    params: Mapping[str, Any] = {}
+    vary: Mapping[str, tuple[Any, ...]] = {}
+    published: tuple[str, ...] = ()
+
+
+class Budget(_Table):
+    """How much is trained: folds, seeds, samples of a fold, and by detector the params that make
+    it cheap.
+    """
+
+    folds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
+    seeds: tuple[Seed, ...] = Field(min_length=1)
+    max_train: Cap = None
+    max_test: Cap = None
+    settings: str = DEFAULTS
+    params: Mapping[str, Mapping[str, Any]] = {}
+
+    @property
+    def is_capped(self) -> bool:
+        return self.max_train is not None or self.max_test is not None
+
+
+class Drawing(_Table):
+    """One figure or table; ``arms`` empty means all, ``stages`` are those that it compares."""
+
+    kind: Kind
+    title: str
+    caption: str = ""
+    arms: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
+
+
+class Quote(_Table):
+    """Something that the paper says and that is no number of ``published.csv``."""
+
+    what: str
+    value: str
+    source: str
+    trust: str
+
+
+class Suite(_Table):
+    """One figure or table of the paper; ``about`` says in our words what the paper shows there."""
+
+    name: str
+    title: str
+    about: str
+    benchmarks: tuple[str, ...] = ()
+    arms: Mapping[str, Arm] = {}
+    budgets: Mapping[BudgetName, Budget]
+    drawings: tuple[Drawing, ...] = Field(min_length=1)
+    quotes: tuple[Quote, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Suite:
+        if missing := [name for name in BUDGETS if name not in self.budgets]:
+            raise ValueError(f"budgets must hold {', '.join(BUDGETS)}, got no '{missing[0]}'")
+        if bool(self.arms) != bool(self.benchmarks):
+            raise ValueError("arms and benchmarks must be given together, or neither")
+        for drawing in self.drawings:
+            for arm in drawing.arms:
+                if arm not in self.arms:
+                    raise ValueError(str(unknown("arm", arm, self.arms)))
+        return self
+
+    @property
+    def saves(self) -> bool:
+        """Whether the trained detectors are kept beside their rows."""
+        return any(drawing.kind in SAVING for drawing in self.drawings)
+
+
+def names() -> list[str]:
+    """The shipped suites, in the paper's order.
+
+    >>> names()[:2], names()[-1]
+    (['figure-3', 'figure-4'], 'table-3')
+    """
+    found = [path.stem for path in config.paper_suites().glob("*.toml")]
+    return sorted(found, key=lambda name: (name.split("-")[0], int(name.split("-")[1])))
+
+
+def load(name_or_path: str) -> Suite:
+    """A shipped suite by name, or one's own by the path of its TOML.
+
+    ``budget = "images"`` takes the budgets of ``budgets/images.toml``; what the suite says itself
+    under ``budgets`` wins over them, key by key.
+
+    Raises:
+        ConfigError: no such suite, or a TOML that does not describe one.
+    """
+    is_path = name_or_path.endswith(".toml") or "/" in name_or_path
+    if not is_path and name_or_path not in names():
+        raise unknown("suite", name_or_path, names())
+    path = Path(name_or_path) if is_path else config.paper_suites() / f"{name_or_path}.toml"
+    given = config.load_toml(path)
+    common = given.pop("budget", None)
+    shared = {} if common is None else _budgets(path, common)
+    own = given.get("budgets", {})
+    merged = {name: {**shared.get(name, {}), **own.get(name, {})} for name in {**shared, **own}}
+    try:
+        return Suite.model_validate({**given, "name": path.stem, "budgets": merged})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            message = "no such key"
+        raise ConfigError(f"{path}: {key + ': ' if key else ''}{message}") from error
+
+
+def _budgets(path: Path, name: str) -> dict[str, Any]:
+    folder = config.paper_suites() / "budgets"
+    valid = sorted(file.stem for file in folder.glob("*.toml"))
+    if name not in valid:
+        raise ConfigError(f"{path}: {unknown('budget file', name, valid)}")
+    return config.load_toml(folder / f"{name}.toml")
