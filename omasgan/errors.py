@@ -1,6 +1,6 @@
 """What can go wrong, as the user is told it: one clear line each.
 
-Only ``cli.py`` turns these into exit codes; everything else raises them.
+Only ``cli`` turns these into exit codes; everything else raises them.
 """
 
 from __future__ import annotations

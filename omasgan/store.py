@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import math
+import uuid
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -231,6 +232,16 @@ class Store:
     def drop_epochs(self, key: RunKey, start: int) -> None:
         """Forget the epochs from ``start`` on: a resumed training is about to repeat them."""
         keep_rows(self.run_dir(key) / "epochs.jsonl", lambda row: row["epoch"] < start)
+
+
+def store_id(root: AnyPath) -> str:
+    """The store's own name in MLflow, which moves and copies with the folder."""
+    path = root / "tracking.json"
+    row = find_json(path)
+    if row is None:
+        row = {"store_id": uuid.uuid4().hex}
+        write_json(path, row)
+    return str(row["store_id"])
 
 
 def claim_identity(path: AnyPath, identity: Mapping[str, Any], *, what: str, remedy: str) -> None:

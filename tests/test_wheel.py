@@ -24,7 +24,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_what_a_wheel_carries(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    for folder in ("benchmarks", "search_spaces"):
+    for folder in ("benchmarks", "benchmarks/paper", "benchmarks/paper/budgets", "search_spaces"):
         shipped = {f"omasgan/_data/{folder}/{p.name}" for p in (ROOT / folder).glob("*.toml")}
         assert shipped <= names
     assert "omasgan/_data/benchmarks/digits-loo.toml" in names

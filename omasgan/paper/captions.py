@@ -14,7 +14,8 @@ INTERVAL = (
 )
 PRINTED = (
     "Printed numbers are of the same protocol on the same data, in others' runs with settings and "
-    "selection of their own; how far each can be trusted stands in the table of printed numbers."
+    "selection of their own; trust says how far each can be believed. A printed mean is over all "
+    "folds, ours over those that were trained."
 )
 
 
@@ -36,6 +37,8 @@ def budget(made: Plan, parts: Sequence[Part]) -> str:
         f"seeds {_numbers(chosen.seeds)}",
         *(f"at most {cap} {of} samples of a fold" for of, cap in caps.items() if cap is not None),
     ]
+    if chosen.params:
+        told.append("lengths of training as the table Params says")
     begin = f"Budget {made.budget}"
     if chosen.is_capped:
         begin = f"Capped: {made.budget}, no result"

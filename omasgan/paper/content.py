@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from omasgan import detectors
@@ -32,7 +33,7 @@ def page(made: Plan, parts: Sequence[Part], store: Store, missing: Sequence[str]
     blocks = tuple(_blocks(made, results, store))
     section = Section(
         id=made.suite.name,
-        title=made.suite.title.partition(": ")[2] or made.suite.title,
+        title="Results" if made.lines else "Properties",
         prose=(made.suite.about, *left_out, *_lost(results)),
         blocks=blocks,
         commands=(Command(f"omasgan paper {made.suite.name} --budget {made.budget}"),),
@@ -45,10 +46,16 @@ def _blocks(made: Plan, results: Sequence[Results], store: Store) -> Iterator[Bl
     for drawing in made.suite.drawings:
         yield from drawings.KINDS[drawing.kind](drawing, made, results, store)
     if made.lines:
-        parts = [one.part for one in results]
-        scope = f"{captions.scope(made, parts, made.lines)} {captions.INTERVAL}"
-        yield Table("AUROC", TABLE + scope, auroc(made, results))
+        scope = captions.scope(made, [one.part for one in results], made.lines)
+        intervals = f"{scope} {captions.INTERVAL}"
+        plain = [line for line in made.lines if not line.varied]
+        yield Table("AUROC", TABLE + intervals, auroc(made, results, plain))
         yield Table("Printed beside ours", f"{captions.PRINTED} {scope}", printed(made, results))
+        if len(plain) < len(made.lines):
+            every = Table(
+                "AUROC of every arm", TABLE + intervals, auroc(made, results, made.lines)
+            )
+            yield Details("Every arm", (every,))
     yield Table("What else the paper says", "In its words' sense, not ours.", _quotes(made))
     yield Details("Settings", (Table("Params", PARAMS, params(made)),))
 
@@ -59,27 +66,31 @@ PARAMS = (
 )
 
 
-def auroc(made: Plan, results: Sequence[Results]) -> pd.DataFrame:
-    """One line a benchmark and arm, in the suite's order, with its folds."""
+def auroc(made: Plan, results: Sequence[Results], shown: Sequence[Line]) -> pd.DataFrame:
+    """One line a benchmark and arm, in the suite's order, with its folds; columns in which all
+    lines are empty or the same are left out.
+    """
     lines = []
     for one in results:
-        for line in made.lines:
+        for line in shown:
             folds = {f: one.cell(line, fold=f).value for f in made.settings.folds}
             whole = one.cell(line)
             lines.append(
                 {
-                    "benchmark": one.part.benchmark.id,
+                    "benchmark": one.part.benchmark.name,
                     "arm": line.label,
                     "auroc": whole.value,
                     "interval": tables.range_text(whole.interval),
                     "sd": sd(list(folds.values())),
-                    "worst": min(folds.values()),
+                    "worst": float(np.min(list(folds.values()))),
                     "printed": "; ".join(f"{n.value:.3f}" for n in whole.printed) or "-",
                     **{_fold(one, f): value for f, value in folds.items() if len(folds) > 1},
                 }
             )
-    found = pd.DataFrame(lines)
-    return found if len(results) > 1 else found.drop(columns="benchmark", errors="ignore")
+    idle = [] if len(results) > 1 else ["benchmark"]
+    idle += [] if len(made.settings.folds) > 1 else ["sd", "worst"]
+    idle += [] if any(line["printed"] != "-" for line in lines) else ["printed"]
+    return pd.DataFrame(lines).drop(columns=idle, errors="ignore")
 
 
 def printed(made: Plan, results: Sequence[Results]) -> pd.DataFrame:

@@ -20,12 +20,12 @@ from omasgan.paper.results import Cell, Results, sd
 from omasgan.paper.suites import Drawing, Kind
 from omasgan.report import statistics, tables
 from omasgan.report.blocks import Block, Figure, Table, slug
+from omasgan.sensitivity.design import SYMBOLS
 from omasgan.sensitivity.figures import heat_map
 from omasgan.store import Store
 
 Draw: TypeAlias = Callable[[Drawing, Plan, Sequence[Results], Store], Iterator[Block]]
 
-MEAN = "mean"
 BARS = "Whiskers: intervals. Diamonds: printed numbers."
 
 
@@ -228,7 +228,7 @@ def _grid(
             drawing, made, one, lines,
             f"Mean AUROC of stage {drawing.stages[0]}, ± half the interval. {captions.INTERVAL}",
             f"Heat map of AUROC over {x} and {y}.",
-            partial(heat_map, (x, places[x]), (y, places[y]), mean, half),
+            partial(heat_map, (_symbol(x), places[x]), (_symbol(y), places[y]), mean, half),
         )  # fmt: skip
         yield _figure(
             drawing, made, one, lines,
@@ -341,9 +341,15 @@ def _stage_table(drawing: Drawing, made: Plan, results: Sequence[Results]) -> Ta
     return Table(f"{drawing.title}, in numbers", caption, pd.DataFrame(lines))
 
 
+def _symbol(name: str) -> str:
+    """A param with the paper's symbol for it, where it has one."""
+    symbols = [symbol.upper() for symbol, param in SYMBOLS.items() if param == name]
+    return f"{name} ({symbols[0]})" if symbols else name
+
+
 def _groups(one: Results) -> list[str]:
     names = list(one.fold_names.values())
-    return [*names, MEAN] if len(names) > 1 else names
+    return [*names, f"mean of {len(names)}"] if len(names) > 1 else names
 
 
 def _by_group(one: Results, line: Line, metric: str = "auroc") -> list[Cell]:

@@ -17,8 +17,10 @@ from omasgan.report.figures import ANOMALOUS, GREY, LINES, NORMAL
 
 WIDTH = 7.2
 INK = "#000000"
+COLOURS = (*(colour for colour in LINES if colour != INK), GREY)
+"""Of bars; ink is for printed numbers."""
 FIELD = "cividis"
-POINTS = 400
+POINTS = 250
 """So many samples of a kind are drawn."""
 
 Cloud: TypeAlias = NDArray[np.float32]
@@ -38,7 +40,7 @@ def bars(groups: Sequence[str], series: Mapping[str, Sequence[Cell]], axis: str)
     axes = figure.subplots()
     width = 0.84 / len(series)
     for i, (name, cells) in enumerate(series.items()):
-        colour = LINES[i % len(LINES)]
+        colour = COLOURS[i % len(COLOURS)]
         places = np.arange(len(groups)) + (i - (len(series) - 1) / 2) * width
         drawn = axes.bar(places, [c.value for c in cells], 0.9 * width, color=colour, label=name)
         for bar, group, cell in zip(drawn, groups, cells, strict=True):
@@ -108,7 +110,7 @@ def plane(lines: Mapping[str, tuple[Mapping[str, Cloud], NDArray[np.float32]]]) 
         lines: by label, clouds by name (``real``, ``G``, ``B``), and J on an even grid over
             [-1, 1]^2, ``(n, n)``.
     """
-    figure = Figure(figsize=(WIDTH, 0.5 + 2.4 * len(lines)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.5 + 1.9 * len(lines)), layout="constrained")
     grid = figure.subplots(len(lines), 3, squeeze=False, sharex=True, sharey=True)
     for row, (label, (clouds, field)) in zip(grid, lines.items(), strict=True):
         for axes, name, colour in zip(row, ("G", "B"), (GREY, ANOMALOUS), strict=False):
@@ -123,13 +125,16 @@ def plane(lines: Mapping[str, tuple[Mapping[str, Cloud], NDArray[np.float32]]]) 
 
 
 def evolution(steps: Mapping[str, Mapping[str, Cloud]]) -> Figure:
-    """Data and B's samples, a panel a length of Task 2."""
-    figure = Figure(figsize=(WIDTH, 2.4), layout="constrained")
+    """Data and B's samples, a panel a length of Task 2, with the share of B's samples that lies
+    outside of it.
+    """
+    figure = Figure(figsize=(WIDTH, 2.5), layout="constrained")
     grid = figure.subplots(1, len(steps), squeeze=False, sharex=True, sharey=True)
     for axes, (label, clouds) in zip(grid[0], steps.items(), strict=True):
         _cloud(axes, clouds["real"], NORMAL)
         _cloud(axes, clouds["B"], ANOMALOUS)
-        axes.set_title(label, fontsize=9)
+        outside = float((np.abs(clouds["B"]) > 1).any(axis=1).mean())
+        axes.set_title(f"{label}\n{outside:.0%} outside", fontsize=9)
     return figure
 
 
@@ -187,8 +192,11 @@ def convergence(curves: Mapping[tuple[int, int], Sequence[float]], steps: int) -
 
 def _whisker(axes: Axes, x: float, cell: Cell, name: str) -> None:
     if not math.isnan(cell.interval.low):
-        (line,) = axes.plot([x, x], cell.interval, color=GREY, linewidth=1.6)
-        mark(line, series=name)
+        below, above = cell.value - cell.interval.low, cell.interval.high - cell.value
+        reach = np.array([[below], [above]])
+        drawn = axes.errorbar([x], [cell.value], reach, fmt="none", ecolor=INK, capsize=2, lw=1)
+        for part in (*drawn.lines[1], *drawn.lines[2]):
+            mark(part, series=name)
     for number in cell.printed:
         if number.sd is not None:
             ends = [number.value - number.sd, number.value + number.sd]

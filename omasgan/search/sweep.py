@@ -29,7 +29,16 @@ from omasgan.search.checkpoints import Checkpoints
 from omasgan.search.guide import Guide, Trial, make_pruner, make_sampler, read_replay
 from omasgan.search.space import Space
 from omasgan.selection import Study
-from omasgan.store import Row, Store, find_json, params_id, read_json, read_rows, write_json
+from omasgan.store import (
+    Row,
+    Store,
+    find_json,
+    params_id,
+    read_json,
+    read_rows,
+    store_id,
+    write_json,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -196,6 +205,7 @@ class _Desk:
 
     def __init__(self, spec: SweepSpec, store: Store, study: Study, identity: Row) -> None:
         self.spec, self._study, self._identity = spec, study, identity
+        self._root = store.root
         self._dir = store.study_dir(spec.benchmark.id, spec.detector, spec.rule, study.name)
         self._file = self._dir / "study.json"
         self._before = read_json(self._file) if files.exists(self._file) else None
@@ -237,7 +247,7 @@ class _Desk:
         guide = Guide(
             spec.space,
             storage=spec.storage or self._own_storage(),
-            study_name="/".join((spec.benchmark.id, spec.detector, spec.rule, self._study.name)),
+            study_name=self._name(),
             sampler=spec.sampler,
             pruner=spec.pruner,
             seed=spec.seed,
@@ -255,6 +265,12 @@ class _Desk:
             spec.checkpoint_seconds,
         )
         return Search(guide, job, self._study.data, spec.n_trials)
+
+    def _name(self) -> str:
+        """What the study is called in its storage, where other folders' may be called alike."""
+        spec = self.spec
+        name = "/".join((spec.benchmark.id, spec.detector, spec.rule, self._study.name))
+        return name if spec.storage is None else f"{name}/{store_id(self._root)}"
 
     def _own_storage(self) -> str | None:
         """A database in the study's folder; no database can lie on an object store, where the

@@ -10,7 +10,6 @@ import os
 import re
 import socket
 import tempfile
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from omasgan.errors import BackendError, without_secrets
 from omasgan.files import AnyPath, read
-from omasgan.store import find_json, write_json
+from omasgan.store import store_id
 
 Point: TypeAlias = tuple[str, float, int, int]
 """Metric, value, time (ms since 1970) and step."""
@@ -52,7 +51,7 @@ class Mlflow:
         for name, level in (("mlflow", "WARNING"), ("alembic", "WARNING"), ("urllib3", "ERROR")):
             logging.getLogger(name).setLevel(level)
         _make_database(uri)
-        return cls(MlflowClient(tracking_uri=uri), _store_id(root), _artifacts(uri, root))
+        return cls(MlflowClient(tracking_uri=uri), store_id(root), _artifacts(uri, root))
 
     def experiment(self, name: str) -> str:
         """The id of the experiment ``name``, made if it is not there."""
@@ -157,16 +156,6 @@ def _artifacts(uri: str, root: AnyPath) -> AnyPath | None:
     if not isinstance(root, Path) and parts.scheme.startswith("sqlite"):
         return Path(unquote(parts.path)[1:]).absolute().parent / "mlartifacts"
     return root / "mlartifacts"
-
-
-def _store_id(root: AnyPath) -> str:
-    """The store's own name in MLflow, which moves and copies with the folder."""
-    path = root / "tracking.json"
-    row = find_json(path)
-    if row is None:
-        row = {"store_id": uuid.uuid4().hex}
-        write_json(path, row)
-    return str(row["store_id"])
 
 
 def _lock_file(root: AnyPath) -> Path:

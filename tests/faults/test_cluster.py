@@ -129,6 +129,7 @@ def test_a_trial_that_leaks_memory_is_ended_and_told(sweep: MakeSweep) -> None:
     if threshold > 0.9:
         pytest.skip(f"{available:.0f} GB of memory are too few to leak some")
     one = sweep(
+        trials=4,
         detector="tests.toy:LeakingDetector",
         options=ON_RAY,
         environment={
@@ -137,7 +138,7 @@ def test_a_trial_that_leaks_memory_is_ended_and_told(sweep: MakeSweep) -> None:
         },
     )
     one.start()
-    one.finish()
+    one.finish(seconds=280)
     rows = [read_json(path) for path in sorted(one.study.glob("trials/*/trial.json"))]
     expected = ["out-of-memory" if row["params"]["lr"] > 0.1 else "ok" for row in rows]
     assert [row["outcome"] for row in rows] == expected

@@ -191,16 +191,30 @@ def test_a_study_without_a_good_trial_is_told_after_the_others_are_done(
         sweep([spec], Store(tmp_path), LocalBackend(), small_dataset)
 
 
+def test_several_folders_share_a_storage(
+    spec: SweepSpec, small_dataset: Dataset, tmp_path: Path
+) -> None:
+    spec = replace(spec, storage=f"sqlite:///{tmp_path}/shared.db", folds=(0,), n_trials=2)
+    for name in "ab":
+        sweep([spec], Store(tmp_path / name), LocalBackend(), small_dataset)
+    whole = [studies(Store(tmp_path / name)) for name in "ab"]
+    assert whole[0] == whole[1]
+
+
 def test_a_storage_with_another_history_is_refused(
     spec: SweepSpec, small_dataset: Dataset, tmp_path: Path
 ) -> None:
     spec = replace(spec, storage=f"sqlite:///{tmp_path}/shared.db", folds=(0,), n_trials=2)
-    sweep([spec], Store(tmp_path / "a"), LocalBackend(), small_dataset)
-    with pytest.raises(StoreError, match="holds 2 trials of study 'fold-0', but 0 are recorded"):
-        sweep([spec], Store(tmp_path / "b"), LocalBackend(), small_dataset)
+    store = Store(tmp_path / "a")
+    sweep([spec], store, LocalBackend(), small_dataset)
     lost = replace(spec, storage=f"sqlite:///{tmp_path}/other.db", n_trials=3)
     with pytest.raises(StoreError, match="holds 0 trials of study 'fold-0', but 2 are recorded"):
-        sweep([lost], Store(tmp_path / "a"), LocalBackend(), small_dataset)
+        sweep([lost], store, LocalBackend(), small_dataset)
+    for record in (store.studies()[0]).glob("trials/*/trial.json"):
+        record.unlink()
+    (store.studies()[0] / "log.jsonl").unlink()
+    with pytest.raises(StoreError, match="holds 2 trials of study 'fold-0', but 0 are recorded"):
+        sweep([spec], store, LocalBackend(), small_dataset)
 
 
 @pytest.mark.parametrize("damage", [None, b"", b'{"number": 0'])
