@@ -336,11 +336,10 @@ def read_rows(path: AnyPath) -> list[Row]:
 
 
 def keep_rows(path: AnyPath, keep: Callable[[Row], bool]) -> None:
-    """Rewrite a file of JSON lines with the rows for which ``keep`` holds."""
-    rows = read_rows(path)
-    kept = [row for row in rows if keep(row)]
-    if len(kept) < len(rows):
-        write_atomic(path, _to_lines(kept))
+    """Leave of a file of JSON lines the rows for which ``keep`` holds, and no torn lines."""
+    kept = _to_lines(row for row in read_rows(path) if keep(row))
+    if kept != (read(path) or b""):
+        write_atomic(path, kept)
 
 
 def cause(error: Exception) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from omasgan.errors import BackendError, ConfigError, StoreError, unknown, without_secrets
 from omasgan.search.space import Params, Space
-from omasgan.store import append_rows, read_rows
+from omasgan.store import append_rows, keep_rows, read_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -277,6 +277,8 @@ class Guide:
         if self._log_path is None:
             return
         rows = read_rows(self._log_path)
+        # Without the lines that a driver that was killed has torn.
+        keep_rows(self._log_path, lambda row: True)
         asked, told = ({r["number"] for r in rows if r["event"] == e} for e in ("ask", "tell"))
         # Without any log these trials were another folder's.
         for trial in self.finished() if rows else []:

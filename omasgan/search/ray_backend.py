@@ -126,7 +126,8 @@ class RayBackend:
                 if not isinstance(error.__cause__, ray.exceptions.OutOfMemoryError):
                     raise
                 # Tune gives up as a whole where a node's memory ran out.
-                driver.lose_all(f"OutOfMemoryError: {reason(error.__cause__)}")
+                first, *_ = str(error.__cause__).strip().splitlines()
+                driver.lose_all(f"OutOfMemoryError: {first}")
         with contextlib.suppress(ray.exceptions.RayError):
             next(ready)
         if driver.error is not None:

@@ -213,8 +213,9 @@ def end_process(where: Place) -> None:
 
 def kill(pid: int) -> None:
     """Run on a worker's node: end that worker, if the process is still one of Ray's."""
-    if b"ray::" in Path(f"/proc/{pid}/cmdline").read_bytes():
-        os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        if b"ray::" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(pid, signal.SIGKILL)
 
 
 def _on(node: str, function: object) -> ray.remote_function.RemoteFunction:

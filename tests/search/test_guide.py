@@ -343,6 +343,7 @@ def test_what_is_missing_in_a_log_is_written_up_from_the_database(
         return row["number"], row["event"]
 
     assert sorted(read_rows(log), key=order) == sorted(whole, key=order)
+    assert "torn" not in log.read_text()
 
 
 def test_a_log_of_another_folder_is_not_made_up(tmp_path: Path) -> None:
