@@ -66,17 +66,18 @@ def read_benchmark(root: AnyPath, benchmark: str, rows: Sequence[Mapping[str, An
     return Benchmark(benchmark, about or {}, max(told, default=None))
 
 
-def read_study(folder: AnyPath) -> Study:
+def read_study(folder: AnyPath, only: int | None = None) -> Study:
     """The study in ``<root>/<benchmark>/<detector>/<selection>/studies/<name>``.
 
-    Trials that have not ended are left out.
+    Trials that have not ended are left out, and all but the one with the number ``only``.
 
     Raises:
         StoreError: a file of the study is damaged.
     """
     rule = folder.parent.parent
     about = read_json(folder / "study.json")
-    trials = read_results(folder, "trials/*/trial.json")
+    number = "*" if only is None else f"{only:04d}"
+    trials = read_results(folder, f"trials/{number}/trial.json")
     return Study(
         folder=folder,
         benchmark=rule.parent.parent.name,

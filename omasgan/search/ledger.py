@@ -137,6 +137,8 @@ class Ledger:
         """
         entry = self._open[number]
         if not entry.ending and entry.patience.outlasts(entry.furthest):
+            text = f"trial {number} is repeated: {error or 'its process died'}"
+            self._on_event(Event("note", self._done, self._total, text=text))
             self.repeat(number)
             return
         del self._open[number]

@@ -9,9 +9,9 @@ import signal
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -23,6 +23,8 @@ from omasgan.search import gpu
 
 if TYPE_CHECKING:
     from omasgan.files import AnyPath
+
+logger = logging.getLogger(__name__)
 
 ROOM_SECONDS = 5.0
 """How long the count of a cluster's nodes is taken as current."""
@@ -50,6 +52,7 @@ def connect(address: str | None, num_cpus: int | None, num_gpus: int | None) -> 
     Raises:
         BackendError: there is none, or it does not let us in.
     """
+    _quieten()
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         # "local", since no address at all would join any cluster that happens to run here.
@@ -88,6 +91,16 @@ def check_address(address: str) -> None:
         raise BackendError(
             f"cannot reach a Ray cluster at '{address}': {error}; is it running?"
         ) from error
+
+
+def _quieten() -> None:
+    """Ray prints pages of a raylet's state where a process dies; the ledger says what it means."""
+    from ray._private import worker
+
+    def keep(data: Mapping[str, Any], ignore_prefix: bool) -> None:
+        logger.debug("%s", "\n".join(data["lines"]))
+
+    worker.print_to_stdstream = keep
 
 
 @contextlib.contextmanager

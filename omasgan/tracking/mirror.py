@@ -50,11 +50,10 @@ def study(mlflow: Mlflow, store: Store, folder: AnyPath, status: str) -> None:
 
 def trial(mlflow: Mlflow, store: Store, folder: AnyPath, number: int) -> None:
     """One ended trial, as a child of its study."""
-    found = read_study(folder)
+    found = read_study(folder, only=number)
     run = study_run(mlflow, store, found)
     for ended in found.trials:
-        if ended["number"] == number:
-            _send_trial(mlflow, store, found, run, ended)
+        _send_trial(mlflow, store, found, run, ended)
 
 
 def group(mlflow: Mlflow, store: Store, key: RunKey) -> None:

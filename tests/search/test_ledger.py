@@ -62,6 +62,7 @@ def test_a_trial_whose_process_dies_goes_on_and_is_told_once(search: Search) -> 
     places = [(r["step"], r.get("epoch", "value")) for r in rows]
     assert places == [(0, 0), (0, 1), (0, "value"), (1, 0), (1, 1), (1, 2), (1, "value")]
     assert [e.outcome for e in events if e.kind == "trial"] == ["ok"]
+    assert [e.text for e in events if e.kind == "note"] == ["trial 0 is repeated: the node died"]
     assert ledger.remaining == 1
 
 

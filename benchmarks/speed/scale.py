@@ -1,0 +1,385 @@
+"""What a sweep's driver pays for each trial, as the study grows, and what a slot waits for it.
+
+The trials are of a detector with OMASGAN's search space that trains nothing: each is judged on
+five tasks, and with 50 epochs it tells as much, as often, as a training of 30 s. Two sweeps:
+
+1. The driver alone: as many trials open at once as there are slots, all in this process, their
+   rows fed to the driver one batch at a time, as Ray Tune does. Every part is timed.
+2. On a local Ray with few slots, each trial so long that one ends as often as one of 30 s does
+   on all the slots: what Ray costs, what a slot waits between two trials.
+
+    python benchmarks/speed/scale.py [--trials 1000] [--slots 64] [--epochs 50] [--folds 1]
+        [--ray-slots 4] [--ray-trials 300]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import io
+import multiprocessing
+import os
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omasgan import config, evaluate, protocols
+from omasgan.detectors.base import Epoch
+from omasgan.detectors.omasgan import OMASGAN
+from omasgan.files import AnyPath
+from omasgan.progress import Watch
+from omasgan.search import Event, OnEvent, Search
+from omasgan.search import sweep as searching
+from omasgan.search.ledger import Ledger
+from omasgan.search.ray_backend import RayBackend
+from omasgan.search.ray_cluster import Room
+from omasgan.search.ray_driver import Driver
+from omasgan.search.space import load_space
+from omasgan.store import Store, read_json
+from omasgan.tracking import Tracker
+
+TRIAL_SECONDS = 30.0
+"""How long the trials are of which the shares speak."""
+
+TASKS = 5
+SIZES = (100, 200, 300, 500, 1000, 2000, 5000, 10000)
+WINDOW = 50
+"""Costs at a size are means over so many trials of each study before it."""
+
+EPOCHS, PAUSE = "SCALE_EPOCHS", "SCALE_PAUSE"
+"""What workers are told by their environment: epochs of a task, and the seconds of each."""
+
+PARTS = {
+    "ask": "suggestion (ask)",
+    "tell": "report, prune, tell",
+    "ledger": "bookkeeping",
+    "screen": "progress on the screen",
+    "mirror": "MLflow (own thread)",
+    "ray": "Ray in the driver",
+}
+
+
+class Known(OMASGAN):
+    """OMASGAN's params without its training: what it reaches is a closed form of two of them."""
+
+    def fit_epochs(self, X: NDArray[Any]) -> Iterator[Epoch]:
+        self.centre_ = _vectors(X).mean(axis=0)
+        for index in range(getattr(self, "epoch_", 0), int(os.environ[EPOCHS])):
+            time.sleep(float(os.environ[PAUSE]))
+            self.epoch_ = index + 1
+            yield Epoch(index, "known", {name: 1 / self.epoch_ for name in ("g", "d", "b", "j")})
+
+    def stage_scores(self, X: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+        """The distance to the mean, the more drowned in noise the farther the params are off."""
+        off = np.log10(self.gan_lr / 3e-4) ** 2 + np.log10(self.mu) ** 2 / 4
+        vectors = _vectors(X)
+        noise = (1e3 * vectors.sum(axis=1)) % 1.0
+        distance = np.abs(vectors - self.centre_).mean(axis=1)
+        score = np.exp(-off) * distance + (1 - np.exp(-off)) * noise
+        return {self.stage: score.astype(np.float32)}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.epoch_, "centre": self.centre_}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.epoch_, self.centre_ = state["epoch"], state["centre"]
+
+
+def _vectors(X: NDArray[Any]) -> NDArray[Any]:
+    return X.reshape(len(X), -1) / 127.5 - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Moment:
+    """What was spent up to the end of a trial: seconds by part, of CPU and of the clock."""
+
+    time: float
+    cpu: Counter[str]
+    wall: Counter[str]
+    resident_mb: float
+    daemons: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """A sweep: a moment for each trial that ended, the seconds that each took on its worker."""
+
+    moments: list[Moment]
+    seconds: list[float]
+    peak_mb: float
+
+    def a_trial(self, size: int, folds: int, kind: str, part: str) -> float:
+        """Seconds a trial when each study holds ``size`` trials."""
+        first, last = (self.moments[n * folds - 1] for n in (size - WINDOW, size))
+        return float(getattr(last, kind)[part] - getattr(first, kind)[part]) / (WINDOW * folds)
+
+
+class Meter:
+    """A clock for each part, which counts what calls of that part spend, parts within excepted."""
+
+    def __init__(self) -> None:
+        self.cpu: Counter[str] = Counter()
+        self.wall: Counter[str] = Counter()
+        self.moments: list[Moment] = []
+        self._within = [[0.0, 0.0]]
+
+    def timed(self, part: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """``call``, timed; by the driver's thread only."""
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            self._within.append([0.0, 0.0])
+            started = time.thread_time(), time.perf_counter()
+            try:
+                return call(*args, **kwargs)
+            finally:
+                spent = time.thread_time() - started[0], time.perf_counter() - started[1]
+                inner = self._within.pop()
+                self.cpu[part] += spent[0] - inner[0]
+                self.wall[part] += spent[1] - inner[1]
+                for i in (0, 1):
+                    self._within[-1][i] += spent[i]
+
+        return timed
+
+    def watch(self, searches: Sequence[Search], on_event: OnEvent) -> OnEvent:
+        """Time the guides and what is told; note a moment whenever a trial ends."""
+        for search in searches:
+            for name in ("ask", "report", "should_prune", "tell"):
+                part = "ask" if name == "ask" else "tell"
+                setattr(search.guide, name, self.timed(part, getattr(search.guide, name)))
+        show = self.timed("screen", on_event)
+
+        def tell(event: Event) -> None:
+            show(event)
+            if event.kind == "trial":
+                self._note()
+
+        return tell
+
+    def _note(self) -> None:
+        # Reading it takes longer than a trial's bookkeeping.
+        is_due = len(self.moments) % WINDOW == WINDOW - 1
+        daemons = ray_daemons() if is_due else self.moments[-1].daemons if self.moments else 0.0
+        cpu = self.cpu + Counter({"process": time.process_time()})
+        resident = memory_mb("VmRSS")
+        now = time.monotonic()
+        self.moments.append(Moment(now, cpu, self.wall.copy(), resident, daemons))
+
+
+class TimedTracker(Tracker):
+    """Notes what its thread spends."""
+
+    def __init__(self, store: Store, meter: Meter) -> None:
+        super().__init__(None, store)
+        self._meter = meter
+        self.sent = 0
+
+    def trial(self, study_dir: AnyPath, number: int) -> None:
+        started = time.thread_time(), time.perf_counter()
+        super().trial(study_dir, number)
+        self._meter.cpu["mirror"] += time.thread_time() - started[0]
+        self._meter.wall["mirror"] += time.perf_counter() - started[1]
+        self.sent += 1
+
+
+class DriverAlone:
+    """Keeps trials open in this process, and feeds their rows to a driver as Ray Tune does."""
+
+    def __init__(self, slots: int, meter: Meter, tracker: TimedTracker) -> None:
+        self._slots, self._meter, self._tracker = slots, meter, tracker
+
+    def check_out(self, root: AnyPath) -> None:
+        """This process works where the driver does."""
+
+    def search(self, searches: Sequence[Search], on_event: OnEvent) -> None:
+        """Each turn a trial taken at random tells its next batch."""
+        tell = self._meter.watch(searches, on_event)
+        ledgers = [Ledger(search, tell) for search in searches]
+        driver = Driver(ledgers, Room(1, 0, self._slots), 3600.0, tell, None)
+        suggest, enter, end = (
+            self._meter.timed("ledger", act) for act in (driver.suggest, driver.enter, driver.end)
+        )
+        running: dict[str, Iterator[dict[str, Any]]] = {}
+        draw, begun, ended = random.Random(0), 0, 0
+        while True:
+            while isinstance(config := suggest(str(begun)), dict):
+                running[str(begun)] = batches(searches[config["search"]], config)
+                begun += 1
+            if driver.error is not None:
+                raise driver.error
+            if not running:
+                return
+            trial = draw.choice(list(running))
+            result = next(running[trial])
+            if enter(trial, result) or "outcome" in (result["rows"] or [{}])[-1]:
+                del running[trial]
+                end(trial)
+                ended += 1
+                # Of a trial every 0.5 s MLflow hears at once: never let it fall behind here.
+                while self._tracker.sent < ended:
+                    time.sleep(1e-4)
+
+    def runs(self, *args: Any) -> list[dict[str, Any]]:
+        """What comes after the search is not measured."""
+        return []
+
+    def close(self) -> None:
+        """Nothing was started."""
+
+
+def batches(search: Search, config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What a worker reports of a trial."""
+    rows = evaluate.run_trial(
+        search.job.detector,
+        config["params"],
+        search.data,
+        device="cpu",
+        workdir=Path(config["workdir"]),
+    )
+    yield {"batch": 0, "rows": []}
+    batch: list[dict[str, Any]] = []
+    number = 1
+    for row in rows:
+        batch.append(row)
+        if "epoch" not in row:
+            yield {"batch": number, "rows": batch}
+            number, batch = number + 1, []
+
+
+class TimedRay(RayBackend):
+    """Ray, with the driver's parts timed; the winners are not trained."""
+
+    def __init__(self, slots: int, meter: Meter) -> None:
+        super().__init__(num_cpus=slots)
+        self._meter = meter
+
+    def search(self, searches: Sequence[Search], on_event: OnEvent) -> None:
+        kept = {name: getattr(Ledger, name) for name in ("begin", "enter", "end")}
+        for name, act in kept.items():
+            setattr(Ledger, name, self._meter.timed("ledger", act))
+        super().search(searches, self._meter.watch(searches, on_event))
+        for name, act in kept.items():
+            setattr(Ledger, name, act)
+
+    def runs(self, *args: Any) -> list[dict[str, Any]]:
+        return []
+
+
+def measure(
+    trials: int, epochs: int, folds: int, *, slots: int, pause: float, on_ray: bool
+) -> Measured:
+    """Carry out a sweep with so many ended trials a study, and as many more as run at once."""
+    os.environ[EPOCHS], os.environ[PAUSE] = str(epochs // TASKS), str(pause)
+    benchmark = config.load_benchmark("digits-loo", max_train=100, max_test=60)
+    spec = searching.SweepSpec(
+        benchmark,
+        "scale:Known",
+        load_space("omasgan", Known),
+        "nested",
+        trials + -(-slots // folds),
+        folds=tuple(range(folds)),
+        # Asked after each task, it ends none: all trials are of one length.
+        pruner="WilcoxonPruner(p_threshold=1e-9)",
+        inner=TASKS,
+        device="cpu",
+    )
+    dataset = protocols.load_data(benchmark, root=None, download=False)
+    meter = Meter()
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        store = Store(Path(folder))
+        tracker = TimedTracker(store, meter)
+        backend = TimedRay(slots, meter) if on_ray else DriverAlone(slots, meter, tracker)
+        with contextlib.closing(backend), Watch(tracker) as watch:
+            searching.sweep([spec], store, backend, dataset, on_event=watch)
+        found = Path(folder).glob("*/*/*/studies/*/trials/*/trial.json")
+        seconds = [float(read_json(path)["seconds"]) for path in found]
+    return Measured(meter.moments, seconds, memory_mb("VmHWM"))
+
+
+def memory_mb(name: str) -> float:
+    """Memory of this process as Linux tells it: ``VmRSS`` now, ``VmHWM`` at its highest."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:"))
+
+
+def ray_daemons() -> float:
+    """CPU seconds of the processes that this one has started and that are no workers of Ray."""
+    found, seconds = {os.getpid()}, 0.0
+    for pid in sorted(int(path.name) for path in Path("/proc").glob("[0-9]*")):
+        with contextlib.suppress(OSError):
+            line = Path(f"/proc/{pid}/stat").read_text()
+            name, fields = line[line.index("(") + 1 : line.rindex(")")], line.rsplit(")")[-1]
+            _, parent, *rest = fields.split()
+            if int(parent) in found and not name.startswith("ray::"):
+                found.add(pid)
+                seconds += (int(rest[9]) + int(rest[10])) / os.sysconf("SC_CLK_TCK")
+    return seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", type=int, default=1000, help="of each study")
+    parser.add_argument("--slots", type=int, default=64)
+    parser.add_argument("--epochs", type=int, default=50, help="of a trial")
+    parser.add_argument("--folds", type=int, default=1, help="studies, one a fold")
+    parser.add_argument("--ray-slots", type=int, default=4)
+    parser.add_argument("--ray-trials", type=int, default=300, help="of each study; 0 leaves it")
+    options = parser.parse_args()
+    epochs, folds, slots = options.epochs, options.folds, options.slots
+    with ProcessPoolExecutor(
+        1, multiprocessing.get_context("spawn"), max_tasks_per_child=1
+    ) as pool:
+        if options.trials:
+            work = pool.submit(
+                measure, options.trials, epochs, folds, slots=slots, pause=0.0, on_ray=False
+            )
+            print(f"The driver alone, {slots} trials open, {folds} studies")
+            tell(work.result(), options.trials, folds, slots)
+        if options.ray_trials:
+            long = TRIAL_SECONDS * options.ray_slots / slots
+            work = pool.submit(
+                measure,
+                options.ray_trials,
+                epochs,
+                folds,
+                slots=options.ray_slots,
+                pause=long / epochs,
+                on_ray=True,
+            )
+            print(f"On Ray, {options.ray_slots} slots, trials of {long:.2f} s, {folds} studies")
+            found = work.result()
+            tell(found, options.ray_trials, folds, slots)
+            tell_wait(found, options.ray_slots)
+
+
+def tell(found: Measured, trials: int, folds: int, slots: int) -> None:
+    """Print the costs by size."""
+    sizes = [size for size in SIZES if size <= trials and size * folds <= len(found.moments)]
+    for kind in ("cpu", "wall"):
+        print(kind, sizes)
+        for part in (*PARTS, "process"):
+            print(part, [round(1000 * found.a_trial(s, folds, kind, part), 1) for s in sizes])
+    for s in sizes:
+        m = found.moments[s * folds - 1]
+        print(s, "MB", m.resident_mb, "daemons", m.daemons)
+    print("peak", found.peak_mb)
+
+
+def tell_wait(found, slots):
+    first, last = found.moments[slots * 2], found.moments[-slots - 1]
+    n = len(found.moments) - slots - 1 - slots * 2
+    print("slot seconds", slots * (last.time - first.time) / n, np.mean(found.seconds), np.median(found.seconds))
+
+
+if __name__ == "__main__":
+    main()
