@@ -27,7 +27,7 @@ types: setup
 	$(PYTHON) -m mypy
 
 tests: setup
-	$(PYTHON) -m pytest -q
+	$(PYTHON) -m pytest -q -n 2 --dist loadfile
 
 test-faults: setup
 	$(PYTHON) -m pytest -q -m "" tests/faults

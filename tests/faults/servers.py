@@ -67,8 +67,10 @@ class Cluster(_Script):
         return [process for process in running() if process.session in sessions]
 
     def kill_node(self) -> None:
-        """SIGKILL of the raylet of the node that was added last."""
-        self._call("kill", len(self._leaders()) - 1)
+        """SIGKILL of the raylet of the youngest node that lives."""
+        lines = [line.split() for line in self._call("status").splitlines()]
+        alive = [int(words[1]) for words in lines if words[0] == "node" and words[2] == "alive"]
+        self._call("kill", max(alive))
 
     def add_node(self, *before: str) -> None:
         """One more node; ``before`` is a command that is given the node's as its arguments."""
