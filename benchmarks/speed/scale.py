@@ -256,23 +256,29 @@ def batches(search: Search, config: dict[str, Any]) -> Iterator[dict[str, Any]]:
             number, batch = number + 1, []
 
 
-class TimedRay(RayBackend):
-    """Ray, with the driver's parts timed; the winners are not trained."""
+class OnRay:
+    """Ray's backend, with the driver's parts timed."""
 
     def __init__(self, slots: int, meter: Meter) -> None:
-        super().__init__(num_cpus=slots)
-        self._meter = meter
+        self._backend, self._meter = RayBackend(num_cpus=slots), meter
+
+    def check_out(self, root: AnyPath) -> None:
+        self._backend.check_out(root)
 
     def search(self, searches: Sequence[Search], on_event: OnEvent) -> None:
         kept = {name: getattr(Ledger, name) for name in ("begin", "enter", "end")}
         for name, act in kept.items():
             setattr(Ledger, name, self._meter.timed("ledger", act))
-        super().search(searches, self._meter.watch(searches, on_event))
+        self._backend.search(searches, self._meter.watch(searches, on_event))
         for name, act in kept.items():
             setattr(Ledger, name, act)
 
     def runs(self, *args: Any) -> list[dict[str, Any]]:
+        """What comes after the search is not measured."""
         return []
+
+    def close(self) -> None:
+        self._backend.close()
 
 
 def measure(
@@ -298,7 +304,7 @@ def measure(
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         store = Store(Path(folder))
         tracker = TimedTracker(store, meter)
-        backend = TimedRay(slots, meter) if on_ray else DriverAlone(slots, meter, tracker)
+        backend = OnRay(slots, meter) if on_ray else DriverAlone(slots, meter, tracker)
         with contextlib.closing(backend), Watch(tracker) as watch:
             searching.sweep([spec], store, backend, dataset, on_event=watch)
         found = Path(folder).glob("*/*/*/studies/*/trials/*/trial.json")
