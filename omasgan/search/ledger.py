@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from omasgan.search import Event, OnEvent, Search
 from omasgan.search.guide import Trial
-from omasgan.store import Row, append_rows, keep_rows, write_json
+from omasgan.store import Row, append_rows, keep_rows, read_rows, write_json
 
 if TYPE_CHECKING:
     from omasgan.files import AnyPath
@@ -53,6 +53,7 @@ class _Open:
     attempts: int = 1
     values: dict[str, float] = field(default_factory=dict)
     ending: Row = field(default_factory=dict)
+    recorded: set[int] | None = None
     is_cut: bool = False
     furthest: tuple[int, float] = (0, -1.0)
     patience: Patience = field(default_factory=Patience)
@@ -106,11 +107,8 @@ class Ledger:
             stop = self._decide(entry, row)
             if stop:
                 break
-        self._record(entry, taken)
-        for row in taken:
-            if "value" in row:
-                known = {**entry.trial.values, row["step"]: row["value"]}
-                entry.trial = replace(entry.trial, values=known)
+        if taken:
+            self._record(entry, taken)
         self._job.checkpoints.trim()
         return stop
 
@@ -168,20 +166,23 @@ class Ledger:
     def repeat(self, number: int) -> None:
         """Put a running trial back, to be begun again with the same params."""
         entry = self._open.pop(number)
-        entry.ending, entry.is_cut = {}, False
+        entry.ending, entry.recorded, entry.is_cut = {}, None, False
         entry.attempts += 1
         self._again.append(entry)
 
     def _record(self, entry: _Open, rows: Sequence[Row]) -> None:
         """Append to the trial's log; what a repeated trial repeats replaces what was there."""
-        new = [r for r in rows if "value" not in r or r["step"] not in entry.trial.values]
-        if not new:
-            return
         path = self.workdir(entry.trial.number) / "epochs.jsonl"
-        if not entry.is_cut and "epoch" in new[0]:
+        if entry.recorded is None:
+            # As the file has it: the guide may know a value that a crash has kept from it.
+            entry.recorded = {row["step"] for row in read_rows(path) if "value" in row}
+        first = next((row for row in rows if "epoch" in row), None)
+        if first is not None and not entry.is_cut:
             entry.is_cut = True
-            keep_rows(path, lambda old: _position(old) < _position(new[0]))
-        append_rows(path, new)
+            keep_rows(path, lambda old: _position(old) < _position(first))
+            entry.recorded = {step for step in entry.recorded if step < first["step"]}
+        recorded = entry.recorded
+        append_rows(path, [r for r in rows if "epoch" in r or r["step"] not in recorded])
 
     def _tell_progress(
         self,

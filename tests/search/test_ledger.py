@@ -16,7 +16,7 @@ from omasgan.search import Event, Search, TrialJob
 from omasgan.search.guide import Guide
 from omasgan.search.ledger import DEATHS, Ledger, Patience
 from omasgan.search.space import Space
-from omasgan.store import read_json, read_rows
+from omasgan.store import keep_rows, read_json, read_rows
 
 
 @pytest.fixture
@@ -64,6 +64,30 @@ def test_a_trial_whose_process_dies_goes_on_and_is_told_once(search: Search) -> 
     assert [e.outcome for e in events if e.kind == "trial"] == ["ok"]
     assert [e.text for e in events if e.kind == "note"] == ["trial 0 is repeated: the node died"]
     assert ledger.remaining == 1
+
+
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [
+        # The driver died between the study and the log.
+        ([epoch(0, 0)], [value(0)]),
+        # The values in the trial's folder were damaged, and are computed anew.
+        ([epoch(0, 0), value(0)], [epoch(0, 0), value(0)]),
+    ],
+)
+def test_a_value_that_the_study_knows_is_in_the_log_too(
+    kept: list[dict[str, Any]], told: list[dict[str, Any]], search: Search
+) -> None:
+    ledger = Ledger(search, lambda event: None)
+    ledger.begin()
+    ledger.enter(0, [epoch(0, 0), value(0)])
+    path = search.job.workdir(0) / "epochs.jsonl"
+    keep_rows(path, lambda row: row in kept)
+    ledger.end(0, "its process died")
+    ledger.begin()
+    ledger.enter(0, [*told, epoch(1, 0)])
+    ledger.enter(0, [value(1), OK])
+    assert read_rows(path) == [epoch(0, 0), value(0), epoch(1, 0), value(1)]
 
 
 def test_a_trial_that_dies_at_the_same_place_is_given_up(search: Search) -> None:
