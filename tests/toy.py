@@ -157,12 +157,12 @@ class HangingDetector(SlowDetector):
 
 
 class LeakingDetector(SlowDetector):
-    """Takes ever more memory at a bad rate, up to 2 GB; elsewhere, and in a hurry, none."""
+    """Takes ever more memory at a bad rate, up to 4 GB; elsewhere, and in a hurry, none."""
 
     def _step(self) -> None:
         super()._step()
         taken = []
-        while self.lr > BAD_LR and HURRY not in os.environ and len(taken) < 200:
+        while self.lr > BAD_LR and HURRY not in os.environ and len(taken) < 400:
             taken.append(np.ones(10_000_000 // 8))
             time.sleep(0.02)
 

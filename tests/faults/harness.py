@@ -113,11 +113,15 @@ class Sweep:
         return sum(len(list(self.out.glob(pattern))) for pattern in patterns)
 
     def wait_until(self, n: int, seconds: float = 120) -> None:
-        """Return once ``n`` trials and final runs are recorded, while the driver still works."""
+        """Return once ``n`` trials and final runs are recorded, while the driver still works.
+
+        With 0, once the first trial has begun: a driver that starts without its servers is refused.
+        """
 
         def look() -> bool:
             assert self.driver is not None and self.driver.poll() is None, self.tail()
-            return self.ended >= n
+            has_begun = any(self.out.glob("*/*/*/studies/*/log.jsonl"))
+            return has_begun and self.ended >= n
 
         wait_for(f"{n} ended trials and runs, of {self.ended}: {self.tail()}", look, seconds)
 
