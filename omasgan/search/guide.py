@@ -481,4 +481,6 @@ def _storage(storage: str | None) -> optuna.storages.BaseStorage | None:
 def _unusable(storage: str | None, error: BaseException) -> BackendError:
     line = str(error).splitlines()[0]
     text = f"cannot use the study in storage '{storage}': {line}"
+    if not (storage or "").startswith("sqlite:"):
+        text += "; start its server, or name another with --storage"
     return BackendError(without_secrets(text))

@@ -250,6 +250,9 @@ class Callback(tune.Callback):  # type: ignore[misc]
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self._driver.end(trial.trial_id)
+        # Tune keeps every trial with figures of its own that nobody reads, 15 KB each.
+        trial.metric_analysis.clear()
+        trial.metric_n_steps.clear()
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self._driver.end(trial.trial_id, reason(trial.get_error()))

@@ -115,7 +115,7 @@ class Sweep:
     def wait_until(self, n: int, seconds: float = 120) -> None:
         """Return once ``n`` trials and final runs are recorded, while the driver still works.
 
-        With 0, once the first trial has begun: a driver that starts without its servers is refused.
+        With 0, once the first trial has begun: a driver without its servers does not start.
         """
 
         def look() -> bool:

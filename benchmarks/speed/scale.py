@@ -1,0 +1,419 @@
+"""What a sweep's driver pays for each trial, as the study grows, and what a slot waits for it.
+
+The trials are of a detector with OMASGAN's search space that trains nothing; judged on five tasks
+after a fifth of the epochs each, they report about as often as a training of 30 s. Two sweeps:
+
+1. The driver alone: as many trials open at once as there are slots, all in this process, their
+   rows fed to the driver one batch at a time, as Ray Tune does. Every part of it is timed.
+2. On a local Ray with one slot, trial after trial: what Ray costs, and how long the slot waits
+   from one trial to the next.
+
+Judge by the CPU columns where others use the machine, too.
+
+    python benchmarks/speed/scale.py [--trials 1000] [--slots 64] [--epochs 50] [--folds 1]
+        [--ray-trials 300]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import io
+import multiprocessing
+import os
+import random
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omasgan import config, evaluate, protocols
+from omasgan.detectors.base import Epoch
+from omasgan.detectors.omasgan import OMASGAN
+from omasgan.files import AnyPath
+from omasgan.progress import Watch
+from omasgan.search import Event, OnEvent, Search
+from omasgan.search import sweep as searching
+from omasgan.search.ledger import Ledger
+from omasgan.search.ray_backend import RayBackend
+from omasgan.search.ray_cluster import Room
+from omasgan.search.ray_driver import Driver
+from omasgan.search.space import load_space
+from omasgan.store import Store, read_json
+from omasgan.tracking import Tracker
+
+TRIAL_SECONDS = 30.0
+"""How long the trials are of which the shares speak."""
+
+TASKS = 5
+SIZES = (100, 200, 300, 500, 1000, 2000, 5000, 10000)
+WINDOW = 50
+"""Costs at a size are means over so many trials of each study before it."""
+
+EPOCHS = "SCALE_EPOCHS"
+"""What workers are told by their environment: the epochs of a task."""
+
+PARTS = {
+    "ask": "suggestion (ask)",
+    "tell": "report, prune, tell",
+    "ledger": "bookkeeping",
+    "screen": "progress lines",
+    "mirror": "MLflow (own thread)",
+}
+
+
+class Known(OMASGAN):
+    """OMASGAN's params without its training: what it reaches is a closed form of two of them."""
+
+    def fit_epochs(self, X: NDArray[Any]) -> Iterator[Epoch]:
+        self.centre_ = _vectors(X).mean(axis=0)
+        for index in range(getattr(self, "epoch_", 0), int(os.environ[EPOCHS])):
+            self.epoch_ = index + 1
+            yield Epoch(index, "known", dict.fromkeys("gdbj", 1 / self.epoch_))
+
+    def stage_scores(self, X: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+        """The distance to the mean, the more drowned in noise the farther the params are off."""
+        off = np.log10(self.gan_lr / 3e-4) ** 2 + np.log10(self.mu) ** 2 / 4
+        vectors = _vectors(X)
+        noise = (1e3 * vectors.sum(axis=1)) % 1.0
+        distance = np.abs(vectors - self.centre_).mean(axis=1)
+        score = np.exp(-off) * distance + (1 - np.exp(-off)) * noise
+        return {self.stage: score.astype(np.float32)}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.epoch_, "centre": self.centre_}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.epoch_, self.centre_ = state["epoch"], state["centre"]
+
+
+def _vectors(X: NDArray[Any]) -> NDArray[Any]:
+    return X.reshape(len(X), -1) / 127.5 - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Moment:
+    """What was spent up to the end of a trial: seconds by part, of CPU and of the clock."""
+
+    time: float
+    cpu: Counter[str]
+    clock: Counter[str]
+    resident_mb: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """A sweep: a moment for each trial that ended, how long each took by itself, and memory."""
+
+    folds: int
+    moments: list[Moment]
+    seconds: list[float]
+    peak_mb: float
+
+    def sizes(self) -> list[int]:
+        """The sizes that each study has come to."""
+        return [size for size in SIZES if size * self.folds <= len(self.moments)]
+
+    def at(self, size: int) -> Moment:
+        """When each study held so many trials."""
+        return self.moments[size * self.folds - 1]
+
+    def a_trial(self, size: int, kind: str, part: str) -> float:
+        """Milliseconds that a trial costs when each study holds ``size`` of them."""
+        spent = [getattr(self.at(n), kind)[part] for n in (size - WINDOW, size)]
+        return 1000 * float(spent[1] - spent[0]) / (WINDOW * self.folds)
+
+
+class Meter:
+    """A clock for each part, which counts what calls of that part spend, parts within excepted."""
+
+    def __init__(self) -> None:
+        self.cpu: Counter[str] = Counter()
+        self.clock: Counter[str] = Counter()
+        self.moments: list[Moment] = []
+        self._within = [[0.0, 0.0]]
+
+    def timed(self, part: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """``call``, timed; by the driver's thread only."""
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            self._within.append([0.0, 0.0])
+            started = time.thread_time(), time.perf_counter()
+            try:
+                return call(*args, **kwargs)
+            finally:
+                spent = time.thread_time() - started[0], time.perf_counter() - started[1]
+                inner = self._within.pop()
+                self.cpu[part] += spent[0] - inner[0]
+                self.clock[part] += spent[1] - inner[1]
+                for i in (0, 1):
+                    self._within[-1][i] += spent[i]
+
+        return timed
+
+    def watch(self, searches: Sequence[Search], on_event: OnEvent) -> OnEvent:
+        """Time the guides and what is told; note a moment whenever a trial ends."""
+        for search in searches:
+            for name in ("ask", "report", "should_prune", "tell"):
+                part = "ask" if name == "ask" else "tell"
+                setattr(search.guide, name, self.timed(part, getattr(search.guide, name)))
+        show = self.timed("screen", on_event)
+
+        def tell(event: Event) -> None:
+            show(event)
+            if event.kind == "trial":
+                self._note()
+
+        return tell
+
+    def _note(self) -> None:
+        if len(self.moments) % WINDOW == WINDOW - 1:
+            # Now and then only: it takes longer than a trial's bookkeeping.
+            self.cpu["daemons"] = ray_daemons()
+        self.cpu["process"] = time.process_time()
+        moment = time.monotonic(), self.cpu.copy(), self.clock.copy(), memory_mb("VmRSS")
+        self.moments.append(Moment(*moment))
+
+
+class TimedTracker(Tracker):
+    """Notes what its thread spends."""
+
+    def __init__(self, store: Store, meter: Meter) -> None:
+        super().__init__(None, store)
+        self._meter = meter
+        self.sent = 0
+
+    def trial(self, study_dir: AnyPath, number: int) -> None:
+        started = time.thread_time(), time.perf_counter()
+        super().trial(study_dir, number)
+        self._meter.cpu["mirror"] += time.thread_time() - started[0]
+        self._meter.clock["mirror"] += time.perf_counter() - started[1]
+        self.sent += 1
+
+
+class DriverAlone:
+    """Keeps trials open in this process, and feeds their rows to a driver as Ray Tune does."""
+
+    def __init__(self, slots: int, meter: Meter, tracker: TimedTracker) -> None:
+        self._slots, self._meter, self._tracker = slots, meter, tracker
+
+    def check_out(self, root: AnyPath) -> None:
+        """This process works where the driver does."""
+
+    def search(self, searches: Sequence[Search], on_event: OnEvent) -> None:
+        """Each turn a trial taken at random tells its next batch."""
+        tell = self._meter.watch(searches, on_event)
+        ledgers = [Ledger(search, tell) for search in searches]
+        driver = Driver(ledgers, Room(1, 0, self._slots), 3600.0, tell, None)
+        suggest, enter, end = (
+            self._meter.timed("ledger", act) for act in (driver.suggest, driver.enter, driver.end)
+        )
+        running: dict[str, Iterator[dict[str, Any]]] = {}
+        draw, begun, ended = random.Random(0), 0, 0
+        while True:
+            while isinstance(config := suggest(str(begun)), dict):
+                running[str(begun)] = batches(searches[config["search"]], config)
+                begun += 1
+            if driver.error is not None:
+                raise driver.error
+            if not running:
+                return
+            trial = draw.choice(list(running))
+            result = next(running[trial])
+            if enter(trial, result) or "outcome" in (result["rows"] or [{}])[-1]:
+                del running[trial]
+                end(trial)
+                ended += 1
+                # Of a trial every 0.5 s MLflow hears at once: never let it fall behind here.
+                while self._tracker.sent < ended:
+                    time.sleep(1e-4)
+
+    def runs(self, *args: Any) -> list[dict[str, Any]]:
+        """What comes after the search is not measured."""
+        return []
+
+    def close(self) -> None:
+        """Nothing was started."""
+
+
+def batches(search: Search, config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What a worker reports of a trial."""
+    rows = evaluate.run_trial(
+        search.job.detector,
+        config["params"],
+        search.data,
+        device="cpu",
+        workdir=Path(config["workdir"]),
+    )
+    yield {"batch": 0, "rows": []}
+    batch: list[dict[str, Any]] = []
+    number = 1
+    for row in rows:
+        batch.append(row)
+        if "epoch" not in row:
+            yield {"batch": number, "rows": batch}
+            number, batch = number + 1, []
+
+
+class OnRay:
+    """Ray's backend, with the driver's parts timed."""
+
+    def __init__(self, slots: int, meter: Meter) -> None:
+        self._backend, self._meter = RayBackend(num_cpus=slots), meter
+
+    def check_out(self, root: AnyPath) -> None:
+        self._backend.check_out(root)
+
+    def search(self, searches: Sequence[Search], on_event: OnEvent) -> None:
+        kept = {name: getattr(Ledger, name) for name in ("begin", "enter", "end")}
+        for name, act in kept.items():
+            setattr(Ledger, name, self._meter.timed("ledger", act))
+        self._backend.search(searches, self._meter.watch(searches, on_event))
+        for name, act in kept.items():
+            setattr(Ledger, name, act)
+
+    def runs(self, *args: Any) -> list[dict[str, Any]]:
+        """What comes after the search is not measured."""
+        return []
+
+    def close(self) -> None:
+        self._backend.close()
+
+
+def measure(trials: int, slots: int, epochs: int, folds: int, *, on_ray: bool) -> Measured:
+    """Carry out a sweep until each study holds so many trials, while all slots are taken."""
+    os.environ[EPOCHS] = str(epochs // TASKS)
+    benchmark = config.load_benchmark("digits-loo", max_train=100, max_test=60)
+    spec = searching.SweepSpec(
+        benchmark,
+        "scale:Known",
+        load_space("omasgan", Known),
+        "nested",
+        trials + -(-slots // folds),
+        folds=tuple(range(folds)),
+        # It is asked after each task and ends no trial: all are of one length.
+        pruner="WilcoxonPruner(p_threshold=1e-9)",
+        inner=TASKS,
+        device="cpu",
+    )
+    dataset = protocols.load_data(benchmark, root=None, download=False)
+    meter = Meter()
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        store = Store(Path(folder))
+        tracker = TimedTracker(store, meter)
+        backend = OnRay(slots, meter) if on_ray else DriverAlone(slots, meter, tracker)
+        with contextlib.closing(backend), Watch(tracker) as watch:
+            searching.sweep([spec], store, backend, dataset, on_event=watch)
+        found = Path(folder).glob("*/*/*/studies/*/trials/*/trial.json")
+        seconds = [float(read_json(path)["seconds"]) for path in found]
+    return Measured(folds, meter.moments, seconds, memory_mb("VmHWM"))
+
+
+def memory_mb(name: str) -> float:
+    """Memory of this process as Linux tells it: ``VmRSS`` now, ``VmHWM`` at its highest."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:"))
+
+
+def ray_daemons() -> float:
+    """CPU seconds of the processes that this one has started and that are no workers of Ray."""
+    found, seconds = {os.getpid()}, 0.0
+    for pid in sorted(int(path.name) for path in Path("/proc").glob("[0-9]*")):
+        with contextlib.suppress(OSError):
+            line = Path(f"/proc/{pid}/stat").read_text()
+            name, fields = line[line.index("(") + 1 : line.rindex(")")], line.rsplit(")")[-1]
+            _, parent, *rest = fields.split()
+            if int(parent) in found and not name.startswith("ray::"):
+                found.add(pid)
+                seconds += (int(rest[9]) + int(rest[10])) / os.sysconf("SC_CLK_TCK")
+    return seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", type=int, default=1000, help="of each study")
+    parser.add_argument("--slots", type=int, default=64)
+    parser.add_argument("--epochs", type=int, default=50, help="of a trial")
+    parser.add_argument("--folds", type=int, default=1, help="studies, one a fold")
+    parser.add_argument("--ray-trials", type=int, default=300, help="of each study; 0 leaves out")
+    given = parser.parse_args()
+    print(f"{os.cpu_count()} cores; studies: {given.folds}, epochs a trial: {given.epochs}")
+    # A process for each, whose memory is nobody else's.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, spawn, max_tasks_per_child=1) as pool:
+        work = (given.epochs, given.folds)
+        alone = pool.submit(measure, given.trials, given.slots, *work, on_ray=False).result()
+        tell_alone(alone, given.slots)
+        if given.ray_trials:
+            tell_ray(pool.submit(measure, given.ray_trials, 1, *work, on_ray=True).result())
+
+
+def tell_alone(found: Measured, slots: int) -> None:
+    """Print what each part costs, how it grows, and what share of the time it takes."""
+    sizes = found.sizes()
+    print(f"\nThe driver alone, {slots} trials open at once; ms a trial at a study's size")
+    print_row("CPU", [*sizes, grown(sizes), "clock"])
+    parts = [[found.a_trial(size, "cpu", part) for size in sizes] for part in PARTS]
+    clocks = [found.a_trial(sizes[-1], "clock", part) for part in PARTS]
+    for name, costs, clock in zip(PARTS.values(), parts, clocks, strict=True):
+        print_row(name, [*costs, grown(costs), clock])
+    total = [sum(costs) for costs in zip(*parts, strict=True)]
+    print_row("together", [*total, grown(total), sum(clocks)])
+    seconds, pace = total[-1] / 1000, TRIAL_SECONDS / slots
+    print(
+        f"That is {seconds / TRIAL_SECONDS:.1%} of a trial of {TRIAL_SECONDS:.0f} s. With {slots} "
+        f"slots one ends every {pace:.2f} s: the driver keeps one core {seconds / pace:.0%} busy."
+    )
+    tell_memory(found)
+
+
+def tell_ray(found: Measured) -> None:
+    """Print what Ray costs, and what the slot waits."""
+    sizes = found.sizes()
+    print("\nOn Ray, one slot; ms a trial at a study's size")
+    print_row("CPU", [*sizes, grown(sizes)])
+    whole = [found.a_trial(size, "cpu", "process") for size in sizes]
+    ours = [sum(found.a_trial(size, "cpu", part) for part in PARTS) for size in sizes]
+    for name, costs in {
+        "the driver's parts": ours,
+        "Ray in the driver": [a - b for a, b in zip(whole, ours, strict=True)],
+        "Ray's own processes": [found.a_trial(size, "cpu", "daemons") for size in sizes],
+    }.items():
+        print_row(name, [*costs, grown(costs)])
+    cycles = np.diff([moment.time for moment in found.moments[WINDOW:]])
+    wait = float(np.median(cycles) - np.median(found.seconds))
+    print(
+        f"Between two trials the slot waits {wait:.2f} s: {wait / TRIAL_SECONDS:.1%} of a trial "
+        f"of {TRIAL_SECONDS:.0f} s."
+    )
+    tell_memory(found)
+
+
+def tell_memory(found: Measured) -> None:
+    """Print the peak, and what a trial adds."""
+    first, last = WINDOW, found.sizes()[-1]
+    added = found.at(last).resident_mb - found.at(first).resident_mb
+    kib = 1024 * added / ((last - first) * found.folds)
+    print(f"Memory of the driver: peak {found.peak_mb:.0f} MiB, {kib:.0f} KiB more a trial.")
+
+
+def grown(costs: Sequence[float]) -> str:
+    """How many times the first the last is."""
+    return f"x{costs[-1] / costs[0]:.1f}"
+
+
+def print_row(name: str, cells: Sequence[float | str]) -> None:
+    """Print a line of a table; floats with one digit."""
+    texts = (f"{cell:.1f}" if isinstance(cell, float) else str(cell) for cell in cells)
+    print(f"{name:20}" + "".join(f"{text:>9}" for text in texts))
+
+
+if __name__ == "__main__":
+    main()
