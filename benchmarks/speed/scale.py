@@ -8,10 +8,13 @@ after a fifth of the epochs each, they report about as often as a training of 30
 2. On a local Ray with one slot, trial after trial: what Ray costs, and how long the slot waits
    from one trial to the next.
 
+Then studies that are longer than a sweep could be made here, their trials told at random: what a
+suggestion costs in them.
+
 Judge by the CPU columns where others use the machine, too.
 
     python benchmarks/speed/scale.py [--trials 1000] [--slots 64] [--epochs 50] [--folds 1]
-        [--ray-trials 300]
+        [--ray-trials 300] [--histories 1000,3000,10000]
 """
 
 from __future__ import annotations
@@ -41,6 +44,7 @@ from omasgan.files import AnyPath
 from omasgan.progress import Watch
 from omasgan.search import Event, OnEvent, Search
 from omasgan.search import sweep as searching
+from omasgan.search.guide import Guide
 from omasgan.search.ledger import Ledger
 from omasgan.search.ray_backend import RayBackend
 from omasgan.search.ray_cluster import Room
@@ -54,6 +58,7 @@ TRIAL_SECONDS = 30.0
 
 TASKS = 5
 SIZES = (100, 200, 300, 500, 1000, 2000, 5000, 10000)
+ASKS = 10
 WINDOW = 50
 """Costs at a size are means over so many trials of each study before it."""
 
@@ -316,6 +321,22 @@ def measure(trials: int, slots: int, epochs: int, folds: int, *, on_ray: bool) -
     return Measured(folds, meter.moments, seconds, memory_mb("VmHWM"))
 
 
+def suggestion(trials: int) -> float:
+    """Milliseconds of CPU that a suggestion takes in a study of so many finished trials."""
+    space, draw = load_space("omasgan", Known), random.Random(0)
+    with tempfile.TemporaryDirectory() as folder:
+        about = {"storage": None, "study_name": "long", "log_path": Path(folder) / "log.jsonl"}
+        filling = Guide(space, sampler="RandomSampler", **about)
+        for _ in range(trials):
+            number = filling.ask().number
+            filling.tell(number, "ok", draw.random())
+        guide = Guide(space, **about)
+    started = time.thread_time()
+    for _ in range(ASKS):
+        guide.ask()
+    return 1000 * (time.thread_time() - started) / ASKS
+
+
 def memory_mb(name: str) -> float:
     """Memory of this process as Linux tells it: ``VmRSS`` now, ``VmHWM`` at its highest."""
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -343,6 +364,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=50, help="of a trial")
     parser.add_argument("--folds", type=int, default=1, help="studies, one a fold")
     parser.add_argument("--ray-trials", type=int, default=300, help="of each study; 0 leaves out")
+    parser.add_argument("--histories", default="1000,3000,10000", help="studies' sizes")
     given = parser.parse_args()
     print(f"{os.cpu_count()} cores; studies: {given.folds}, epochs a trial: {given.epochs}")
     # A process for each, whose memory is nobody else's.
@@ -353,6 +375,9 @@ def main() -> None:
         tell_alone(alone, given.slots)
         if given.ray_trials:
             tell_ray(pool.submit(measure, given.ray_trials, 1, *work, on_ray=True).result())
+        print("\nSuggestion (ask) in a longer study, in memory; CPU ms")
+        for size in map(int, filter(None, given.histories.split(","))):
+            print_row(f"{size:,} trials", [pool.submit(suggestion, size).result()])
 
 
 def tell_alone(found: Measured, slots: int) -> None:

@@ -1,13 +1,17 @@
 """What the stage cache saves in a study of the losses after Task 1, for several base divergences.
 
-    python benchmarks/speed/stage_cache.py [--gan-steps 600,1200] [--scale 1]
+    python benchmarks/speed/stage_cache.py [--benchmark digits-loo] [--settings defaults]
+        [--gan-steps 600,1200] [--scale 1]
+    python benchmarks/speed/stage_cache.py --benchmark mnist-loo --settings mnist-loo --scale 5e-4
 
-On one fold of digits with one seed, every setting is trained twice in this process, with the cache
-and without; scores must be equal bit for bit. Task 1 is trained with each base divergence. Then
-one loss at a time is taken out of Task 2 (mu, nu), of Task 3 (gamma, delta) and of J (zeta), and J
-is trained against controls: 10 settings a divergence. What is saved depends on how long Task 1 is
-beside the other phases, so that is what varies. ``--scale`` shortens all phases alike. Times are
-CPU seconds of this process, which others on the machine disturb little.
+On one fold with one seed, every setting is trained twice in this process, with the cache and
+without; scores must be equal bit for bit. Task 1 is trained with each base divergence. Then one
+loss at a time is taken out of Task 2 (mu, nu), of Task 3 (gamma, delta) and of J (zeta), and J is
+trained against controls: 10 settings a divergence. What is saved depends on how long Task 1 is
+beside the other phases: ``--settings`` are our defaults or those of a folder of
+``benchmarks/params`` (the second command: the proportions that the paper's authors printed), and
+``--gan-steps`` varies Task 1. ``--scale`` shortens all phases alike. Times are CPU seconds of this
+process, which others on the machine disturb little.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ import numpy as np
 import torch
 
 from omasgan import config, detectors, protocols
+from omasgan.config import BenchmarkSpec
 from omasgan.datasets import Dataset
 from omasgan.search import RunJob
 from omasgan.search.local import LocalBackend
@@ -30,7 +35,6 @@ from omasgan.sensitivity.design import Plan
 from omasgan.sensitivity.study import StudySpec, train
 from omasgan.store import RunKey, Store
 
-SPEC = config.load_benchmark("digits-loo")
 DIVERGENCES = ("kl-wgan", "pearson")
 ABLATIONS: tuple[dict[str, Any], ...] = (
     {},
@@ -42,40 +46,52 @@ ABLATIONS: tuple[dict[str, Any], ...] = (
     {"zeta": 1.0},
     *({"negatives": kind} for kind in ("noise", "patch-shuffle", "deformation")),
 )
-PHASES = {"boundary_steps": 200, "retrain_steps": 200, "detector_steps": 600}
+LENGTHS = ("gan_steps", "boundary_steps", "retrain_steps", "detector_steps")
+MAX_TRAIN, MAX_TEST = 3000, 300
 
 
-def plan(gan_steps: int, scale: float) -> Plan:
-    """The settings with Task 1 of so many steps."""
-    steps = {name: round(scale * n) for name, n in {"gan_steps": gan_steps, **PHASES}.items()}
-    cls = detectors.load("omasgan")
+def base_params(settings: str) -> dict[str, Any]:
+    """All params of OMASGAN: our defaults, under those of a folder of ``benchmarks/params``."""
+    given = {}
+    if settings != "defaults":
+        given = config.load_params(config.published_params(settings) / "omasgan.toml")
+    return detectors.check_params(detectors.load("omasgan"), given)
+
+
+def plan(base: dict[str, Any], gan_steps: int, scale: float) -> Plan:
+    """The settings, with Task 1 of so many steps."""
+    lengths = {name: base[name] for name in LENGTHS} | {"gan_steps": gan_steps}
+    base = base | {name: max(1, round(scale * n)) for name, n in lengths.items()}
     settings = tuple(
-        detectors.check_params(cls, {**steps, "divergence": base, **ablation})
-        for base in DIVERGENCES
+        base | {"divergence": divergence, **ablation}
+        for divergence in DIVERGENCES
         for ablation in ABLATIONS
     )
     return Plan("one-at-a-time", 0, (), settings[0], settings, (0,), (0,))
 
 
-def without_cache(made: Plan, store: Store, dataset: Dataset) -> list[dict[str, Any]]:
+def without_cache(
+    spec: BenchmarkSpec, made: Plan, store: Store, dataset: Dataset
+) -> list[dict[str, Any]]:
     jobs = [
         RunJob(fold, "omasgan", dict(params), seed, "sensitivity", store, "cpu")
         for params in made.settings
         for fold in made.folds
         for seed in made.seeds
     ]
-    return LocalBackend().runs(jobs, SPEC, dataset, lambda event: None)
+    return LocalBackend().runs(jobs, spec, dataset, lambda event: None)
 
 
-def measure(made: Plan, dataset: Dataset, folder: Path) -> tuple[float, float]:
+def measure(
+    spec: BenchmarkSpec, made: Plan, dataset: Dataset, folder: Path
+) -> tuple[float, float]:
     """CPU seconds without and with the cache."""
     plain, cached = Store(folder / "plain"), Store(folder / "cached")
+    study = StudySpec(spec.name, spec, "omasgan", made, device="cpu")
     start = time.process_time()
-    rows = without_cache(made, plain, dataset)
+    rows = without_cache(spec, made, plain, dataset)
     middle = time.process_time()
-    train(
-        StudySpec(SPEC.name, SPEC, "omasgan", made, device="cpu"), cached, LocalBackend(), dataset
-    )
+    train(study, cached, LocalBackend(), dataset)
     end = time.process_time()
     for key in map(RunKey.of, rows):
         same = np.array_equal(plain.scores(key).to_numpy(), cached.scores(key).to_numpy())
@@ -85,18 +101,25 @@ def measure(made: Plan, dataset: Dataset, folder: Path) -> tuple[float, float]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--gan-steps", default="600,1200", help="lengths of Task 1")
+    parser.add_argument("--benchmark", default="digits-loo", help="MNIST needs OMASGAN_DATA")
+    parser.add_argument("--settings", default="defaults", help="or a folder of benchmarks/params")
+    parser.add_argument("--gan-steps", help="lengths of Task 1, 600,1200 for instance")
     parser.add_argument("--scale", type=float, default=1.0, help="of all phases")
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    dataset = protocols.load_data(SPEC)
-    print("gan_steps  settings  without (CPU s)  with (CPU s)  ratio")
-    for steps in map(int, given.gan_steps.split(",")):
-        made = plan(steps, given.scale)
+    spec = config.load_benchmark(given.benchmark, max_train=MAX_TRAIN, max_test=MAX_TEST)
+    dataset = protocols.load_data(spec)
+    base = base_params(given.settings)
+    print("steps of all phases  settings  without (CPU s)  with (CPU s)  ratio")
+    for steps in map(int, (given.gan_steps or str(base["gan_steps"])).split(",")):
+        made = plan(base, steps, given.scale)
         with tempfile.TemporaryDirectory() as folder:
-            without, cached = measure(made, dataset, Path(folder))
+            without, cached = measure(spec, made, dataset, Path(folder))
+        lengths = " ".join(str(made.base[name]) for name in LENGTHS)
         ratio = without / cached
-        print(f"{steps:9}  {len(made.settings):8}  {without:15.1f}  {cached:12.1f}  {ratio:.2f}")
+        print(
+            f"{lengths:19}  {len(made.settings):8}  {without:15.1f}  {cached:12.1f}  {ratio:.2f}"
+        )
 
 
 if __name__ == "__main__":
