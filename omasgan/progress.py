@@ -156,7 +156,9 @@ class Progress:
         if event.kind in ("note", "comparison"):
             return
         name = "runs" if event.study_dir is None else _study(event.study_dir)
-        counter = self._counters.setdefault(name, _Counter(event.done))
+        counter = self._counters.get(name)
+        if counter is None or not counter.counts(event):
+            counter = self._counters[name] = _Counter(event)
         left = counter.seconds_left(event)
         if event.kind == "study":
             return
@@ -167,13 +169,19 @@ class Progress:
 
 
 class _Counter:
-    """Estimates the time left from what was done since this process began."""
+    """Estimates the time left from what was done since it began, with its first event."""
 
-    def __init__(self, done: int) -> None:
-        self._before = done
+    def __init__(self, event: Event) -> None:
+        self._before = self._last = event.done
+        self._total = event.total
         self._started = time.monotonic()
 
+    def counts(self, event: Event) -> bool:
+        """Whether an event is of the same work, not of the next under the same name."""
+        return event.total == self._total and event.done >= self._last
+
     def seconds_left(self, event: Event) -> float | None:
+        self._last = event.done
         done = event.done - self._before
         elapsed = time.monotonic() - self._started
         return elapsed / done * (event.total - event.done) if done > 0 else None

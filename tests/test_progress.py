@@ -46,6 +46,19 @@ def test_the_time_left_counts_from_the_start_of_this_process(
     assert "about 20 s left" in capsys.readouterr().out
 
 
+def test_the_time_left_of_more_runs_is_not_that_of_the_runs_before(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("omasgan.progress.time.monotonic", lambda: now)
+    progress = Progress()
+    for seconds in (1000.0, 10.0):
+        for done in (1, 2):
+            now += seconds
+            progress(Event("run", done, 4, "ok", 0.5, row={"fold": 3}))
+    assert capsys.readouterr().out.splitlines()[-1].endswith("about 20 s left")
+
+
 def test_in_a_terminal_there_are_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setenv("TERM", "xterm")
