@@ -388,15 +388,18 @@ class OMASGAN(NeuralDetector):
             x, z = normals.draw(self.batch_size, self._generator), self._latents(self.batch_size)
             base = normals.draw(self.batch_size, self._generator)
             with self._autocast():
+                # What has no weight is not computed: ablations train with it for nothing.
                 with torch.no_grad():
-                    x, old, new = (self._resampled(y, self.form) for y in (x, G(z), retrained(z)))
-                    negative = self._boundary_samples(z, base)
-                loss_c = (
-                    self.alpha * m.positive_loss(C(x))
-                    + self.delta * m.positive_loss(C(old))
-                    + self.beta * m.negative_loss(C(new))
-                    + self.gamma * m.negative_loss(C(negative))
-                )
+                    x = self._resampled(x, self.form)
+                    old = self._resampled(G(z), self.form) if self.delta else None
+                    new = self._resampled(retrained(z), self.form)
+                    negative = self._boundary_samples(z, base) if self.gamma else None
+                loss_c = self.alpha * m.positive_loss(C(x))
+                if old is not None:
+                    loss_c = loss_c + self.delta * m.positive_loss(C(old))
+                loss_c = loss_c + self.beta * m.negative_loss(C(new))
+                if negative is not None:
+                    loss_c = loss_c + self.gamma * m.negative_loss(C(negative))
             self._update(loss_c + self._penalty(C, x, new), "C")
         with self._autocast(), networks.frozen(C):
             new = self._resampled(retrained(self._latents(self.batch_size)), self.form)

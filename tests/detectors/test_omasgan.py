@@ -103,6 +103,26 @@ def test_b_s_samples_train_c_and_j(phase: str, learner: str, form: str) -> None:
     assert not torch.equal(*after)
 
 
+@pytest.mark.parametrize(("weight", "network"), [("gamma", "B"), ("delta", "G")])
+def test_a_loss_without_weight_costs_nothing_in_retraining(weight: str, network: str) -> None:
+    without, with_it = (forwards_in_retraining(network, **{weight: w}) for w in (0.0, 0.5))
+    assert without < with_it
+
+
+def forwards_in_retraining(network: str, **params: float) -> int:
+    """How often a network is called in Task 3; its health is looked at, too."""
+    detector = quick("omasgan", form="pixel", **params)
+    epochs = detector.fit_epochs(images())
+    while next(epochs).phase != "boundary":
+        pass
+    total, calls = 0, []
+    detector._networks[network].register_forward_hook(lambda *of: calls.append(of))
+    for epoch in epochs:
+        total += len(calls) if epoch.phase == "retrain" else 0
+        calls.clear()
+    return total
+
+
 def test_the_boundary_phase_moves_b() -> None:
     X = images()
     detector = quick("omasgan")
