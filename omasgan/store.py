@@ -324,8 +324,20 @@ def append_rows(path: AnyPath, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def read_rows(path: AnyPath) -> list[Row]:
     """The rows of a file of JSON lines, without torn ones; [] if there is no file."""
+    return _from_lines(read(path) or b"")
+
+
+def keep_rows(path: AnyPath, keep: Callable[[Row], bool]) -> None:
+    """Leave of a file of JSON lines the rows for which ``keep`` holds, and no torn lines."""
+    lines = read(path) or b""
+    kept = _to_lines(row for row in _from_lines(lines) if keep(row))
+    if kept != lines:
+        write_atomic(path, kept)
+
+
+def _from_lines(lines: bytes) -> list[Row]:
     rows = []
-    for line in (read(path) or b"").split(b"\n"):
+    for line in lines.split(b"\n"):
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):
@@ -333,13 +345,6 @@ def read_rows(path: AnyPath) -> list[Row]:
         if isinstance(row, dict):
             rows.append(row)
     return rows
-
-
-def keep_rows(path: AnyPath, keep: Callable[[Row], bool]) -> None:
-    """Leave of a file of JSON lines the rows for which ``keep`` holds, and no torn lines."""
-    kept = _to_lines(row for row in read_rows(path) if keep(row))
-    if kept != (read(path) or b""):
-        write_atomic(path, kept)
 
 
 def cause(error: Exception) -> str:

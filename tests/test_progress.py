@@ -34,28 +34,34 @@ def test_without_a_terminal_every_end_is_one_line(capsys: pytest.CaptureFixture[
     ]
 
 
-def test_the_time_left_counts_from_the_start_of_this_process(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    "told",
+    [
+        # A study of which five trials ended before this process began.
+        [
+            (0.0, Event("trial", 5, 8, "ok", 0.7, 0.7, study_dir=STUDY)),
+            (10.0, Event("trial", 6, 8, "ok", 0.7, 0.7, study_dir=STUDY)),
+        ],
+        # Runs that come after others, which took longer.
+        [
+            (seconds, Event("run", done, 4, "ok", 0.5, row={"fold": 3}))
+            for seconds in (1000.0, 10.0)
+            for done in (1, 2)
+        ],
+    ],
+    ids=["study", "runs"],
+)
+def test_the_time_left_counts_from_the_start_of_the_work(
+    told: list[tuple[float, Event]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     now = 100.0
     monkeypatch.setattr("omasgan.progress.time.monotonic", lambda: now)
     progress = Progress()
-    progress(Event("trial", 5, 8, "ok", 0.7, 0.7, study_dir=STUDY))
-    now = 110.0
-    progress(Event("trial", 6, 8, "ok", 0.7, 0.7, study_dir=STUDY))
-    assert "about 20 s left" in capsys.readouterr().out
-
-
-def test_the_time_left_of_more_runs_is_not_that_of_the_runs_before(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    now = 0.0
-    monkeypatch.setattr("omasgan.progress.time.monotonic", lambda: now)
-    progress = Progress()
-    for seconds in (1000.0, 10.0):
-        for done in (1, 2):
-            now += seconds
-            progress(Event("run", done, 4, "ok", 0.5, row={"fold": 3}))
+    for seconds, event in told:
+        now += seconds
+        progress(event)
     assert capsys.readouterr().out.splitlines()[-1].endswith("about 20 s left")
 
 

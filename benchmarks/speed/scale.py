@@ -46,6 +46,7 @@ from omasgan.search import Event, OnEvent, Search
 from omasgan.search import sweep as searching
 from omasgan.search.guide import Guide
 from omasgan.search.ledger import Ledger
+from omasgan.search.local import LocalBackend
 from omasgan.search.ray_backend import RayBackend
 from omasgan.search.ray_cluster import Room
 from omasgan.search.ray_driver import Driver
@@ -203,14 +204,11 @@ class TimedTracker(Tracker):
         self.sent += 1
 
 
-class DriverAlone:
+class DriverAlone(LocalBackend):
     """Keeps trials open in this process, and feeds their rows to a driver as Ray Tune does."""
 
     def __init__(self, slots: int, meter: Meter, tracker: TimedTracker) -> None:
         self._slots, self._meter, self._tracker = slots, meter, tracker
-
-    def check_out(self, root: AnyPath) -> None:
-        """This process works where the driver does."""
 
     def search(self, searches: Sequence[Search], on_event: OnEvent) -> None:
         """Each turn a trial taken at random tells its next batch."""
@@ -244,9 +242,6 @@ class DriverAlone:
         """What comes after the search is not measured."""
         return []
 
-    def close(self) -> None:
-        """Nothing was started."""
-
 
 def batches(search: Search, config: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """What a worker reports of a trial."""
@@ -267,29 +262,24 @@ def batches(search: Search, config: dict[str, Any]) -> Iterator[dict[str, Any]]:
             number, batch = number + 1, []
 
 
-class OnRay:
+class OnRay(RayBackend):
     """Ray's backend, with the driver's parts timed."""
 
     def __init__(self, slots: int, meter: Meter) -> None:
-        self._backend, self._meter = RayBackend(num_cpus=slots), meter
-
-    def check_out(self, root: AnyPath) -> None:
-        self._backend.check_out(root)
+        super().__init__(num_cpus=slots)
+        self._meter = meter
 
     def search(self, searches: Sequence[Search], on_event: OnEvent) -> None:
         kept = {name: getattr(Ledger, name) for name in ("begin", "enter", "end")}
         for name, act in kept.items():
             setattr(Ledger, name, self._meter.timed("ledger", act))
-        self._backend.search(searches, self._meter.watch(searches, on_event))
+        super().search(searches, self._meter.watch(searches, on_event))
         for name, act in kept.items():
             setattr(Ledger, name, act)
 
     def runs(self, *args: Any) -> list[dict[str, Any]]:
         """What comes after the search is not measured."""
         return []
-
-    def close(self) -> None:
-        self._backend.close()
 
 
 def measure(trials: int, slots: int, epochs: int, folds: int, *, on_ray: bool) -> Measured:

@@ -27,7 +27,6 @@ import numpy as np
 import torch
 
 from omasgan import config, detectors, protocols
-from omasgan.config import BenchmarkSpec
 from omasgan.datasets import Dataset
 from omasgan.search import RunJob
 from omasgan.search.local import LocalBackend
@@ -70,26 +69,21 @@ def plan(base: dict[str, Any], gan_steps: int, scale: float) -> Plan:
     return Plan("one-at-a-time", 0, (), settings[0], settings, (0,), (0,))
 
 
-def without_cache(
-    spec: BenchmarkSpec, made: Plan, store: Store, dataset: Dataset
-) -> list[dict[str, Any]]:
+def without_cache(study: StudySpec, store: Store, dataset: Dataset) -> list[dict[str, Any]]:
     jobs = [
-        RunJob(fold, "omasgan", dict(params), seed, "sensitivity", store, "cpu")
-        for params in made.settings
-        for fold in made.folds
-        for seed in made.seeds
+        RunJob(fold, study.detector, dict(params), seed, "sensitivity", store, study.device)
+        for params in study.plan.settings
+        for fold in study.plan.folds
+        for seed in study.plan.seeds
     ]
-    return LocalBackend().runs(jobs, spec, dataset, lambda event: None)
+    return LocalBackend().runs(jobs, study.benchmark, dataset, lambda event: None)
 
 
-def measure(
-    spec: BenchmarkSpec, made: Plan, dataset: Dataset, folder: Path
-) -> tuple[float, float]:
+def measure(study: StudySpec, dataset: Dataset, folder: Path) -> tuple[float, float]:
     """CPU seconds without and with the cache."""
     plain, cached = Store(folder / "plain"), Store(folder / "cached")
-    study = StudySpec(spec.name, spec, "omasgan", made, device="cpu")
     start = time.process_time()
-    rows = without_cache(spec, made, plain, dataset)
+    rows = without_cache(study, plain, dataset)
     middle = time.process_time()
     train(study, cached, LocalBackend(), dataset)
     end = time.process_time()
@@ -113,8 +107,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("steps of all phases  settings  without (CPU s)  with (CPU s)  ratio")
     for steps in map(int, (given.gan_steps or str(base["gan_steps"])).split(",")):
         made = plan(base, steps, given.scale)
+        study = StudySpec(spec.name, spec, "omasgan", made, device="cpu")
         with tempfile.TemporaryDirectory() as folder:
-            without, cached = measure(spec, made, dataset, Path(folder))
+            without, cached = measure(study, dataset, Path(folder))
         lengths = " ".join(str(made.base[name]) for name in LENGTHS)
         ratio = without / cached
         print(

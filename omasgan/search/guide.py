@@ -100,7 +100,7 @@ class Guide:
         """
         self._space, self._seed, self._log_path = space, seed, log_path
         self._sampler, self._storage = sampler, storage
-        self._is_served = storage is not None and not storage.startswith("sqlite:")
+        self._is_served = _is_served(storage)
         self._recorded = read_replay(replay, space) if replay else []
         make_sampler(sampler, seed, conditional=space.is_conditional)
         self._study = _open_study(storage, study_name, make_pruner(pruner))
@@ -473,14 +473,19 @@ def _storage(storage: str | None) -> optuna.storages.BaseStorage | None:
         return None
     # Connections that a server has lost are noticed before they are used.
     options: dict[str, Any] = {"pool_pre_ping": True}
-    if storage.startswith("sqlite:"):
+    if not _is_served(storage):
         options = {"connect_args": {"factory": _QuickConnection}}
     return SoleStorage(optuna.storages.RDBStorage(storage, engine_kwargs=options))
+
+
+def _is_served(storage: str | None) -> bool:
+    """Whether a study lies with a server, not in memory or in a file of its own."""
+    return storage is not None and not storage.startswith("sqlite:")
 
 
 def _unusable(storage: str | None, error: BaseException) -> BackendError:
     line = str(error).splitlines()[0]
     text = f"cannot use the study in storage '{storage}': {line}"
-    if not (storage or "").startswith("sqlite:"):
+    if _is_served(storage):
         text += "; start its server, or name another with --storage"
     return BackendError(without_secrets(text))

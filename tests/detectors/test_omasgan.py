@@ -112,9 +112,7 @@ def test_a_loss_without_weight_costs_nothing_in_retraining(weight: str, network:
 def forwards_in_retraining(network: str, **params: float) -> int:
     """How often a network is called in Task 3; its health is looked at, too."""
     detector = quick("omasgan", form="pixel", **params)
-    epochs = detector.fit_epochs(images())
-    while next(epochs).phase != "boundary":
-        pass
+    epochs = advance(detector, images(), "boundary")
     total, calls = 0, []
     detector._networks[network].register_forward_hook(lambda *of: calls.append(of))
     for epoch in epochs:
