@@ -16,10 +16,10 @@ import pytest
 import torch
 from hypothesis import settings
 
-from omasgan import protocols
 from omasgan.config import BenchmarkSpec, load_benchmark
-from omasgan.datasets import Dataset
-from omasgan.files import AnyPath, open_root
+from omasgan.data import protocols
+from omasgan.data.datasets import Dataset
+from omasgan.store.files import AnyPath, open_root
 
 settings.register_profile("fast", deadline=None, max_examples=40, derandomize=True)
 settings.load_profile("fast")
@@ -127,7 +127,7 @@ def _filled(place: Path) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
     """One cluster for all tests; it claims 8 CPUs and 2 GPUs, which the machine need not have."""
-    from omasgan.search.ray_backend import RayBackend
+    from omasgan.backends.ray.backend import RayBackend
 
     backend = RayBackend(num_cpus=8, num_gpus=2)
     yield

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from omasgan import metrics
 from omasgan.config import BenchmarkSpec
-from omasgan.files import write_atomic
-from omasgan.store import RunKey, Store, append_rows, params_id, write_json
+from omasgan.data import metrics
+from omasgan.store.files import write_atomic
+from omasgan.store.journal import append_rows, write_json
+from omasgan.store.results import RunKey, Store, params_id
 
 SPEC = BenchmarkSpec(
     name="toy-loo", version=1, protocol="leave-one-out", dataset="digits", seeds=(0, 1)

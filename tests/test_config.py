@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omasgan import config, datasets
+from omasgan import config
+from omasgan.data import datasets
 from omasgan.errors import ConfigError
 
 VALID = {"name": "toy", "version": 1, "protocol": "leave-one-out", "dataset": "digits"}

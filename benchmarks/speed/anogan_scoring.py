@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from omasgan import datasets
+from omasgan.data import datasets
 from omasgan.detectors.anogan import AnoGAN
 from omasgan.errors import DataError
 from omasgan.nn.batches import rows_of

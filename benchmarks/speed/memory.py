@@ -8,7 +8,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from omasgan import config, evaluate, protocols, selection
+from omasgan import config
+from omasgan.data import protocols, selection
+from omasgan.training import evaluate
 
 
 def main() -> None:

@@ -18,13 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from omasgan import config, detectors, protocols, selection
-from omasgan.progress import Watch
-from omasgan.search import sweep as searching
-from omasgan.search.ray_backend import RayBackend
-from omasgan.search.space import Space
-from omasgan.selection import TrialData
-from omasgan.store import Store
+from omasgan import config, detectors
+from omasgan.backends.ray.backend import RayBackend
+from omasgan.cli.progress import Watch
+from omasgan.data import protocols, selection
+from omasgan.data.selection import TrialData
+from omasgan.experiments import sweep as searching
+from omasgan.store.results import Store
+from omasgan.study.space import Space
 from omasgan.tracking import Tracker
 
 AT_ONCE = 2

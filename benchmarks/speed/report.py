@@ -24,10 +24,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from omasgan import metrics
 from omasgan.config import load_benchmark
-from omasgan.files import write_atomic
-from omasgan.store import RunKey, Store, params_id, write_json
+from omasgan.data import metrics
+from omasgan.store.files import write_atomic
+from omasgan.store.journal import write_json
+from omasgan.store.results import RunKey, Store, params_id
 
 FOLDS = 10
 SAMPLES = 200

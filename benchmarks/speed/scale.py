@@ -37,22 +37,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from omasgan import config, evaluate, protocols
+from omasgan import config
+from omasgan.backends.local import LocalBackend
+from omasgan.backends.ray.backend import RayBackend
+from omasgan.backends.ray.cluster import Room
+from omasgan.backends.ray.driver import Driver
+from omasgan.cli.progress import Watch
+from omasgan.data import protocols
 from omasgan.detectors.base import Epoch
 from omasgan.detectors.omasgan import OMASGAN
-from omasgan.files import AnyPath
-from omasgan.progress import Watch
-from omasgan.search import Event, OnEvent, Search
-from omasgan.search import sweep as searching
-from omasgan.search.guide import Guide
-from omasgan.search.ledger import Ledger
-from omasgan.search.local import LocalBackend
-from omasgan.search.ray_backend import RayBackend
-from omasgan.search.ray_cluster import Room
-from omasgan.search.ray_driver import Driver
-from omasgan.search.space import load_space
-from omasgan.store import Store, read_json
+from omasgan.experiments import sweep as searching
+from omasgan.progress import Event, OnEvent
+from omasgan.store.files import AnyPath
+from omasgan.store.journal import read_json
+from omasgan.store.results import Store
+from omasgan.study.guide import Guide
+from omasgan.study.ledger import Ledger
+from omasgan.study.search import Search
+from omasgan.study.space import load_space
 from omasgan.tracking import Tracker
+from omasgan.training import evaluate
 
 TRIAL_SECONDS = 30.0
 """How long the trials are of which the shares speak."""

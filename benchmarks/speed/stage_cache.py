@@ -26,13 +26,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from omasgan import config, detectors, protocols
-from omasgan.datasets import Dataset
-from omasgan.search import RunJob
-from omasgan.search.local import LocalBackend
-from omasgan.sensitivity.design import Plan
-from omasgan.sensitivity.study import StudySpec, train
-from omasgan.store import RunKey, Store
+from omasgan import config, detectors
+from omasgan.backends.local import LocalBackend
+from omasgan.data import protocols
+from omasgan.data.datasets import Dataset
+from omasgan.experiments.sensitivity.design import Plan
+from omasgan.experiments.sensitivity.study import StudySpec, train
+from omasgan.store.results import RunKey, Store
+from omasgan.training.jobs import RunJob
 
 DIVERGENCES = ("kl-wgan", "pearson")
 ABLATIONS: tuple[dict[str, Any], ...] = (

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from omasgan import config, metrics, protocols
+from omasgan import config
+from omasgan.data import metrics, protocols
 from omasgan.detectors.omasgan import OMASGAN
 
 BATCHES = {

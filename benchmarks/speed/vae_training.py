@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from omasgan import config, metrics, protocols
+from omasgan import config
+from omasgan.data import metrics, protocols
 from omasgan.detectors.vae import VAE
 from omasgan.detectors.yardstick import flat
 

@@ -29,7 +29,7 @@ from omasgan.cli import (
     sweep,
     ui,
 )
-from omasgan.cli.options import flat
+from omasgan.cli.options.groups import flat
 from omasgan.errors import OmasganError, without_secrets
 
 INTERRUPTED = 130

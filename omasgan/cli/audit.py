@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omasgan.cli import values
-from omasgan.cli.data import Data
-from omasgan.cli.options import (
+from omasgan.cli.options import values
+from omasgan.cli.options.data import Data
+from omasgan.cli.options.groups import (
     BenchmarkArgument,
     DetectorArgument,
     DeviceOption,
     ParamsOption,
     SetOption,
 )
-from omasgan.cli.output import print_tables
+from omasgan.cli.options.output import print_tables
 
 if TYPE_CHECKING:
-    from omasgan.audit import Audit
+    from omasgan.checks.audit import Audit
 
 
 def audit(
@@ -38,8 +38,9 @@ def audit(
     The test samples are scored together, twice, shuffled, in batches and one by one; the largest
     deviation is in units of the scores' spread. Exits with 1 if a score moves.
     """
-    from omasgan import audit as auditing
-    from omasgan import detectors, evaluate
+    from omasgan import detectors
+    from omasgan.checks import audit as auditing
+    from omasgan.training import evaluate
 
     spec = data.benchmark(benchmark)
     chosen = values.params(detector, params, set_)

@@ -9,18 +9,18 @@ from typing import Annotated, Any
 
 import typer
 
-from omasgan.cli import values
-from omasgan.cli.checkpoints import CheckpointOptions
-from omasgan.cli.data import FoldedData
-from omasgan.cli.options import (
+from omasgan.cli.options import values
+from omasgan.cli.options.checkpoints import CheckpointOptions
+from omasgan.cli.options.data import FoldedData
+from omasgan.cli.options.groups import (
     BenchmarkArgument,
     DeviceOption,
     InnerOption,
     ResumeOption,
     SeedsOption,
 )
-from omasgan.cli.output import Output, at_work, conclude
-from omasgan.cli.place import Place
+from omasgan.cli.options.output import Output, at_work, conclude
+from omasgan.cli.options.place import Place
 from omasgan.errors import ConfigError
 
 PUBLISHED = "published"
@@ -68,7 +68,7 @@ def compare(
     What is done is not trained again: a comparison to which a detector is added trains that one.
     """
     from omasgan import detectors as found
-    from omasgan.search import compare as comparing
+    from omasgan.experiments import compare as comparing
 
     place.check()
     rules = _rules(tune, selection, inner)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 def listing() -> None:
     """Say which benchmarks, detectors, data sets, spaces and selection rules there are."""
-    from omasgan import config, datasets, detectors, selection
+    from omasgan import config, detectors
+    from omasgan.data import datasets, selection
 
     specs = [config.load_benchmark(name) for name in config.benchmark_names()]
     _print_section("Benchmarks", {s.name: f"{s.protocol:14}  {s.description}" for s in specs})

@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omasgan.cli.options import DeviceOption, ResumeOption
-from omasgan.cli.output import at_work, print_tables
-from omasgan.cli.place import Place
+from omasgan.cli.options.groups import DeviceOption, ResumeOption
+from omasgan.cli.options.output import at_work, print_tables
+from omasgan.cli.options.place import Place
 from omasgan.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from omasgan.datasets import Dataset
-    from omasgan.paper.planning import Plan
-    from omasgan.paper.suites import BudgetName
-    from omasgan.search import Backend, OnEvent
-    from omasgan.store import Row, Store
+    from omasgan.backends.contract import Backend
+    from omasgan.data.datasets import Dataset
+    from omasgan.experiments.paper.planning import Plan
+    from omasgan.experiments.paper.suites import BudgetName
+    from omasgan.progress import OnEvent
+    from omasgan.store.journal import Row
+    from omasgan.store.results import Store
 
 
 def paper(
@@ -51,10 +53,10 @@ def paper(
     Without SUITE they are listed with the trainings that each takes. What is done is not trained
     again; suites share their trainings.
     """
-    from omasgan.files import open_root
-    from omasgan.paper import planning
-    from omasgan.paper import suites as shipped
-    from omasgan.store import Store
+    from omasgan.experiments.paper import planning
+    from omasgan.experiments.paper import suites as shipped
+    from omasgan.store.files import open_root
+    from omasgan.store.results import Store
 
     if suites and all_:
         raise ConfigError("--all takes all suites; give it or their names, not both")
@@ -85,7 +87,7 @@ def paper(
 
 def _budget(name: str) -> BudgetName:
     from omasgan.errors import unknown
-    from omasgan.paper.suites import BUDGETS
+    from omasgan.experiments.paper.suites import BUDGETS
 
     for known in BUDGETS:
         if known == name:
@@ -102,7 +104,7 @@ def _list(plans: Sequence[Plan]) -> None:
 
 def _load(plans: Sequence[Plan], root: Path | None, download: bool) -> dict[str, Dataset | str]:
     """By benchmark, its data, or why there are none."""
-    from omasgan import protocols
+    from omasgan.data import protocols
 
     found: dict[str, Dataset | str] = {}
     for spec in dict.fromkeys(spec for made in plans for spec in made.benchmarks):
@@ -145,8 +147,9 @@ def _carry_out(
     watch: OnEvent,
 ) -> list[Row]:
     """Train a suite and write its page; the rows of trainings that gave no score."""
-    from omasgan.paper import content, training
-    from omasgan.report import output, plain
+    from omasgan.experiments.paper import training
+    from omasgan.report.page import files, plain
+    from omasgan.report.paper import content
 
     held = {name: one for name, one in data.items() if not isinstance(one, str)}
     parts = training.train(
@@ -154,7 +157,7 @@ def _carry_out(
     )
     page = content.page(made, parts, store, list(_missing(made, data)))
     folder = training.folder(store, made)
-    output.write(folder, output.of_page(page))
+    files.write(folder, files.of_page(page))
     print(f"{made.suite.title} (budget {made.budget})")
     tables = [table for section in page.sections for table in section.tables]
     named = {table.title: table for table in tables}

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from omasgan.cli import values
-from omasgan.cli.data import FoldedData
-from omasgan.cli.options import (
+from omasgan.cli.options import values
+from omasgan.cli.options.data import FoldedData
+from omasgan.cli.options.groups import (
     AddressOption,
     AtOnceOption,
     BenchmarkArgument,
@@ -22,13 +22,13 @@ from omasgan.cli.options import (
     SeedsOption,
     SetOption,
 )
-from omasgan.cli.output import print_tables
-from omasgan.cli.place import BackendName, BackendOption
-from omasgan.cli.searching import Searching, source_of
+from omasgan.cli.options.output import print_tables
+from omasgan.cli.options.place import BackendName, BackendOption
+from omasgan.cli.options.searching import Searching, source_of
 from omasgan.errors import ConfigError
 
 if TYPE_CHECKING:
-    from omasgan.search.plan import Cluster, Forecast, Spread
+    from omasgan.experiments.plan import Cluster, Forecast, Spread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +60,8 @@ class Room:
 
     def cluster(self) -> Cluster:
         """The cluster, joined if it has an address."""
-        from omasgan.search import plan as planning
-        from omasgan.search import shares
+        from omasgan.backends import shares
+        from omasgan.experiments import plan as planning
 
         if self.backend == BackendName.local:
             return planning.Cluster([{"CPU": 1}], overhead=planning.LOCAL)
@@ -105,8 +105,8 @@ def plan(
     The configurations that a sweep begins with are trained for a few steps: on the cluster with
     --address, else on this machine, whose speed is then taken for that of --cpus and --gpus.
     """
-    from omasgan.search import plan as planning
-    from omasgan.search import shares
+    from omasgan.backends import shares
+    from omasgan.experiments import plan as planning
 
     names = detectors.split(",")
     if trials is None and searching != Searching():
@@ -192,7 +192,7 @@ def _wall(spread: Spread) -> str:
 def _range(spread: Spread, length: float, unit: str) -> str:
     """The mean and, where they differ from it, the cheapest and the dearest.
 
-    >>> from omasgan.search.plan import Spread
+    >>> from omasgan.experiments.plan import Spread
     >>> _range(Spread(120, 60, 240), 60, " min")
     '2 (1-4) min'
     """

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from omasgan.cli.options import NO_TRACKING, StoreArgument, TrackingOption
-from omasgan.cli.output import print_tables
+from omasgan.cli.options.groups import NO_TRACKING, StoreArgument, TrackingOption
+from omasgan.cli.options.output import print_tables
 from omasgan.errors import ConfigError, without_secrets
 
 
@@ -24,9 +24,9 @@ def report(
     """Write DIR/report: one self-contained page of everything in DIR, its tables as Markdown and
     LaTeX, its figures as PNG and PDF.
     """
-    from omasgan.files import open_root
-    from omasgan.report import write_report
-    from omasgan.store import Store
+    from omasgan.report.results import write_report
+    from omasgan.store.files import open_root
+    from omasgan.store.results import Store
 
     if sync_mlflow and tracking_uri == NO_TRACKING:
         raise ConfigError(f"--sync-mlflow and --tracking-uri {NO_TRACKING} contradict each other")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from omasgan.cli import values
-from omasgan.cli.data import FoldedData
-from omasgan.cli.options import (
+from omasgan.cli.options import values
+from omasgan.cli.options.data import FoldedData
+from omasgan.cli.options.groups import (
     BenchmarkArgument,
     DetectorArgument,
     DeviceOption,
@@ -13,7 +13,7 @@ from omasgan.cli.options import (
     SeedsOption,
     SetOption,
 )
-from omasgan.cli.output import Output, at_work, conclude
+from omasgan.cli.options.output import Output, at_work, conclude
 
 
 def run(
@@ -32,9 +32,9 @@ def run(
 
     A run that is done is not trained again; an interrupted one goes on from its checkpoint.
     """
-    from omasgan import evaluate
-    from omasgan.search import RunJob
-    from omasgan.search.local import LocalBackend
+    from omasgan.backends.local import LocalBackend
+    from omasgan.training import evaluate
+    from omasgan.training.jobs import RunJob
 
     spec = data.benchmark(benchmark)
     chosen = values.params(detector, params, set_)

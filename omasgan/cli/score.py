@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from omasgan.cli.options import DeviceOption
+from omasgan.cli.options.groups import DeviceOption
 
 
 def score(
@@ -39,8 +39,10 @@ def score(
     high: small means unlike those normals. It is valid for a single sample on average, and only
     where normal means what it meant in that benchmark.
     """
-    from omasgan import evaluate, saved, scoring
-    from omasgan.files import open_root, write_atomic
+    from omasgan.checks import scoring
+    from omasgan.store import saved
+    from omasgan.store.files import open_root, write_atomic
+    from omasgan.training import evaluate
 
     device = evaluate.resolve_device(device)
     loaded = saved.load(saved.find(open_root(folder)), device=device)

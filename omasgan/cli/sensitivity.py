@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omasgan.cli import values
-from omasgan.cli.data import Data
-from omasgan.cli.options import DeviceOption, ResumeOption
-from omasgan.cli.output import at_work, print_tables
-from omasgan.cli.place import Place
+from omasgan.cli.options import values
+from omasgan.cli.options.data import Data
+from omasgan.cli.options.groups import DeviceOption, ResumeOption
+from omasgan.cli.options.output import at_work, print_tables
+from omasgan.cli.options.place import Place
 from omasgan.errors import ConfigError
 
 if TYPE_CHECKING:
     from omasgan.config import BenchmarkSpec
-    from omasgan.files import AnyPath
-    from omasgan.report.blocks import Page
-    from omasgan.sensitivity.design import Plan
+    from omasgan.experiments.sensitivity.design import Plan
+    from omasgan.report.page.blocks import Page
+    from omasgan.store.files import AnyPath
 
 FOLDS = 2
 SEEDS = 2
@@ -75,11 +75,11 @@ class Settings:
         """What is to be trained.
 
         Raises:
-            ConfigError: it cannot be, see ``omasgan.sensitivity.design.plan``.
+            ConfigError: it cannot be, see ``omasgan.experiments.sensitivity.design.plan``.
         """
         from omasgan import config, detectors
-        from omasgan.search.space import load_space
-        from omasgan.sensitivity import design
+        from omasgan.experiments.sensitivity import design
+        from omasgan.study.space import load_space
 
         cls = detectors.load(detector)
         shipped = detector if detector in config.resource_names("search_spaces") else None
@@ -151,9 +151,10 @@ def _from_trainings(
     resume: bool,
     device: str,
 ) -> None:
-    from omasgan.files import open_root
-    from omasgan.sensitivity import content, study
-    from omasgan.store import Store
+    from omasgan.experiments.sensitivity import study
+    from omasgan.report.sensitivity import content
+    from omasgan.store.files import open_root
+    from omasgan.store.results import Store
 
     spec = data.benchmark(benchmark)
     wanted = values.integers("--folds", settings.folds)
@@ -179,9 +180,9 @@ def _from_trainings(
 def _from_sweeps(folder: str, benchmark: str | None, detector: str | None) -> None:
     import shlex
 
-    from omasgan.files import open_root
-    from omasgan.sensitivity import trial_content, trials
-    from omasgan.store import Store
+    from omasgan.report.sensitivity import trial_content, trials
+    from omasgan.store.files import open_root
+    from omasgan.store.results import Store
 
     store = Store(open_root(folder), create=False)
     named = [name for name in (benchmark, detector) if name is not None]
@@ -192,9 +193,9 @@ def _from_sweeps(folder: str, benchmark: str | None, detector: str | None) -> No
 
 def _write(folder: AnyPath, page: Page) -> None:
     """Write the page, and say what stands on top of it."""
-    from omasgan.report import output, plain
+    from omasgan.report.page import files, plain
 
-    output.write(folder, output.of_page(page))
+    files.write(folder, files.of_page(page))
     for section in page.sections:
         for line in section.prose:
             print(line)

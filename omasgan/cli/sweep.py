@@ -8,18 +8,18 @@ from typing import Annotated
 
 import typer
 
-from omasgan.cli.checkpoints import CheckpointOptions
-from omasgan.cli.data import FoldedData
-from omasgan.cli.options import (
+from omasgan.cli.options.checkpoints import CheckpointOptions
+from omasgan.cli.options.data import FoldedData
+from omasgan.cli.options.groups import (
     BenchmarkArgument,
     DetectorArgument,
     DeviceOption,
     ResumeOption,
     SaveOption,
 )
-from omasgan.cli.output import Output, at_work, conclude
-from omasgan.cli.place import Place
-from omasgan.cli.searching import Searching, source_of
+from omasgan.cli.options.output import Output, at_work, conclude
+from omasgan.cli.options.place import Place
+from omasgan.cli.options.searching import Searching, source_of
 from omasgan.errors import ConfigError
 
 
@@ -58,7 +58,7 @@ def sweep(
     device: DeviceOption = "auto",
 ) -> None:
     """Search the parameters of a detector, then train and test the winners on fresh seeds."""
-    from omasgan.search import sweep as sweeping
+    from omasgan.experiments import sweep as sweeping
 
     place.check()
     searching.check()

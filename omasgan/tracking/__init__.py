@@ -28,8 +28,9 @@ from omasgan.errors import (
     StoreError,
     without_secrets,
 )
-from omasgan.files import AnyPath
-from omasgan.store import RunKey, Store, read_json
+from omasgan.store.files import AnyPath
+from omasgan.store.journal import read_json
+from omasgan.store.results import RunKey, Store
 from omasgan.tracking import comparison, mirror
 from omasgan.tracking.client import Mlflow, as_backend_error, locked, prepare
 

@@ -17,8 +17,8 @@ from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from omasgan.errors import BackendError, without_secrets
-from omasgan.files import AnyPath, read
-from omasgan.store import store_id
+from omasgan.store.files import AnyPath, read
+from omasgan.store.results import store_id
 
 Point: TypeAlias = tuple[str, float, int, int]
 """Metric, value, time (ms since 1970) and step."""

@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from omasgan.config import digest
-from omasgan.files import exists, find
-from omasgan.report.inputs import read_study
-from omasgan.store import Row, RunKey, Store, find_json, read_json
+from omasgan.report.results.inputs import read_study
+from omasgan.store.files import exists, find
+from omasgan.store.journal import Row, find_json, read_json
+from omasgan.store.results import RunKey, Store
 from omasgan.tracking.client import Mlflow, Point, as_text
 from omasgan.tracking.mirror import finished, group_rows, now, started, study_run
 
 if TYPE_CHECKING:
-    from omasgan.report.figures import Scored
+    from omasgan.report.results.figures import Scored
 
 FILE = "comparison.json"
 
@@ -97,7 +98,7 @@ def parents(mlflow: Mlflow, store: Store, benchmark: str) -> list[Any]:
 
 
 def _entries(store: Store, benchmark: str) -> list[Entry]:
-    from omasgan.report import tables
+    from omasgan.report.results import tables
 
     told = read_json(store.root / benchmark / FILE)["entries"]
     held = [tuple(_rows(store, benchmark, **line)) for line in told]
@@ -141,7 +142,7 @@ def _about(entries: Sequence[Entry], rows: Sequence[Row]) -> dict[str, Any]:
 
 def _summary(entries: Sequence[Entry]) -> str:
     """A Markdown table, best mean first, which MLflow shows as the description."""
-    from omasgan.report.tables import means
+    from omasgan.report.results.tables import means
 
     found = [(means(entry.rows), entry) for entry in entries if entry.rows]
     found.sort(key=lambda line: -line[0].get("auroc", 0.0))
@@ -176,7 +177,7 @@ def _points(rows: Sequence[Row]) -> list[Point]:
     """The means at step 0, of which MLflow makes bars, and of the folds the AUROC alone: more
     would bury it. The folds once more as one curve, whose step is the fold.
     """
-    from omasgan.report.tables import means
+    from omasgan.report.results.tables import means
 
     if not rows:
         return []
@@ -197,7 +198,7 @@ def _points(rows: Sequence[Row]) -> list[Point]:
 
 def _send_pictures(mlflow: Mlflow, store: Store, run: Any, name: str, rows: Iterable[Row]) -> None:
     """ROC curves by fold, one seed's scores by fold, and what the first run drew."""
-    from omasgan.report import figures
+    from omasgan.report.results import figures
 
     curves: dict[str, list[Scored]] = {}
     drawn: dict[str, Any] = {}

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omasgan.files import AnyPath, exists, relative
-from omasgan.report.inputs import Study, read_study
-from omasgan.store import DONE, Row, RunKey, Store, read_results, read_rows
+from omasgan.report.results.inputs import Study, read_study
+from omasgan.store.files import AnyPath, exists, relative
+from omasgan.store.journal import Row, read_results, read_rows
+from omasgan.store.results import DONE, RunKey, Store
 from omasgan.tracking.client import Mlflow, Point, as_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from omasgan.report.figures import Scored
+    from omasgan.report.results.figures import Scored
 
 NOT_LOSSES = frozenset({"task", "step", "epoch", "phase", "value", "seconds"})
 METRICS = frozenset({"auroc", "average_precision", "fpr95"})
@@ -121,7 +122,7 @@ def _send_winner(mlflow: Mlflow, store: Store, study: Study, parent: Any) -> Non
 def _send_rows(mlflow: Mlflow, store: Store, run: Any, rows: Sequence[Row]) -> None:
     """Finished runs: curves, metrics and artifacts of each that is new, then the means."""
     from omasgan.config import digest
-    from omasgan.report.tables import means
+    from omasgan.report.results.tables import means
 
     sent = _marks(run)
     for row in rows:
@@ -163,7 +164,7 @@ def _run_points(store: Store, row: Row, place: str) -> list[Point]:
 
 def _send_artifacts(mlflow: Mlflow, store: Store, run: Any, row: Row, place: str) -> None:
     """The scores as they are, with the pictures of them."""
-    from omasgan.report import figures
+    from omasgan.report.results import figures
 
     key = RunKey.of(row)
     folder = store.run_dir(key)

@@ -9,7 +9,7 @@ from pathlib import Path
 from omasgan import cli
 
 CURVE = "tests.toy:CurveDetector"
-SCRIPTED = "tests.test_evaluate:Scripted"
+SCRIPTED = "tests.training.test_evaluate:Scripted"
 # A shell may have started the tests with SIGINT ignored, which children inherit.
 MAIN = (
     "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"

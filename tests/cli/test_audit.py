@@ -18,10 +18,10 @@ def test_audit_shows_every_check_of_every_stage(capsys: pytest.CaptureFixture[st
 
 
 def test_audit_exits_with_1_where_a_score_moves(capsys: pytest.CaptureFixture[str]) -> None:
-    assert omasgan("audit", "tests.test_audit:DividesByTheBatch", "digits-loo") == 1
+    assert omasgan("audit", "tests.checks.test_audit:DividesByTheBatch", "digits-loo") == 1
     output = capsys.readouterr()
     assert "digits-loo-v1, fold 0" in output.out and "moves" in output.out
     assert output.err.startswith(
-        "omasgan: scores of tests.test_audit:DividesByTheBatch move: score in batches: by "
+        "omasgan: scores of tests.checks.test_audit:DividesByTheBatch move: score in batches: by "
     )
     assert "score one by one: by " in output.err and output.err.count("\n") == 1

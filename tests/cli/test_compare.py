@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from omasgan.store import Store
+from omasgan.store.results import Store
 from tests.cli.calls import CURVE, compare
 
 

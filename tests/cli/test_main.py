@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from omasgan import __version__, cli
-from omasgan.lock import driver_lock
-from omasgan.store import Store
+from omasgan.store.lock import driver_lock
+from omasgan.store.results import Store
 from tests.cli.calls import CURVE, SCRIPTED, SPACE, in_a_process, omasgan, run
 
 

@@ -7,7 +7,7 @@ from typing import get_type_hints
 import pytest
 
 from omasgan.cli import VERBS
-from omasgan.cli.options import DeviceOption, SaveOption, flat
+from omasgan.cli.options.groups import DeviceOption, SaveOption, flat
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.calls import omasgan
-from tests.paper import tiny
+from tests.experiments.paper import tiny
 
 PLACE = ["--backend", "local", "--device", "cpu"]
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from omasgan import lock
-from omasgan.files import open_root
-from omasgan.store import Store
+from omasgan.store import lock
+from omasgan.store.files import open_root
+from omasgan.store.results import Store
 from tests.cli.calls import CURVE, SCRIPTED, SMALL, omasgan, run
 
 

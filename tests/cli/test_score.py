@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from omasgan import saved, scoring
+from omasgan.checks import scoring
+from omasgan.store import saved
 from tests.cli.calls import omasgan, run
 
 

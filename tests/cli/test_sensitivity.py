@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from omasgan.cli import main
-from tests.sensitivity.staged import NAME
-from tests.sensitivity.test_trials import fill
+from tests.experiments.sensitivity.staged import NAME
+from tests.report.sensitivity.test_trials import fill
 
 SMALL = ["--max-train", "100", "--max-test", "60", "--backend", "local"]
 

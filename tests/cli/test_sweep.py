@@ -10,10 +10,10 @@ from subprocess import PIPE
 import pytest
 
 from omasgan import cli
-from omasgan.cli.place import Place
+from omasgan.cli.options.place import Place
 from omasgan.errors import ConfigError
-from omasgan.search.sweep import SweepSpec
-from omasgan.store import Store
+from omasgan.experiments.sweep import SweepSpec
+from omasgan.store.results import Store
 from tests.cli.calls import MAIN, SMALL, SPACE, in_a_process, run, sweep
 
 
@@ -91,7 +91,7 @@ def test_checkpoints_are_kept_as_the_options_say(
         raise ConfigError("seen")
 
     kept: list[tuple[int | None, bool]] = []
-    monkeypatch.setattr("omasgan.search.sweep.sweep", told)
+    monkeypatch.setattr("omasgan.experiments.sweep.sweep", told)
     budget = ["--checkpoint-budget", "1.5GB", "--keep-checkpoints"]
     for options in ([], budget):
         assert sweep(tmp_path, "--trials", "1", *options) == 2

@@ -7,16 +7,20 @@ from typing import Any
 
 import pytest
 
-from omasgan import protocols, selection
+from omasgan.backends.contract import Backend
+from omasgan.backends.local import LocalBackend
 from omasgan.config import BenchmarkSpec
-from omasgan.datasets import Dataset
+from omasgan.data import protocols, selection
+from omasgan.data.datasets import Dataset
+from omasgan.data.selection import TrialData
 from omasgan.errors import StoreError
-from omasgan.search import Backend, Event, RunJob, Search, TrialJob
-from omasgan.search.guide import Guide, Trial
-from omasgan.search.local import LocalBackend
-from omasgan.search.space import Space
-from omasgan.selection import TrialData
-from omasgan.store import Row, Store, read_json, read_rows
+from omasgan.progress import Event
+from omasgan.store.journal import Row, read_json, read_rows
+from omasgan.store.results import Store
+from omasgan.study.guide import Guide, Trial
+from omasgan.study.search import Search, TrialJob
+from omasgan.study.space import Space
+from omasgan.training.jobs import RunJob
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -29,7 +33,7 @@ def backend(request: pytest.FixtureRequest) -> Backend:
     """One trial at a time on both, so that what is suggested can be compared."""
     if request.param == "local":
         return LocalBackend()
-    from omasgan.search.ray_backend import RayBackend
+    from omasgan.backends.ray.backend import RayBackend
 
     request.getfixturevalue("ray_cluster")
     return RayBackend(cpus_per_trial=8)

@@ -11,10 +11,10 @@ import pytest
 from sklearn.base import clone
 
 from omasgan import detectors
-from omasgan.audit import audit
+from omasgan.checks.audit import audit
 from omasgan.config import resource_names
 from omasgan.errors import ConfigError
-from omasgan.states import load_state, save_state
+from omasgan.store.states import load_state, save_state
 
 QUICK_STEPS = 6
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from omasgan import config, detectors, metrics, protocols
+from omasgan import config, detectors
+from omasgan.data import metrics, protocols
 
 
 def trained_and_untrained(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from omasgan import datasets, metrics
+from omasgan.data import datasets, metrics
 from omasgan.detectors.omasgan import OMASGAN
 from omasgan.errors import ConfigError, TrainingDiverged
 from omasgan.nn.boundary import mean_pairwise

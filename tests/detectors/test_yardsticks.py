@@ -7,7 +7,8 @@ import pytest
 from scipy.spatial.distance import cdist
 from scipy.stats import multivariate_normal
 
-from omasgan import config, detectors, metrics, protocols
+from omasgan import config, detectors
+from omasgan.data import metrics, protocols
 from omasgan.detectors.gmm import GMM
 from omasgan.detectors.isolation_forest import IsolationForest
 from omasgan.detectors.knn import KNN

@@ -20,7 +20,8 @@ import pandas as pd
 import pytest
 
 from omasgan import cli
-from omasgan.store import Store, read_json, read_rows
+from omasgan.store.journal import read_json, read_rows
+from omasgan.store.results import Store
 from tests.faults.processes import wait_for
 from tests.toy import HURRY
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from omasgan.store import read_json
+from omasgan.store.journal import read_json
 from tests.faults.conftest import Disk, MakeSweep
 from tests.faults.harness import ON_RAY, Sweep, Table, fill
 from tests.faults.processes import kill, wait_for

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from omasgan.store import Store, read_json
+from omasgan.store.journal import read_json
+from omasgan.store.results import Store
 from tests.official_files import mnist_like
 from tests.scripts.shell import ROOT, VENV, call, exports
 

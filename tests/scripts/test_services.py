@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from omasgan.store import Store
+from omasgan.store.results import Store
 from tests.scripts.shell import VENV, call, exports, listening_elsewhere
 
 POSTGRES_PORT, MLFLOW_PORT = 54871, 54872

@@ -1,0 +1,84 @@
+"""Which data a verb works on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from omasgan.cli.options import values
+
+if TYPE_CHECKING:
+    from omasgan.config import BenchmarkSpec
+    from omasgan.data.datasets import Dataset
+    from omasgan.data.protocols import Fold
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Where image files lie, and how many samples of a fold are used."""
+
+    data_root: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            envvar="OMASGAN_DATA",
+            help="Folder with the image files, as torchvision lays them out.",
+        ),
+    ] = None
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch missing image files into the data root.")
+    ] = False
+    max_train: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Cap a fold's training samples; changes the benchmark's identity."
+        ),
+    ] = None
+    max_test: Annotated[
+        int | None, typer.Option(min=1, help="Cap a fold's test samples; as --max-train.")
+    ] = None
+
+    def benchmark(self, name: str) -> BenchmarkSpec:
+        """The benchmark of that name or file, with the caps."""
+        from omasgan import config
+
+        return config.load_benchmark(name, max_train=self.max_train, max_test=self.max_test)
+
+    def load(
+        self, spec: BenchmarkSpec, folds: list[int] | None = None
+    ) -> tuple[Dataset, list[Fold]]:
+        """The data of a benchmark, and these of its folds (all with None)."""
+        from omasgan.data import protocols
+
+        dataset = protocols.load_data(spec, root=self.data_root, download=self.download)
+        return dataset, protocols.choose(protocols.folds(spec, dataset), folds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldedData(Data):
+    """The same, and which of its folds."""
+
+    folds: Annotated[
+        str | None, typer.Option(metavar="0,3", help="Only these folds.  [default: all]")
+    ] = None
+    max_folds: Annotated[
+        int | None, typer.Option(min=1, help="Cap the folds; as --max-train.")
+    ] = None
+
+    def benchmark(self, name: str) -> BenchmarkSpec:
+        from omasgan import config
+
+        return config.load_benchmark(
+            name, max_folds=self.max_folds, max_train=self.max_train, max_test=self.max_test
+        )
+
+    def wanted(self) -> list[int] | None:
+        """The indices of the folds that are asked for.
+
+        Raises:
+            ConfigError: they are no numbers.
+        """
+        return values.integers("--folds", self.folds)

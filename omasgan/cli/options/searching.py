@@ -1,0 +1,82 @@
+"""What a sweep searches, and how it judges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from omasgan.cli.options import values
+from omasgan.cli.options.groups import InnerOption
+from omasgan.errors import ConfigError
+
+if TYPE_CHECKING:
+    from omasgan.cli.options.data import FoldedData
+    from omasgan.config import BenchmarkSpec
+    from omasgan.data.datasets import Dataset
+    from omasgan.experiments.sweep import SweepSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Searching:
+    """The space, and the rule that judges a trial."""
+
+    space: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Search space as TOML.  [default: the detector's]"),
+    ] = None
+    selection: Annotated[
+        str, typer.Option(metavar="RULE", help="How a trial is judged; see 'omasgan list'.")
+    ] = "nested"
+    transfer_from: Annotated[
+        str | None,
+        typer.Option(metavar="BENCHMARK", help="With --selection transfer: where to choose."),
+    ] = None
+    inner: InnerOption = None
+
+    def check(self) -> None:
+        """Refuse a rule that there is not, and options that do not go with it.
+
+        Raises:
+            ConfigError: what does not go together.
+        """
+        rule = values.rule(self.selection)
+        if (self.transfer_from is None) != (rule != "transfer"):
+            raise ConfigError(
+                f"--selection transfer and --transfer-from go together, got --selection {rule} "
+                f"{'without' if self.transfer_from is None else 'with'} --transfer-from"
+            )
+        if self.inner is not None and rule in ("proxy", "oracle"):
+            raise ConfigError(f"--inner means nothing with --selection {rule}, which has one task")
+
+    def spec(
+        self,
+        benchmark: BenchmarkSpec,
+        detector: str,
+        n_trials: int,
+        folds: list[int] | None,
+        **more: Any,
+    ) -> SweepSpec:
+        """A sweep over these folds (all with None); ``more`` are other fields of it."""
+        from omasgan import config, detectors
+        from omasgan.experiments.sweep import SweepSpec
+        from omasgan.study.space import load_space
+
+        return SweepSpec(
+            benchmark,
+            detector,
+            load_space(self.space or detector, detectors.load(detector)),
+            self.selection,
+            n_trials,
+            folds=None if folds is None else tuple(folds),
+            inner=self.inner or 2,
+            source=config.load_benchmark(self.transfer_from) if self.transfer_from else None,
+            **more,
+        )
+
+
+def source_of(spec: SweepSpec, data: FoldedData) -> Dataset | None:
+    """The data of the benchmark that the rule ``transfer`` chooses on."""
+    return data.load(spec.source)[0] if spec.source else None

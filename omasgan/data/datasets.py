@@ -1,0 +1,142 @@
+"""Data sets as arrays: ``load(name)`` gives train and test samples, classes and a checksum.
+
+Images are uint8 of shape ``(n, c, h, w)``; the 2-D sets are float32 of shape ``(n, 2)`` in
+[-1, 1]. ``as_float`` brings both to float32 in [-1, 1].
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omasgan.data import image_files, synthetic
+from omasgan.errors import ConfigError, DataError, unknown
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Samples ``X`` (uint8 ``(n, c, h, w)`` or float32 ``(n, d)``) and their classes (int64)."""
+
+    X: NDArray[Any]
+    classes: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Both splits, the class names, and the SHA-256 over all four arrays, shapes and dtypes."""
+
+    name: str
+    train: Split
+    test: Split
+    class_names: tuple[str, ...]
+    sha256: str
+
+
+def names() -> list[str]:
+    """Every data set that ``load`` knows.
+
+    >>> "digits" in names()
+    True
+    """
+    return sorted(["digits", *image_files.SOURCES, *synthetic.SETS])
+
+
+def load(name: str, *, root: Path | None = None, download: bool = False) -> Dataset:
+    """The data set ``name``, with read-only arrays.
+
+    Args:
+        name: one of ``names()``.
+        root: folder with the files, in torchvision's layout; see ``data_root``.
+        download: fetch missing files into ``root`` first.
+
+    Raises:
+        ConfigError: there is no such data set.
+        DataError: a file is missing or damaged.
+    """
+    if name in image_files.SOURCES:
+        train, test = image_files.read(name, data_root(root), download)
+        class_names = image_files.SOURCES[name].class_names
+        return _dataset(name, Split(*train), Split(*test), class_names)
+    if name in synthetic.SETS:
+        train, test = synthetic.points(name)
+        return _dataset(name, Split(*train), Split(*test), synthetic.CLASS_NAMES)
+    if name == "digits":
+        return _digits()
+    raise unknown("data set", name, names())
+
+
+def data_root(explicit: Path | None = None) -> Path:
+    """Where the files are: ``explicit``, else ``OMASGAN_DATA``, else the user's cache."""
+    if explicit is not None:
+        return Path(explicit)
+    if os.environ.get("OMASGAN_DATA"):
+        return Path(os.environ["OMASGAN_DATA"])
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "omasgan"
+
+
+def join(normal: Dataset, anomalous: Dataset) -> Dataset:
+    """One data set for out-of-dataset: trains on ``normal``, tests on the test splits of both.
+
+    The classes of ``anomalous`` are shifted by the number of classes of ``normal``.
+
+    Raises:
+        ConfigError: the samples of the two differ in shape or dtype.
+    """
+    a, b = normal.test, anomalous.test
+    if a.X.shape[1:] != b.X.shape[1:] or a.X.dtype != b.X.dtype:
+        raise ConfigError(
+            f"samples of '{normal.name}' and '{anomalous.name}' must have one shape and dtype, "
+            f"got {a.X.shape[1:]} {a.X.dtype} and {b.X.shape[1:]} {b.X.dtype}"
+        )
+    test = Split(
+        np.concatenate([a.X, b.X]),
+        np.concatenate([a.classes, b.classes + len(normal.class_names)]),
+    )
+    class_names = (*normal.class_names, *(f"{anomalous.name}/{c}" for c in anomalous.class_names))
+    return _dataset(f"{normal.name}+{anomalous.name}", normal.train, test, class_names)
+
+
+def as_float(X: NDArray[Any]) -> NDArray[np.float32]:
+    """Samples as float32 in [-1, 1]: uint8 becomes ``x / 127.5 - 1``, float32 is returned as is.
+
+    >>> as_float(np.array([0, 255], dtype=np.uint8)).tolist()
+    [-1.0, 1.0]
+    """
+    if X.dtype == np.uint8:
+        return X.astype(np.float32) / np.float32(127.5) - np.float32(1)
+    if X.dtype == np.float32:
+        return X
+    raise DataError(f"samples must be uint8 or float32, got {X.dtype}")
+
+
+def _dataset(name: str, train: Split, test: Split, class_names: tuple[str, ...]) -> Dataset:
+    total = hashlib.sha256()
+    for array in (train.X, train.classes, test.X, test.classes):
+        total.update(f"{array.dtype.str}{array.shape}".encode())
+        total.update(np.ascontiguousarray(array).data)
+        array.flags.writeable = False
+    return Dataset(name, train, test, class_names, total.hexdigest())
+
+
+def _digits() -> Dataset:
+    """scikit-learn's 1,797 digits, 8x8, 17 grey levels over uint8; a fifth of a class is test."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    X = np.floor(bunch.images * (255 / 16) + 0.5).astype(np.uint8)[:, None]
+    classes = bunch.target.astype(np.int64)
+    # Its streams are frozen by numpy for good, those of Generator are not.
+    draw = np.random.RandomState(20210)
+    is_test = np.zeros(len(X), dtype=bool)
+    for c in range(10):
+        rows = draw.permutation(np.flatnonzero(classes == c))
+        is_test[rows[: round(len(rows) / 5)]] = True
+    train, test = (Split(X[rows], classes[rows]) for rows in (~is_test, is_test))
+    return _dataset("digits", train, test, tuple("0123456789"))

@@ -1,0 +1,176 @@
+"""Protocols turn a data set into folds: index sets only, the same for every detector and run.
+
+The train split is divided once, class by class, into train and validation by the benchmark's
+``split_seed``; a fold takes the parts of its normal classes. Rows are sorted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omasgan.config import BenchmarkSpec
+from omasgan.data import datasets
+from omasgan.data.datasets import Dataset
+from omasgan.errors import ConfigError
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """One split of a data set into normal and anomalous classes.
+
+    ``train`` and ``validation`` are rows of ``dataset.train`` and hold normal classes only;
+    ``test`` are rows of ``dataset.test`` with both. ``index`` is the fold's name in commands and
+    results: the anomalous class (leave-one-out), the normal class (one-vs-rest) or 0.
+    """
+
+    index: int
+    train: Rows
+    validation: Rows
+    test: Rows
+    normal_classes: tuple[int, ...]
+    anomalous_classes: tuple[int, ...]
+
+
+def load_data(spec: BenchmarkSpec, *, root: Path | None = None, download: bool = False) -> Dataset:
+    """The data of a benchmark; with out-of-dataset both data sets, joined.
+
+    Raises:
+        ConfigError, DataError: see ``datasets.load`` and ``datasets.join``.
+    """
+    normal = datasets.load(spec.dataset, root=root, download=download)
+    if spec.anomalies is None:
+        return normal
+    return datasets.join(normal, datasets.load(spec.anomalies, root=root, download=download))
+
+
+def folds(spec: BenchmarkSpec, dataset: Dataset) -> list[Fold]:
+    """All folds of a benchmark, in the order of their indices.
+
+    A class without training samples is never normal. A class that leaves a fold without normal
+    samples to train on, or without both kinds of test samples, gives no fold. ``dataset`` is
+    what ``load_data`` gave.
+
+    Raises:
+        ConfigError: no fold is left, or a cap is too small for the number of classes.
+    """
+    in_train = set(np.unique(dataset.train.classes).tolist())
+    in_test = set(np.unique(dataset.test.classes).tolist())
+    found = []
+    for index, normal in _normal_classes(spec, in_train, in_test):
+        anomalous = in_test - normal
+        if not (normal & in_train and normal & in_test and anomalous):
+            continue
+        found.append(_fold(spec, dataset, index, sorted(normal & in_train), sorted(anomalous)))
+        if len(found) == spec.max_folds:
+            break
+    if not found:
+        raise ConfigError(
+            f"benchmark '{spec.id}' has no fold: '{dataset.name}' has too few classes"
+        )
+    return found
+
+
+def choose(all_folds: Sequence[Fold], indices: Iterable[int] | None) -> list[Fold]:
+    """The folds with these indices (all with None), in the order of ``all_folds``.
+
+    Raises:
+        ConfigError: there is no such fold.
+    """
+    if indices is None:
+        return list(all_folds)
+    wanted, valid = set(indices), [fold.index for fold in all_folds]
+    for index in sorted(wanted - set(valid)):
+        raise ConfigError(f"no fold {index}; the benchmark has the folds {valid}")
+    return [fold for fold in all_folds if fold.index in wanted]
+
+
+def labels(fold: Fold, classes: NDArray[Any]) -> NDArray[np.int64]:
+    """0 (normal) or 1 (anomaly) for each of the given classes, int64 of the same shape."""
+    return np.isin(classes, fold.anomalous_classes).astype(np.int64)
+
+
+def _normal_classes(
+    spec: BenchmarkSpec, in_train: set[int], in_test: set[int]
+) -> list[tuple[int, set[int]]]:
+    """Pairs of fold index and normal classes."""
+    classes = sorted(in_train | in_test)
+    if spec.protocol == "leave-one-out":
+        return [(c, set(classes) - {c}) for c in classes]
+    if spec.protocol == "one-vs-rest":
+        return [(c, {c}) for c in classes]
+    return [(0, in_train)]
+
+
+def _fold(
+    spec: BenchmarkSpec, dataset: Dataset, index: int, normal: list[int], anomalous: list[int]
+) -> Fold:
+    known = _capped(dataset.train.classes, normal, spec.max_train, spec.split_seed)
+    parts = [_divide(rows, spec.validation_fraction) for rows in known]
+    test = _capped(dataset.test.classes, [*normal, *anomalous], spec.max_test, spec.split_seed)
+    return Fold(
+        index,
+        train=_frozen([train for train, _ in parts]),
+        validation=_frozen([validation for _, validation in parts]),
+        test=_frozen(test),
+        normal_classes=tuple(normal),
+        anomalous_classes=tuple(anomalous),
+    )
+
+
+def _capped(
+    classes: NDArray[np.int64], wanted: list[int], cap: int | None, seed: int
+) -> list[Rows]:
+    """For each wanted class its rows in seeded order, together at most ``cap``, in proportion."""
+    rows = [_order(classes, c, seed) for c in wanted]
+    if cap is None:
+        return rows
+    sizes = _proportional([len(r) for r in rows], cap)
+    return [r[:size] for r, size in zip(rows, sizes, strict=True)]
+
+
+def _order(classes: NDArray[np.int64], c: int, seed: int) -> Rows:
+    """The rows of one class, shuffled; independent of the other classes and thus of the fold."""
+    # RandomState: its stream is frozen by numpy for good, that of Generator is not.
+    return np.random.RandomState([seed, c]).permutation(np.flatnonzero(classes == c))
+
+
+def _proportional(sizes: list[int], cap: int) -> list[int]:
+    """Shares of ``cap`` by largest remainder, at least one each.
+
+    >>> _proportional([60, 30, 10], 10)
+    [6, 3, 1]
+    """
+    total = sum(sizes)
+    if cap >= total:
+        return sizes
+    if cap < len(sizes):
+        raise ConfigError(f"a sample cap must be at least the {len(sizes)} classes, got {cap}")
+    exact = [cap * size / total for size in sizes]
+    shares = [max(1, math.floor(x)) for x in exact]
+    while sum(shares) < cap:
+        neediest = max(range(len(sizes)), key=lambda i: exact[i] - shares[i])
+        shares[neediest] += 1
+    while sum(shares) > cap:
+        shares[shares.index(max(shares))] -= 1
+    return shares
+
+
+def _divide(rows: Rows, fraction: float) -> tuple[Rows, Rows]:
+    """Train and validation rows of one class; a single sample goes to train."""
+    n = min(max(1, round(fraction * len(rows))), len(rows) - 1)
+    return rows[n:], rows[:n]
+
+
+def _frozen(parts: list[Rows]) -> Rows:
+    rows = np.sort(np.concatenate(parts)).astype(np.int64)
+    rows.flags.writeable = False
+    return rows

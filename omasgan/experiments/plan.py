@@ -1,0 +1,261 @@
+"""What runs or a sweep will take, before anything is spent.
+
+What there is to train is counted by the functions that a sweep itself plans with; what one
+training takes is measured by ``probe`` on a few configurations. Nothing is written.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omasgan.backends import gpu, shares
+from omasgan.config import BenchmarkSpec
+from omasgan.data import protocols
+from omasgan.data.datasets import Dataset
+from omasgan.data.selection import Study
+from omasgan.errors import ConfigError, TrainingDiverged
+from omasgan.experiments import sweep as searching
+from omasgan.experiments.sweep import SweepSpec
+from omasgan.study.space import Params, Space
+from omasgan.training.probe import MB, Cost, probe
+
+RUN_BYTES, SCORE_BYTES = 8_000, 6
+"""On disk: of a run, and of one score of a sample in its ``scores.parquet``."""
+
+Size: TypeAlias = tuple[int, int]
+"""Samples that are trained on, and samples that are then scored."""
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What there is to train of a detector, without a search or with one.
+
+    ``tasks`` are the sizes of the trainings of one trial of every study, study after study;
+    ``runs`` those of the runs that are tested. ``X`` is what the first training is on.
+    """
+
+    detector: str
+    studies: list[Study]
+    n_trials: int
+    tasks: list[Size]
+    runs: list[Size]
+    X: NDArray[Any]
+    space: Space | None = None
+
+    @property
+    def trials(self) -> int:
+        """Of all studies together."""
+        return len(self.studies) * self.n_trials
+
+    @property
+    def trainings(self) -> int:
+        """That all trials take."""
+        return len(self.tasks) * self.n_trials
+
+
+def of_runs(
+    benchmark: BenchmarkSpec,
+    dataset: Dataset,
+    detector: str,
+    folds: Sequence[int] | None,
+    seeds: Sequence[int],
+) -> Work:
+    """Each fold (all with None) with each seed."""
+    chosen = protocols.choose(protocols.folds(benchmark, dataset), folds)
+    runs = [(len(fold.train), len(fold.test)) for fold in chosen for _ in seeds]
+    return Work(detector, [], 0, [], runs, dataset.train.X[chosen[0].train])
+
+
+def of_sweep(spec: SweepSpec, dataset: Dataset, source: Dataset | None = None) -> Work:
+    """The studies of a sweep, and the final runs of their winners.
+
+    Raises:
+        ConfigError: the sweep cannot be carried out.
+    """
+    studies = searching.studies(spec, dataset, source)
+    chosen = [fold for study in studies for fold in study.folds]
+    final = of_runs(
+        spec.benchmark, dataset, spec.detector, chosen, spec.seeds or spec.benchmark.seeds
+    )
+    tasks = [task for study in studies for task in study.data.tasks]
+    sizes = [(len(t.train), len(t.judged) * (1 + len(t.proxies))) for t in tasks]
+    first = studies[0].data
+    X = first.pool[first.tasks[0].train]
+    return Work(spec.detector, studies, spec.n_trials, sizes, final.runs, X, spec.space)
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """Seconds until the first training begins (libraries are imported, workers started), and what
+    each training costs besides itself (suggestion, records, scores on disk). Rough figures of two
+    laptop-like cores.
+    """
+
+    start: float
+    training: float
+
+
+LOCAL, RAY = Overhead(4.0, 0.06), Overhead(20.0, 0.2)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Nodes with their resources, and the memory of one of their GPUs.
+
+    ``measure`` is how a probe is run there; by default in this process.
+    """
+
+    nodes: Sequence[Mapping[str, float]]
+    gpu_mb: float = shares.UNKNOWN_GPU_MB
+    overhead: Overhead = RAY
+    measure: Callable[..., Any] = field(default=lambda function, *a, **k: function(*a, **k))
+
+
+def join(address: str, gpu_mb: float | None, cpus_per_trial: float) -> Cluster:
+    """The Ray cluster at ``address``, on which the probes are run as well.
+
+    Raises:
+        BackendError: it cannot be reached.
+    """
+    from omasgan.backends.ray import cluster
+
+    nodes = cluster.resources(address)
+    gpus = 1 if any(node.get("GPU", 0) for node in nodes) else 0
+    measure = functools.partial(cluster.call, cpus_per_trial, gpus)
+    return Cluster(nodes, gpu_mb or measure(shares.gpu_mb), measure=measure)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The mean over the probed configurations, the cheapest and the dearest of them."""
+
+    expected: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        return cls(float(np.mean(values)), min(values), max(values))
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What ``work`` takes.
+
+    ``share`` is what a training gets of a GPU and ``at_once`` how many are trained at once. Hours
+    are what the trainings occupy, ``wall_seconds`` is the time from start to end. ``memory_mb``
+    (resident) and ``gpu_memory_mb`` are the most that a process took. ``checkpoints_mb`` are on
+    disk while trainings run, ``results_mb`` for good. ``probes`` configurations were measured in
+    ``probe_seconds``; ``lost`` says of others why they could not be.
+    """
+
+    work: Work
+    share: float
+    at_once: int
+    cpu_hours: Spread
+    gpu_hours: Spread
+    wall_seconds: Spread
+    memory_mb: float
+    gpu_memory_mb: float
+    results_mb: float
+    checkpoints_mb: float
+    probes: int
+    probe_seconds: float
+    is_scaled: bool
+    lost: list[str]
+
+
+def forecast(
+    work: Work,
+    configurations: Sequence[Params],
+    cluster: Cluster,
+    *,
+    device: str = "auto",
+    cpus_per_trial: float = 1.0,
+    gpus_per_trial: float | Literal["auto"] = 0.0,
+    at_once: int | None = None,
+) -> Forecast:
+    """Probe ``configurations`` of the detector and say what all of ``work`` takes on ``cluster``.
+
+    With ``auto`` the share of a GPU is found as the sweep finds it.
+
+    Raises:
+        ConfigError: no configuration could be probed, or one does not fit on a GPU.
+        BackendError: a trial fits on no node.
+    """
+    started = time.perf_counter()
+    device = gpu.device_for(device, 1.0 if gpus_per_trial == "auto" else gpus_per_trial)
+    costs, lost = [], []
+    for params in configurations:
+        try:
+            costs.append(_probe(work, params, cluster, device))
+        except TrainingDiverged as error:
+            lost.append(str(error))
+    if not costs:
+        raise ConfigError(f"no configuration of {work.detector} could be probed: {lost[-1]}")
+    share = gpus_per_trial
+    if share == "auto":
+        gpu.capacity(cluster.nodes, cpus_per_trial, 1.0)
+        share = _share(work, costs, cluster, device)
+    gpu.check_share(cpus_per_trial, share)
+    at_once = at_once or gpu.capacity(cluster.nodes, cpus_per_trial, share)
+    scores = 1 + max(cost.stages for cost in costs)
+    hours = [_training_seconds(work, cost) / 3600 for cost in costs]
+    return Forecast(
+        work,
+        share,
+        at_once,
+        cpu_hours=Spread.of([cpus_per_trial * each for each in hours]),
+        gpu_hours=Spread.of([share * each for each in hours]),
+        wall_seconds=Spread.of(
+            [_wall_seconds(work, cost, at_once, cluster.overhead) for cost in costs]
+        ),
+        memory_mb=max(cost.peak_memory_mb for cost in costs),
+        gpu_memory_mb=max(cost.gpu_memory_mb for cost in costs),
+        results_mb=sum(RUN_BYTES + SCORE_BYTES * scores * n for _, n in work.runs) / MB,
+        checkpoints_mb=at_once * max(cost.state_mb for cost in costs),
+        probes=len(costs),
+        probe_seconds=time.perf_counter() - started,
+        is_scaled=any(cost.is_scaled for cost in costs),
+        lost=lost,
+    )
+
+
+def _probe(work: Work, params: Params, cluster: Cluster, device: str) -> Cost:
+    _, n_score = (work.tasks or work.runs)[0]
+    found: Cost = cluster.measure(
+        probe, work.detector, params, work.X, device=device, n_score=n_score
+    )
+    return found
+
+
+def _share(work: Work, costs: Sequence[Cost], cluster: Cluster, device: str) -> float:
+    needed = max(cost.gpu_memory_mb for cost in costs)
+    if work.space is not None:
+        data = work.studies[0].data
+        needed = cluster.measure(shares.predict, work.detector, work.space, data, device)
+    return shares.share_for(needed, cluster.gpu_mb)
+
+
+def _training_seconds(work: Work, cost: Cost) -> float:
+    searched = work.n_trials * sum(cost.seconds(*size) for size in work.tasks)
+    return searched + sum(cost.seconds(*size) for size in work.runs)
+
+
+def _wall_seconds(work: Work, cost: Cost, at_once: int, overhead: Overhead) -> float:
+    """Trials, and after the last of them runs, go in rounds of ``at_once``."""
+    total = overhead.start
+    n_tasks = len(work.tasks) / len(work.studies) if work.studies else 0
+    for n, sizes, in_one in ((work.trials, work.tasks, n_tasks), (len(work.runs), work.runs, 1)):
+        if n:
+            training = float(np.mean([cost.seconds(*size) for size in sizes])) + overhead.training
+            total += math.ceil(n / at_once) * in_one * training
+    return total

@@ -1,0 +1,122 @@
+"""The commands that make a store's numbers, and the params and spaces that they read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from omasgan.config import digest
+from omasgan.report.page.blocks import Command
+from omasgan.report.results import tables
+from omasgan.report.results.inputs import Benchmark, Study
+
+SWEEP_FLAGS = ("selection", "inner", "sampler", "pruner", "seed")
+
+
+def of_benchmark(
+    benchmark: Benchmark, frame: pd.DataFrame, studies: Sequence[Study]
+) -> tuple[Command, ...]:
+    """A command for each params that were given, then one for all studies that differ in their
+    fold alone.
+    """
+    return (*_runs(benchmark, frame), *_sweeps(benchmark, frame, studies))
+
+
+def made_by(commands: Sequence[Command], lines: Iterable[Iterable[str]]) -> list[tuple[int, ...]]:
+    """For each line of a table, told as the entries or studies it shows, the places of the
+    commands that make one of them.
+    """
+    return [
+        tuple(i for i, c in enumerate(commands) if wanted.intersection(c.makes))
+        for wanted in map(set, lines)
+    ]
+
+
+def _runs(benchmark: Benchmark, frame: pd.DataFrame) -> Iterator[Command]:
+    fixed = frame if frame.empty else frame[frame["selection"] == "fixed"]
+    if fixed.empty:
+        return
+    for (detector, params_id), group in fixed.groupby(["detector", "params_id"], sort=False):
+        file = f"params/{params_id}.toml"
+        yield Command(
+            f"omasgan run {_place(benchmark)} {detector} --folds {tables.numbers(group['fold'])} "
+            f"--seeds {tables.numbers(group['seed'])} --params report/{file}",
+            tuple(group["entry"].unique()),
+            {file: _toml(json.loads(group["params"].iloc[0]))},
+        )
+
+
+def _sweeps(
+    benchmark: Benchmark, frame: pd.DataFrame, studies: Sequence[Study]
+) -> Iterator[Command]:
+    sweeps: dict[str, list[Study]] = {}
+    for study in studies:
+        same = {k: v for k, v in study.about.items() if k not in ("folds", "n_trials", "status")}
+        sweeps.setdefault(json.dumps(same, sort_keys=True), []).append(study)
+    for members in sweeps.values():
+        first, about = members[0], members[0].about
+        files = _winners(frame, first)
+        if about.get("space"):
+            files = {f"spaces/{_space_id(first)}.toml": _toml(about["space"]), **files}
+        yield Command(
+            f"omasgan sweep {_place(benchmark)} {first.detector} "
+            f"--trials {max(len(study.trials) for study in members)}{_sweep_flags(members)}"
+            + (" --prune-collapsed" if about.get("prune_collapsed") else ""),
+            (tables.entry(first.detector, first.selection), *(study.label for study in members)),
+            files,
+        )
+
+
+def _sweep_flags(members: Sequence[Study]) -> str:
+    about = members[0].about
+    folds = sorted({fold for study in members for fold in study.about.get("folds", ())})
+    told = {"folds": ",".join(map(str, folds)), **{k: about.get(k) for k in SWEEP_FLAGS}}
+    if about.get("source"):
+        told["transfer-from"] = about["source"]["name"]
+    if about.get("space"):
+        told["space"] = f"report/spaces/{_space_id(members[0])}.toml"
+    flags = "".join(f" --{k} {v}" for k, v in told.items() if v not in (None, ""))
+    if members[0].selection in ("proxy", "oracle"):
+        flags = re.sub(r" --inner \d+", "", flags)
+    return flags
+
+
+def _winners(frame: pd.DataFrame, study: Study) -> dict[str, str]:
+    """The params that sweeps of the study's detector under its rule have chosen."""
+    if frame.empty:
+        return {}
+    of = (frame["detector"] == study.detector) & (frame["selection"] == study.selection)
+    unique = frame[of].drop_duplicates("params_id")
+    return {
+        f"params/{i}.toml": _toml(json.loads(params))
+        for i, params in zip(unique["params_id"], unique["params"], strict=True)
+    }
+
+
+def _space_id(study: Study) -> str:
+    """A name for a study's space that is the same for the same space."""
+    return f"{study.detector.replace(':', '.')}-{digest(study.about['space'])[:12]}"
+
+
+def _place(benchmark: Benchmark) -> str:
+    about = benchmark.about
+    caps = (
+        f" --{k.replace('_', '-')} {about[k]}" for k in about if k.startswith("max_") and about[k]
+    )
+    return str(about.get("name", benchmark.id)) + "".join(caps)
+
+
+def _toml(table: Mapping[str, Any]) -> str:
+    # TOML has no null: a param without a value keeps its default.
+    return "".join(f"{name} = {_value(v)}\n" for name, v in table.items() if v is not None)
+
+
+def _value(value: Any) -> str:
+    """A value as TOML; tables within a line. JSON writes all others as TOML does."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{k} = {_value(v)}" for k, v in value.items()) + " }"
+    return json.dumps(value)

@@ -1,0 +1,248 @@
+"""Results in a folder or on an object store. A run is done when its ``result.json`` is there.
+
+Layout under the root: ``<benchmark>/<detector>/<selection>/<params_id>/seed-<s>/fold-<k>/`` for
+runs and ``<benchmark>/<detector>/<selection>/studies/<study>/`` for studies. Every file is put in
+place atomically, ``result.json`` after all others of its run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import uuid
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Protocol
+from zipfile import BadZipFile
+
+from omasgan.errors import DamagedError, StoreError
+from omasgan.store.files import (
+    AnyPath,
+    check_writable,
+    find,
+    first_line,
+    is_folder,
+    read,
+    write_atomic,
+)
+from omasgan.store.journal import (
+    Row,
+    append_rows,
+    cause,
+    claim_identity,
+    find_json,
+    keep_rows,
+    read_results,
+    read_rows,
+    write_json,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
+
+DONE = frozenset({"ok", "diverged"})
+"""Outcomes that training again with the same seed would only repeat."""
+
+
+class _Identified(Protocol):
+    @property
+    def id(self) -> str: ...
+
+    def identity(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class RunKey:
+    """What makes a run the same run."""
+
+    benchmark: str
+    detector: str
+    selection: str
+    params_id: str
+    seed: int
+    fold: int
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> RunKey:
+        """The key of a stored row."""
+        return cls(**{name: row[name] for name in cls.__dataclass_fields__})
+
+    @property
+    def path(self) -> str:
+        """Where the run lies, relative to the store's root.
+
+        >>> RunKey("digits-loo-v1", "knn", "fixed", "0a1b2c3d4e5f", 0, 3).path
+        'digits-loo-v1/knn/fixed/0a1b2c3d4e5f/seed-0/fold-3'
+        """
+        group = f"{self.benchmark}/{_folder(self.detector)}/{self.selection}/{self.params_id}"
+        return f"{group}/seed-{self.seed}/fold-{self.fold}"
+
+
+def params_id(params: Mapping[str, Any]) -> str:
+    """Twelve hex digits that stand for ``params``, whatever their order."""
+    from omasgan.config import digest
+
+    return digest(dict(params))[:12]
+
+
+class Store:
+    """The results under one root, a folder or a place on an object store (``files.open_root``)."""
+
+    def __init__(self, root: AnyPath, create: bool = True) -> None:
+        """Open ``root``; nothing is kept there before the first result.
+
+        Raises:
+            StoreError: ``root`` cannot be written, or ``create`` is False and it is not there.
+        """
+        self.root: AnyPath = root.absolute()
+        if not create and not is_folder(self.root):
+            raise StoreError(f"no folder '{root}'; give the --out folder of a run or a sweep")
+        if create:
+            check_writable(self.root)
+
+    def claim_benchmark(self, spec: _Identified, data_sha256: str) -> None:
+        """Note what ``spec.id`` means in this store, or refuse if it meant something else.
+
+        Raises:
+            StoreError: results of another version of the benchmark or of its data lie here.
+        """
+        claim_identity(
+            self.root / spec.id / "benchmark.json",
+            {**spec.identity(), "data_sha256": data_sha256},
+            what=f"benchmark '{spec.id}'",
+            remedy="use another --out folder or give the benchmark a new version",
+        )
+
+    def run_dir(self, key: RunKey) -> AnyPath:
+        """The folder of a run, which may not exist yet."""
+        return self.root / key.path
+
+    def study_dir(self, benchmark: str, detector: str, selection: str, study: str) -> AnyPath:
+        """The folder of a study, which may not exist yet."""
+        return self.root / benchmark / _folder(detector) / selection / "studies" / study
+
+    def studies(self) -> list[AnyPath]:
+        """The folders of all studies, sorted."""
+        return [path.parent for path in find(self.root, "*/*/*/studies/*/study.json")]
+
+    def read_result(self, key: RunKey) -> Row | None:
+        """The row of a run, or None if it was never finished.
+
+        Raises:
+            DamagedError: the row cannot be understood.
+        """
+        return find_json(self.run_dir(key) / "result.json")
+
+    def is_done(self, key: RunKey) -> bool:
+        """Whether the run has ended in a way that training again would repeat.
+
+        One whose row is damaged is not done; a warning is logged.
+        """
+        try:
+            row = self.read_result(key)
+        except DamagedError as error:
+            path = self.run_dir(key) / "result.json"
+            logger.warning("'%s' is damaged (%s); the run is made anew", path, cause(error))
+            return False
+        return row is not None and row.get("outcome") in DONE
+
+    def write_run(self, key: RunKey, scores: pd.DataFrame | None, row: Mapping[str, Any]) -> Row:
+        """Store a finished run, the scores first and the row that says "done" last; that row.
+
+        It also holds the SHA-256 of the scores' file, if there is one.
+        """
+        folder, row = self.run_dir(key), dict(row)
+        if scores is not None:
+            buffer = BytesIO()
+            scores.to_parquet(buffer, index=False)
+            write_atomic(folder / "scores.parquet", buffer.getvalue())
+            row["scores_sha256"] = hashlib.sha256(buffer.getvalue()).hexdigest()
+        write_json(folder / "result.json", row)
+        return row
+
+    def results(self, benchmark: str = "*") -> list[Row]:
+        """The rows of all finished runs (or of one benchmark's), sorted by their path.
+
+        Raises:
+            DamagedError: a row cannot be understood.
+        """
+        return read_results(self.root, f"{benchmark}/*/*/*/seed-*/fold-*/result.json")
+
+    def scores(self, key: RunKey) -> pd.DataFrame:
+        """A run's scores: ``sample_id``, ``class``, ``label``, ``score`` and one column a stage.
+
+        Raises:
+            DamagedError: they are not those that its row was made with.
+            StoreError: the run has no readable scores.
+        """
+        import pandas as pd
+
+        folder = self.run_dir(key)
+        path, content = folder / "scores.parquet", read(folder / "scores.parquet")
+        if content is None:
+            raise StoreError(f"cannot read '{path}': no such file; {_made_anew(folder)}")
+        # The rows of older versions do not tell the checksum.
+        known = (self.read_result(key) or {}).get("scores_sha256")
+        if known not in (None, hashlib.sha256(content).hexdigest()):
+            raise DamagedError(f"'{path}' is damaged: its SHA-256 differs; {_made_anew(folder)}")
+        try:
+            return pd.read_parquet(BytesIO(content))
+        except (OSError, ValueError) as error:
+            reason = f"cannot read '{path}': {first_line(error)}"
+            raise DamagedError(f"{reason}; {_made_anew(folder)}") from error
+
+    def pictures(self, key: RunKey) -> dict[str, NDArray[np.float32]]:
+        """What a run's detector drew: rows of images ``(n, c, h, w)`` by name; none if nothing.
+
+        Raises:
+            DamagedError: the file is damaged.
+        """
+        import numpy as np
+
+        folder = self.run_dir(key)
+        content = read(folder / "pictures.npz")
+        if content is None:
+            return {}
+        try:
+            with np.load(BytesIO(content)) as arrays:
+                return dict(arrays)
+        except (OSError, ValueError, LookupError, EOFError, BadZipFile, zlib.error) as error:
+            reason = f"cannot read '{folder / 'pictures.npz'}': {first_line(error)}"
+            raise DamagedError(f"{reason}; {_made_anew(folder)}") from error
+
+    def append_epochs(self, key: RunKey, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Add epochs to the run's log."""
+        append_rows(self.run_dir(key) / "epochs.jsonl", rows)
+
+    def read_epochs(self, key: RunKey) -> list[Row]:
+        """The run's epochs in order; none if there is no log."""
+        return read_rows(self.run_dir(key) / "epochs.jsonl")
+
+    def drop_epochs(self, key: RunKey, start: int) -> None:
+        """Forget the epochs from ``start`` on: a resumed training is about to repeat them."""
+        keep_rows(self.run_dir(key) / "epochs.jsonl", lambda row: row["epoch"] < start)
+
+
+def store_id(root: AnyPath) -> str:
+    """The store's own name in MLflow, which moves and copies with the folder."""
+    path = root / "tracking.json"
+    row = find_json(path)
+    if row is None:
+        row = {"store_id": uuid.uuid4().hex}
+        write_json(path, row)
+    return str(row["store_id"])
+
+
+def _made_anew(folder: AnyPath) -> str:
+    return f"delete '{folder / 'result.json'}' and run the same command again"
+
+
+def _folder(detector: str) -> str:
+    """``package.module:Class`` as one folder name that every file system takes."""
+    return detector.replace(":", ".")

@@ -1,0 +1,229 @@
+"""A trained detector on disk, without pickle: its state, what it is, and its calibration.
+
+``model.safetensors`` holds the state. ``model.json`` holds detector, params and seed, the form of
+a sample, where the training comes from, the SHA-256 of the state, and the calibration: the scores
+of the fold's validation samples, normals that nothing was trained on (though a sweep may have
+chosen the params by them, which makes p-values after a sweep a little too small). It is written
+last.
+
+A folder may come from anyone, so loading executes nothing that the folder names: only detectors
+of this package are built, and what does not fit is refused in one line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator
+
+from omasgan import detectors
+from omasgan.errors import ConfigError, StoreError, TrainingDiverged
+from omasgan.store import files
+from omasgan.store.files import AnyPath
+from omasgan.store.journal import write_json
+from omasgan.store.states import load_state, save_state
+
+if TYPE_CHECKING:
+    from omasgan.detectors.base import IterativeDetector
+
+STATE = "model.safetensors"
+DESCRIPTION = "model.json"
+MAX_DESCRIPTION_BYTES = 64 * 2**20
+MAX_VALUES = 2**22
+"""How many values a sample may have; a shape beyond it is no sample but an attack or damage."""
+
+SMALL_SIZE = 256
+"""A width up to this builds a small network, whatever the state holds."""
+
+Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Index: TypeAlias = Annotated[int, Field(ge=0)]
+Side: TypeAlias = Annotated[int, Field(ge=1)]
+Name: TypeAlias = Annotated[str, Field(pattern=r"^\w+$")]
+Text: TypeAlias = Annotated[str, Field(max_length=200, pattern=r"^[\w.:+-]+$")]
+
+
+class Description(BaseModel):
+    """What ``model.json`` says; ``shape`` and ``dtype`` are one sample's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    format: Literal[1]
+    detector: Text
+    params: dict[Name, Any]
+    seed: Index
+    shape: tuple[Side, ...]
+    dtype: Literal["uint8", "float32"]
+    benchmark: Text
+    fold: Index
+    data_sha256: Sha256
+    code_version: Text
+    state_sha256: Sha256
+    calibration: tuple[FiniteFloat, ...]
+
+    @field_validator("shape")
+    @classmethod
+    def _bounded(cls, shape: tuple[int, ...]) -> tuple[int, ...]:
+        if len(shape) not in (1, 3) or math.prod(shape) > MAX_VALUES:
+            raise ValueError(f"must be (d,) or (c, h, w) with at most {MAX_VALUES} values")
+        return shape
+
+
+@dataclass(frozen=True, eq=False)
+class Saved:
+    """A detector that is ready to score; ``calibration`` holds sorted scores, float32 ``(m,)``."""
+
+    detector: IterativeDetector
+    description: Description
+    calibration: NDArray[np.float32]
+
+
+def save(
+    folder: AnyPath, detector: IterativeDetector, row: Mapping[str, Any], normals: NDArray[Any]
+) -> None:
+    """Keep a trained detector in ``folder``.
+
+    Args:
+        folder: a run's folder.
+        detector: trained to its end.
+        row: the run's: benchmark, fold, detector, params, seed, data_sha256, code_version.
+        normals: samples that it was not trained on, which calibrate it.
+
+    Raises:
+        TrainingDiverged: a score of ``normals`` is not finite.
+        StoreError: the folder cannot be written.
+    """
+    scores = detector.decision_function(normals) if len(normals) else np.empty(0, np.float32)
+    if not np.isfinite(scores).all():
+        raise TrainingDiverged("the scores of the validation samples are not finite")
+    save_state(folder / STATE, detector.state_dict())
+    kept = ("detector", "params", "seed", "benchmark", "fold", "data_sha256", "code_version")
+    description = {name: row[name] for name in kept} | {
+        "format": 1,
+        "shape": normals.shape[1:],
+        "dtype": str(normals.dtype),
+        "state_sha256": _sha256(folder / STATE),
+        "calibration": np.sort(scores).tolist(),
+    }
+    write_json(folder / DESCRIPTION, description)
+
+
+def find(folder: AnyPath) -> AnyPath:
+    """``folder`` if it holds a saved detector, else the one folder beneath it that does.
+
+    Raises:
+        StoreError: there is none, or more than one.
+    """
+    if not files.is_folder(folder):
+        raise StoreError(f"no folder '{folder}'; give the folder of a run with a saved detector")
+    if files.exists(folder / DESCRIPTION) or files.exists(folder / STATE):
+        return folder
+    found = [path.parent for path in files.find(folder, f"**/{DESCRIPTION}")]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise StoreError(
+            f"no saved detector in '{folder}'; train one with omasgan run ... --save "
+            "(into a new --out, since a run that is done is not trained again)"
+        )
+    names = ", ".join(files.relative(path, folder) for path in found[:20])
+    more = f" and {len(found) - 20} more" if len(found) > 20 else ""
+    raise StoreError(f"'{folder}' holds {len(found)} saved detectors, give one: {names}{more}")
+
+
+def load(folder: AnyPath, *, device: str = "auto", foreign: bool = False) -> Saved:
+    """Rebuild the detector that ``save`` kept in ``folder``.
+
+    Args:
+        folder: what ``save`` wrote to.
+        device: where it scores.
+        foreign: also import a detector named ``package.module:Class``. That executes code which
+            the folder chooses: only for folders of one's own.
+
+    Raises:
+        StoreError: a file is missing, damaged, foreign or does not belong to the other.
+        ConfigError: no such detector or params.
+    """
+    description = _describe(folder / DESCRIPTION)
+    name = description.detector
+    if ":" in name and not foreign:
+        raise ConfigError(
+            f"'{folder}' names the detector '{name}', which is not of this package; its code is "
+            "not imported from here: use omasgan.store.saved.load(..., foreign=True) in Python"
+        )
+    cls = detectors.load(name)
+    params = detectors.check_params(cls, description.params)
+    path = folder / STATE
+    if not files.exists(path):
+        raise StoreError(f"'{path}' is missing; train again with omasgan run ... --save")
+    if _sha256(path) != description.state_sha256:
+        raise StoreError(
+            f"'{path}' is damaged or not the one that {DESCRIPTION} describes (its SHA-256 "
+            "differs); train again with omasgan run ... --save"
+        )
+    try:
+        state = load_state(path)
+        _check_sizes(params, state)
+        detector: IterativeDetector = cls(**params, seed=description.seed, device=device)
+        detector.load_state_dict(state)
+        _check_scores(detector, description)
+    except Exception as error:  # whatever a state from anywhere can lead to
+        raise StoreError(
+            f"'{path}' cannot be used: {_reason(error)}; train again with omasgan run ... --save"
+        ) from error
+    calibration = np.sort(np.array(description.calibration, dtype=np.float32))
+    return Saved(detector, description, calibration)
+
+
+def _describe(path: AnyPath) -> Description:
+    content = files.read(path, MAX_DESCRIPTION_BYTES)
+    if content is None:
+        raise StoreError(f"'{path}' is missing; train again with omasgan run ... --save")
+    try:
+        return Description.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ascii(".".join(str(part) for part in first["loc"][:2]))[1:-1]
+        reason = " ".join(first["msg"].removeprefix("Value error, ").split())[:200]
+        raise StoreError(
+            f"'{path}' does not describe a saved detector: {key + ': ' if key else ''}{reason}"
+        ) from error
+
+
+def _check_sizes(params: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+    """Refuse sizes that no tensor of the state has before anything so large is built."""
+    largest = max([SMALL_SIZE, *_dimensions(state)])
+    for name, value in params.items():
+        if name.endswith(("width", "_dim")) and isinstance(value, int) and value > largest:
+            raise ConfigError(
+                f"{name} is {value}, but no tensor of the state is larger than {largest}"
+            )
+
+
+def _dimensions(value: Any) -> list[int]:
+    if isinstance(value, Mapping):
+        return [size for item in value.values() for size in _dimensions(item)]
+    return [int(size) for size in getattr(value, "shape", ())]
+
+
+def _check_scores(detector: IterativeDetector, description: Description) -> None:
+    """Score one grey sample: the state fits the shape, and the training came to its end."""
+    sample = np.zeros((1, *description.shape), description.dtype)
+    scores = detector.decision_function(sample)
+    if scores.shape != (1,):
+        raise StoreError(f"a sample must have one score, got {scores.shape}")
+
+
+def _sha256(path: AnyPath) -> str:
+    return hashlib.sha256(files.read(path) or b"").hexdigest()
+
+
+def _reason(error: BaseException) -> str:
+    """Why, in one line; a damaged state without the remedy for a checkpoint."""
+    cause = error.__cause__ if isinstance(error, StoreError) and error.__cause__ else error
+    return " ".join((str(cause) or type(cause).__name__).split())[:300]

@@ -1,0 +1,128 @@
+"""The MLflow UI over a store's own database, on loopback, for as long as one looks at it."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omasgan.errors import BackendError, StoreError
+
+if TYPE_CHECKING:
+    from omasgan.store.results import Store
+
+HOST = "127.0.0.1"
+START_SECONDS = 120.0
+
+
+def serve(store: Store, port: int, on_ready: Callable[[str], None]) -> None:
+    """Serve until interrupted; ``on_ready`` gets the address once it answers.
+
+    A store that was tracked elsewhere, or not at all, is mirrored into its own database first; one
+    that is not a folder into a database that is gone afterwards.
+
+    Raises:
+        StoreError: the store holds nothing to show.
+        BackendError: the port is taken, or the server does not start.
+    """
+    from omasgan.tracking import Tracker, default_uri
+
+    if not store.results() and not store.studies():
+        raise StoreError(f"'{store.root}' holds no results; give the --out folder of a sweep")
+    _check_free(port)
+    with _local_folder(store) as folder:
+        uri = default_uri(folder)
+        if not (folder / "mlflow.db").exists():
+            Tracker(uri, store).sync()
+        _serve(folder, uri, port, on_ready)
+
+
+@contextlib.contextmanager
+def _local_folder(store: Store) -> Iterator[Path]:
+    """Where the database lies."""
+    if isinstance(store.root, Path):
+        yield store.root
+    else:
+        with tempfile.TemporaryDirectory(prefix="omasgan-ui-") as made:
+            yield Path(made)
+
+
+def _serve(folder: Path, uri: str, port: int, on_ready: Callable[[str], None]) -> None:
+    log = folder / "mlflow-ui.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            _command(folder, uri, port),
+            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    # A terminated parent must take the server with it, as an interrupted one does.
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        _wait_until_ready(server, f"http://{HOST}:{port}", log)
+        on_ready(f"http://{HOST}:{port}")
+        server.wait()
+        raise BackendError(f"the MLflow server has ended by itself: {_last_line(log)}")
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+        _stop(server)
+
+
+def _command(folder: Path, uri: str, port: int) -> list[str]:
+    options = {
+        "--backend-store-uri": uri,
+        "--default-artifact-root": str(folder / "mlartifacts"),
+        "--host": HOST,
+        "--port": str(port),
+        "--workers": "1",
+    }
+    return [sys.executable, "-m", "mlflow", "server", *itertools.chain(*options.items())]
+
+
+def _check_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise BackendError(f"port {port} is taken; give another --port") from error
+
+
+def _wait_until_ready(server: subprocess.Popen[bytes], address: str, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{address}/health", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    raise BackendError(f"the MLflow server did not start: {_last_line(log)}")
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    """End the server and the workers it has started."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(server.pid, sign)
+            server.wait(timeout=10)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue

@@ -1,0 +1,167 @@
+"""The stage cache: what trainings have in common is trained once.
+
+A detector says which beginnings of its training depend on few of its params
+(``IterativeDetector.beginnings``). The state at the end of such a beginning is kept in a folder
+under a digest of all that it depends on; a later training that agrees in that goes on from there.
+On the CPU it gives the same scores, bit for bit, as one that began anew.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import logging
+import platform
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omasgan import nn
+from omasgan.config import digest
+from omasgan.detectors.base import Epoch
+from omasgan.errors import ConfigError, StoreError
+from omasgan.store.files import exists
+from omasgan.store.states import load_state, save_state
+
+if TYPE_CHECKING:
+    from omasgan.detectors.base import Beginning, IterativeDetector
+    from omasgan.store.files import AnyPath
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StageCache:
+    """States in ``folder``, which may be deleted whenever nothing trains.
+
+    A training takes what it finds, and leaves the states at the ends of ``phases`` (None: of all
+    that can be shared) for others. Each takes a few times the room of the networks' weights.
+    """
+
+    folder: AnyPath
+    phases: tuple[str, ...] | None = None
+
+    def open(self, detector: IterativeDetector, X: NDArray[Any]) -> SharedTraining:
+        """The training of ``detector`` on ``X``, which has not begun."""
+        return SharedTraining(self, detector, X)
+
+
+class SharedTraining:
+    """One training that takes from a cache what others have done, and leaves there its own.
+
+    First ``replay``, then the detector's own ``fit_epochs`` with ``keep`` after each epoch.
+    ``seconds`` is what the epochs that were replayed had taken: the time that is spared.
+    """
+
+    def __init__(self, cache: StageCache, detector: IterativeDetector, X: NDArray[Any]) -> None:
+        self.seconds = 0.0
+        self._cache, self._detector = cache, detector
+        self._started = time.monotonic()
+        self._epochs: list[Epoch] = []
+        self._keys: dict[int, tuple[Beginning, str]] = {}
+        beginnings = detector.beginnings()
+        if beginnings:
+            common = _surroundings(detector, X)
+            self._keys = {b.epochs: (b, _key(b, common)) for b in beginnings}
+
+    def replay(self) -> Iterator[Epoch]:
+        """The epochs of the longest beginning that lies there; the detector stands at its end.
+
+        A file that is damaged is told of and passed over.
+        """
+        for beginning, key in sorted(self._keys.values(), key=lambda pair: -pair[0].epochs):
+            path = self._path(key)
+            try:
+                if not exists(path):
+                    continue
+                kept = load_state(path)
+                epochs, seconds = [Epoch(*epoch) for epoch in kept["epochs"]], kept["seconds"]
+                self._detector.load_state_dict(kept["state"])
+                self._epochs, self.seconds = epochs, seconds
+                break
+            except (StoreError, ConfigError, KeyError, TypeError) as error:
+                logger.warning("phase '%s' is trained anew: %s", beginning.phase, error)
+        self._started = time.monotonic()
+        yield from list(self._epochs)
+
+    def keep(self, epoch: Epoch) -> None:
+        """Take note of a trained epoch; at the end of a beginning its state is left in the cache.
+
+        A state that cannot be written is told of, and missed.
+        """
+        self._epochs.append(epoch)
+        ends = self._keys.get(epoch.index + 1)
+        if ends is None or len(self._epochs) != epoch.index + 1:
+            return
+        beginning, key = ends
+        if self._cache.phases is not None and beginning.phase not in self._cache.phases:
+            return
+        kept = {
+            "seconds": self.seconds + time.monotonic() - self._started,
+            "epochs": [[e.index, e.phase, dict(e.losses)] for e in self._epochs],
+            "state": self._detector.state_dict(),
+        }
+        try:
+            save_state(self._path(key), kept)
+        except StoreError as error:
+            logger.warning("the state after phase '%s' is not kept: %s", beginning.phase, error)
+
+    def _path(self, key: str) -> AnyPath:
+        return self._cache.folder / f"{key}.safetensors"
+
+
+def _key(beginning: Beginning, surroundings: Mapping[str, Any]) -> str:
+    """What stands for everything that the state at the end of ``beginning`` depends on."""
+    about = {"phase": beginning.phase, "epochs": beginning.epochs}
+    return digest({**about, "params": dict(beginning.params), **surroundings})
+
+
+def _surroundings(detector: IterativeDetector, X: NDArray[Any]) -> dict[str, Any]:
+    """What every state of this training depends on besides params."""
+    import torch
+
+    cls = type(detector)
+    return {
+        "detector": f"{cls.__module__}:{cls.__qualname__}",
+        "seed": detector.seed,
+        "data": f"{X.dtype} {X.shape} {hashlib.sha256(np.ascontiguousarray(X).data).hexdigest()}",
+        "code": _code(cls),
+        "machine": _machine(detector.device),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def _machine(device: str) -> str:
+    """The kind of device: what may change the last bit of a sum."""
+    import torch
+
+    from omasgan.nn import batches
+
+    place = batches.resolve_device(device)
+    half = batches.half_precision_pays(place)
+    if place.type == "cuda":
+        return f"{torch.cuda.get_device_name(place)}, bfloat16 {half}"
+    name = f"{place.type} {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    return f"{name}, {torch.get_num_threads()} threads, bfloat16 {half}"
+
+
+@functools.cache
+def _code(cls: type[Any]) -> str:
+    """The sources that a training runs: the folders of the detector's and its bases' files, and
+    the networks'. A version would not tell one edited checkout from another.
+    """
+    folders = {Path(nn.__file__).parent}
+    for base in cls.__mro__:
+        module = sys.modules[base.__module__]
+        if base.__module__.split(".")[0] not in ("builtins", "abc", "sklearn"):
+            folders.add(Path(inspect.getfile(module)).parent)
+    files = sorted(path for folder in folders for path in folder.glob("*.py"))
+    return digest([(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in files])

@@ -1,0 +1,218 @@
+"""What only Ray does: shares, workers that die, clusters that are elsewhere."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from omasgan.backends import shares
+from omasgan.backends.ray.backend import RayBackend
+from omasgan.backends.ray.cluster import check_address
+from omasgan.backends.ray.driver import STALLED
+from omasgan.backends.ray.worker import PREDICTED
+from omasgan.config import BenchmarkSpec
+from omasgan.data import selection
+from omasgan.data.datasets import Dataset
+from omasgan.errors import BackendError
+from omasgan.store.journal import read_json
+from omasgan.store.results import Store
+from omasgan.study.guide import Guide
+from omasgan.study.search import Search, TrialJob
+from omasgan.study.space import Space
+from omasgan.training.jobs import RunJob
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def meeting(folder: Path, data: selection.TrialData, n_trials: int, n: int) -> Search:
+    """A search whose trials wait in ``folder`` until ``n`` are there."""
+    (folder / "place").mkdir(exist_ok=True)
+    space = {"place": str(folder / "place"), "n": n, "lr": {"low": 0.01, "high": 0.1}}
+    guide = Guide(Space.from_dict(space), storage=None, study_name="s")
+    (folder / "study").mkdir(exist_ok=True)
+    job = TrialJob("tests.toy:MeetingDetector", "auto", False, folder / "study")
+    return Search(guide, job, data, n_trials)
+
+
+def notes(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in (folder / "place").iterdir()]
+
+
+@pytest.fixture(scope="module")
+def data(small_spec: BenchmarkSpec, small_dataset: Dataset) -> selection.TrialData:
+    (study,) = selection.plan("proxy", small_spec, small_dataset, [0])
+    return study.data
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("ray_cluster")
+def test_eight_trials_of_a_quarter_run_at_once_on_two_gpus(
+    data: selection.TrialData, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    backend = RayBackend(gpus_per_trial=0.25)
+    assert backend.capacity == 8
+    # Two studies share the eight places between them.
+    searches = [meeting(tmp_path, data, 4, n=8) for _ in range(2)]
+    backend.search(searches, lambda event: None)
+    for one in searches:
+        assert [trial.outcome for trial in one.guide.finished()] == ["ok"] * 4
+    seen = notes(tmp_path)
+    assert sorted(note["gpu"] for note in seen) == ["0"] * 4 + ["1"] * 4
+    assert {note["threads"] for note in seen} == {"1"}
+    assert len({note["pid"] for note in seen}) == 8
+    printed = capfd.readouterr()
+    assert printed.out == printed.err == ""
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_workers_are_reused(data: selection.TrialData, tmp_path: Path) -> None:
+    RayBackend(cpus_per_trial=8).search([meeting(tmp_path, data, 4, n=1)], lambda event: None)
+    seen = notes(tmp_path)
+    assert len(seen) == 4
+    assert len({note["pid"] for note in seen}) == 1
+    assert {note["gpu"] for note in seen} <= {"", None}
+
+
+def hanging(folder: Path, data: selection.TrialData) -> Search:
+    """A search of one trial that hangs until ``folder/hung`` is there."""
+    (folder / "study").mkdir()
+    space = {"place": str(folder / "hung"), "seconds": 0.01, "lr": {"low": 0.01, "high": 0.1}}
+    log = folder / "study/log.jsonl"
+    guide = Guide(Space.from_dict(space), storage=None, study_name="s", log_path=log)
+    job = TrialJob("tests.toy:HangingDetector", "auto", False, folder / "study")
+    return Search(guide, job, data, 1)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_trial_that_hangs_is_ended_and_repeated(
+    data: selection.TrialData, tmp_path: Path
+) -> None:
+    search = hanging(tmp_path, data)
+    RayBackend(cpus_per_trial=8, stall_seconds=2).search([search], lambda event: None)
+    assert [trial.outcome for trial in search.guide.finished()] == ["ok"]
+    assert read_json(search.job.workdir(0) / "trial.json")["attempts"] == 2
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_run_that_hangs_is_ended_and_repeated(
+    small_spec: BenchmarkSpec, small_dataset: Dataset, tmp_path: Path
+) -> None:
+    params = {"lr": 0.01, "place": str(tmp_path / "hung")}
+    job = RunJob(0, "tests.toy:HangingDetector", params, 0, "fixed", Store(tmp_path))
+    backend = RayBackend(cpus_per_trial=8, stall_seconds=2)
+    (row,) = backend.runs([job], small_spec, small_dataset, lambda event: None)
+    assert (row["outcome"], (tmp_path / "hung").exists()) == ("ok", True)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_cluster")
+def test_what_stalls_again_and_again_is_given_up_and_says_why(
+    small_spec: BenchmarkSpec, small_dataset: Dataset, tmp_path: Path
+) -> None:
+    params = {"lr": 0.01, "seconds": 1e6}
+    job = RunJob(0, "tests.toy:SlowDetector", params, 0, "fixed", Store(tmp_path))
+    backend = RayBackend(cpus_per_trial=8, stall_seconds=0.1)
+    (row,) = backend.runs([job], small_spec, small_dataset, lambda event: None)
+    assert (row["outcome"], row["error"]) == ("failed", STALLED)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_cluster_that_is_started_here_listens_on_loopback_only() -> None:
+    psutil = pytest.importorskip("psutil")
+    here = psutil.Process()
+    listening = {
+        connection.laddr.ip
+        for process in [here, *here.children(recursive=True)]
+        for connection in process.net_connections(kind="tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening
+    assert listening <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+
+
+HUNGRY = {"train_steps": 40, "width": 8, "lr": {"choices": [1e-3, 0.11]}}
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_measured_share_grows_once_for_a_trial_that_ran_out_of_memory(
+    data: selection.TrialData, tmp_path: Path
+) -> None:
+    guide = Guide(
+        Space.from_dict(HUNGRY), storage=None, study_name="s", sampler="RandomSampler", seed=3
+    )
+    search = Search(guide, TrialJob("tests.toy:HungryDetector", "auto", False, tmp_path), data, 3)
+    RayBackend(gpus_per_trial="auto").search([search], lambda event: None)
+    rows = [read_json(search.job.workdir(n) / "trial.json") for n in range(3)]
+    told = {r["params"]["lr"]: (r["outcome"], r["attempts"], r["gpus"]) for r in rows}
+    share = shares.share_for(rows[0][PREDICTED], shares.UNKNOWN_GPU_MB)
+    assert told == {1e-3: ("ok", 1, share), 0.11: ("out-of-memory", 2, shares.larger(share))}
+    assert 100 < rows[0][PREDICTED] < 5_000
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_run_gets_the_share_that_its_params_need(
+    small_spec: BenchmarkSpec, small_dataset: Dataset, tmp_path: Path
+) -> None:
+    store, small = Store(tmp_path), {"train_steps": 40, "width": 8}
+    jobs = [
+        RunJob(0, "tests.toy:HungryDetector", {**small, "lr": 1e-3}, 0, "fixed", store),
+        RunJob(0, "tests.toy:HungryDetector", {**small, "lr": 0.11}, 0, "fixed", store),
+        RunJob(0, "knn", {}, 0, "fixed", store),
+    ]
+    backend = RayBackend(gpus_per_trial="auto")
+    fine, hungry, yardstick = backend.runs(jobs, small_spec, small_dataset, lambda event: None)
+    assert (fine["outcome"], hungry["outcome"]) == ("ok", "out-of-memory")
+    assert hungry["gpus"] == shares.larger(fine["gpus"])
+    assert yardstick["gpus"] == yardstick[PREDICTED] == 0
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_trial_that_fits_nowhere_is_refused() -> None:
+    with pytest.raises(BackendError, match="1 CPUs and 3 GPUs fits on no node"):
+        RayBackend(gpus_per_trial=3)
+    # Nodes may be about to be started.
+    assert RayBackend(gpus_per_trial=3, at_once=5).capacity == 5
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("127.0.0.1:1", "cannot reach a Ray cluster at '127.0.0.1:1': .*refused; is it running"),
+        ("no-such-host.invalid:6379", "cannot reach a Ray cluster at 'no-such-host"),
+        ("ray://127.0.0.1:10001", "address must be 'auto' or host:port"),
+        ("somewhere", "address must be 'auto' or host:port"),
+        ("127.0.0.1:99999", "cannot reach a Ray cluster"),
+    ],
+)
+def test_a_cluster_that_cannot_be_reached_is_told_in_one_line(address: str, message: str) -> None:
+    start = time.monotonic()
+    with pytest.raises(BackendError, match=message) as caught:
+        check_address(address)
+    assert "\n" not in str(caught.value)
+    assert time.monotonic() - start < 10
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_process_that_failed_on_a_gpu_is_not_reused(
+    data: selection.TrialData, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    guide = Guide(
+        Space.from_dict({"lr": {"choices": [1.0, 0.01]}}),
+        storage=None,
+        study_name="s",
+        sampler="RandomSampler",
+    )
+    job = TrialJob("tests.toy:FailingDetector", "auto", False, tmp_path)
+    RayBackend(cpus_per_trial=8, gpus_per_trial=1).search(
+        [Search(guide, job, data, 3)], lambda event: None
+    )
+    trials = guide.finished()
+    assert {t.params["lr"]: t.outcome for t in trials} == {1.0: "failed", 0.01: "ok"}
+    assert {t.error for t in trials} == {None, "ValueError: a bug at lr 1.0"}
+    printed = capfd.readouterr()
+    assert printed.out == printed.err == ""

@@ -1,0 +1,127 @@
+"""Which settings a study trains, and what it refuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from omasgan.detectors import check_params
+from omasgan.detectors.omasgan import OMASGAN
+from omasgan.errors import ConfigError
+from omasgan.experiments.sensitivity import design
+from omasgan.experiments.sensitivity.design import Plan
+from omasgan.study.space import Space, load_space
+
+BASE = check_params(OMASGAN, {})
+SPACE = load_space("omasgan", OMASGAN)
+
+
+def plan(
+    names: str, base: dict[str, Any] = BASE, space: Space | None = SPACE, **more: Any
+) -> Plan:
+    options = {"folds": [0, 1], "seeds": [0, 1]} | more
+    return design.plan(OMASGAN, names.split(","), base, space, **options)
+
+
+def values(name: str, **more: Any) -> tuple[Any, ...]:
+    return plan(name, **more).axes[0].values
+
+
+def test_values_come_from_the_space_and_hold_the_base() -> None:
+    assert values("mu") == (0.1, 0.562, 3.16, 10.0, 100.0)
+    assert values("zeta") == (0.3, 0.5, 0.65, 0.825, 1.0)
+    assert values("gan_steps", points=3) == (200, 600, 800)
+    assert values("form") == ("deformation", "pixel")
+    assert all(type(v) is int for v in values("detector_steps"))
+
+
+def test_what_the_space_does_not_vary_is_varied_around_the_base() -> None:
+    (axis,) = plan("boundary_reference").axes
+    assert axis.values == (64, 128, 256, 512, 1024) and "base" in axis.source
+    assert values("normalised") == (False, True)
+    assert values("alpha") == (0.0, 0.3, 0.5, 0.75, 1.0)
+    assert values("mu", space=None) == (2.5, 5.0, 10.0, 20.0, 40.0)
+    for name in ("calibration", "ema", "latent_dim", "batch_size", "early"):
+        for value in values(name):
+            check_params(OMASGAN, {name: value})
+
+
+def test_the_papers_symbols_are_names() -> None:
+    named = [axis.name for axis in plan("mu,nu,Q,n,zeta").axes]
+    assert named == ["mu", "nu", "boundary_reference", "boundary_batch", "zeta"]
+
+
+def test_one_at_a_time_moves_one_param_and_trains_the_base_once() -> None:
+    made = plan("mu,zeta")
+    assert len(made.settings) == 1 + 4 + 4 and made.trainings == 36
+    assert made.settings[0] == BASE
+    for setting in made.settings[1:]:
+        assert len([name for name in BASE if setting[name] != BASE[name]]) == 1
+
+
+def test_a_grid_holds_every_pair_that_makes_sense() -> None:
+    made = plan("mu,zeta", design="grid", points=3)
+    assert len({(s["mu"], s["zeta"]) for s in made.settings}) == 9 == len(made.settings)
+    # a free B has no radius: only its base value is trained with it
+    points = {(s["form"], s["radius"]) for s in plan("form,radius", design="grid").settings}
+    assert len([p for p in points if p[0] == "pixel"]) == 1
+    assert len([p for p in points if p[0] == "deformation"]) == 5
+
+
+@settings(max_examples=12)
+@given(
+    names=st.lists(
+        st.sampled_from(["mu", "nu", "zeta", "gan_steps", "alpha", "form", "divergence"]),
+        min_size=1, max_size=3, unique=True,
+    ),
+    points=st.integers(3, 7),
+    grid=st.booleans(),
+)  # fmt: skip
+def test_every_setting_is_taken_and_none_comes_twice(
+    names: list[str], points: int, grid: bool
+) -> None:
+    made = plan(",".join(names), points=points, design=design.DESIGNS[grid])
+    assert len({repr(sorted(s.items())) for s in made.settings}) == len(made.settings)
+    for setting in made.settings:
+        assert check_params(OMASGAN, setting) == setting
+    for axis in made.axes:
+        assert axis.base in axis.values
+        assert len(axis.values) <= points or not axis.ordered
+
+
+def test_a_budget_takes_points_away_and_then_refuses() -> None:
+    assert plan("mu,nu").trainings == 36
+    cut = plan("mu,nu", budget=30)
+    assert cut.trainings == 28 and cut.points == 4
+    with pytest.raises(ConfigError, match=r"--budget 19 is too small.* 20 trainings; give fewer"):
+        plan("mu,nu", budget=19)
+
+
+@pytest.mark.parametrize(
+    ("names", "base", "message"),
+    [
+        ("mue", {}, "unknown parameter of OMASGAN 'mue'; did you mean 'mu'"),
+        ("seed", {}, "unknown parameter of OMASGAN 'seed'"),
+        ("mu", {"mu": 500.0}, "mu = 500.0, which is outside the space: 0.1 to 100"),
+        ("divergence", {"divergence": "pearson"}, "outside the space: kl-wgan, gan"),
+        ("penalty", {}, "only with divergence = gan or jensen-shannon"),
+        ("residual", {}, "'residual' is 0.0 in the base.*--space FILE"),
+        ("", {}, "unknown parameter of OMASGAN ''"),
+    ],
+)
+def test_what_cannot_be_varied_is_refused(names: str, base: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        plan(names, {**BASE, **base})
+
+
+def test_other_refusals() -> None:
+    with pytest.raises(ConfigError, match="unknown design 'gird'; did you mean 'grid'"):
+        plan("mu", design="gird")
+    with pytest.raises(ConfigError, match="--points must be at least 3, got 2"):
+        plan("mu", points=2)
+    with pytest.raises(ConfigError, match="without a search space --params must say"):
+        design.varied(None, BASE)
+    assert "penalty" not in design.varied(SPACE, BASE) and "mu" in design.varied(SPACE, BASE)

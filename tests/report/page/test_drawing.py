@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+import pytest
+from matplotlib.figure import Figure
+
+from omasgan.report.page import drawing
+from omasgan.report.page.drawing import COLOURS, mark, render
+from omasgan.report.results.figures import ANOMALOUS, LINES, NORMAL
+
+
+def figure(n_points: int = 5, n_tips: int = 5) -> Figure:
+    made = Figure(figsize=(4, 3), layout="constrained")
+    axes = made.subplots()
+    dots = axes.scatter(range(n_points), range(n_points), color=NORMAL)
+    mark(dots, series="dots", tips=[f"point <{i}>" for i in range(n_tips)])
+    (line,) = axes.plot([0, 4], [4, 0], color="#000000")
+    mark(line, series="line", tips=["the line"])
+    axes.set_xlabel("the x")
+    return made
+
+
+def test_a_picture_in_a_page_answers_and_follows_its_colours() -> None:
+    svg = ElementTree.fromstring(render(figure(), "name").svg)
+    assert svg.tag == "svg" and svg.get("class") == "plot"
+    series = {e.get("data-series"): e for e in svg.iter() if e.get("data-series")}
+    assert set(series) == {"dots", "line"}
+    tips = [title.text for title in series["dots"].iter("title")]
+    assert tips == [f"point <{i}>" for i in range(5)]
+    assert [title.text for title in series["line"].iter("title")] == ["the line"]
+    text = ElementTree.tostring(svg, encoding="unicode")
+    assert "the x" in text, "texts stay texts"
+    assert "var(--blue)" in text and "var(--ink)" in text
+    assert "#ffffff" not in text and "<style" not in text
+
+
+def test_ids_are_the_pictures_own_and_resolve() -> None:
+    svg = ElementTree.fromstring(render(figure(), "name").svg)
+    ids = [e.get("id") for e in svg.iter() if e.get("id")]
+    assert ids and all(str(i).startswith("name-") for i in ids)
+    used = {v.partition("#")[2].rstrip(")") for e in svg.iter() for v in e.attrib.values()
+            if v.startswith(("#", "url(#"))}  # fmt: skip
+    assert used <= set(ids)
+
+
+def test_files_are_the_same_every_time_and_carry_no_date() -> None:
+    first, second = render(figure(), "name"), render(figure(), "name")
+    assert first == second
+    assert first.png.startswith(b"\x89PNG") and first.pdf.startswith(b"%PDF")
+    assert b"CreationDate" not in first.pdf and b"/Type3" not in first.pdf
+
+
+def test_tips_without_a_point_are_refused() -> None:
+    with pytest.raises(ValueError, match="4 tips for 5 points"):
+        render(figure(n_tips=4), "name")
+
+
+def test_the_colours_of_figures_have_names_that_the_style_knows() -> None:
+    style = (drawing.__spec__.origin or "").replace("drawing.py", "page.css")
+    with open(style, encoding="utf-8") as file:  # noqa: PTH123
+        css = file.read()
+    assert {c.lower() for c in (*LINES, NORMAL, ANOMALOUS)} <= set(COLOURS)
+    for name in COLOURS.values():
+        assert css.count(f"--{name}: ") == 2, f"{name}: on a light and on a dark ground"

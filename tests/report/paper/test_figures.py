@@ -1,0 +1,49 @@
+"""Drawings hold what they are given."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from omasgan.data.published import Number
+from omasgan.report.page import drawing
+from omasgan.report.paper import figures
+from omasgan.report.paper.results import Cell, sd
+from omasgan.report.statistics import NONE, Interval
+
+PRINTED = Number("d", "leave-one-out", "", "x", "auroc", None, 0.85, 0.1, "a paper", "a word")
+CELLS = {
+    "first": [Cell(0.7, Interval(0.6, 0.75)), Cell(0.8, NONE, (PRINTED,))],
+    "second": [Cell(float("nan"), NONE), Cell(0.4, NONE)],
+}
+
+
+def test_bars_stand_at_their_values_and_tell_what_is_printed() -> None:
+    figure = figures.bars(["0", "mean"], CELLS, "digit")
+    heights = [bar.get_height() for bar in figure.axes[0].patches]
+    np.testing.assert_array_equal(heights, [0.7, 0.8, np.nan, 0.4])
+    assert "printed (bar: sd)" in [t.get_text() for t in figure.legends[0].get_texts()]
+    svg = drawing.render(figure, "bars").svg
+    assert "first, mean: 0.800" in svg and "printed: 0.85 (a paper; a word)" in svg
+
+
+def test_nothing_is_said_to_be_printed_that_is_not() -> None:
+    figure = figures.bars(["mean"], {"second": [Cell(0.4, NONE)]}, "digit")
+    assert len(figure.legends[0].get_texts()) == 2
+
+
+def test_a_box_reaches_from_the_mean_to_the_last_seed() -> None:
+    figure = figures.seeds(["cat", "dog"], [{0: 0.5, 1: 0.6, 2: 0.7}, {}])
+    (box,) = figure.axes[0].patches
+    assert (box.get_y(), box.get_height()) == pytest.approx((0.6, 0.1))
+    drawing.render(figure, "seeds")
+
+
+def test_what_lies_outside_of_a_panel_is_told() -> None:
+    clouds = {"real": np.zeros((4, 2)), "B": np.array([[0, 0], [0, 0], [0, 3], [-2, 0]])}
+    figure = figures.evolution({"10 steps": clouds})
+    assert figure.axes[0].get_title() == "10 steps\n50% outside"
+
+
+def test_sd_of_one_value_is_not_known() -> None:
+    assert np.isnan(sd([0.5])) and sd([0.4, 0.6]) == pytest.approx(0.1 * 2**0.5)

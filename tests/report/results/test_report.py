@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import csv
+import itertools
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from omasgan.errors import StoreError
+from omasgan.report.results import ReportFiles, terminal_tables, write_report
+from omasgan.store.results import Store, params_id
+from tests.report.page.html import read_page
+from tests.results import SPEC, STAGES, add_run, add_study, claimed, trial_params
+
+
+def fill(root: Path) -> Store:
+    """Entries under three rules, a study with every outcome, and pictures."""
+    store = claimed(root)
+    for fold in range(2):
+        add_run(store, "knn", {"k": 1}, fold=fold)
+        add_run(store, "gmm", {"n": "<b>"}, fold=fold, outcome="ok" if fold else "diverged")
+    add_study(store)
+    add_run(
+        store, params=trial_params(2), selection="nested", stages=STAGES, pictures=True, shift=2.0
+    )
+    add_run(store, params={"mu": 1.0}, selection="oracle", shift=3.0)
+    return store
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return fill(tmp_path_factory.mktemp("out"))
+
+
+@pytest.fixture(scope="module")
+def files(store: Store) -> ReportFiles:
+    return write_report(store)
+
+
+@pytest.fixture(scope="module")
+def summary(files: ReportFiles) -> str:
+    return (files.folder / "summary.md").read_text(encoding="utf-8")
+
+
+def test_the_page_is_well_formed_and_stands_alone(files: ReportFiles) -> None:
+    found = read_page(files.page.read_text(encoding="utf-8"))
+    assert found.wrong == []
+    assert found.headings["h1"] == ["omasgan report"]
+    assert found.headings["h2"] == ["Contents", SPEC.id]
+    assert found.links <= found.ids
+    assert "default-src 'none'" in found.policy
+    assert len(found.pictures) == 11, "boxes, search, four ROC, four histograms, samples"
+    assert all(len(told) > 20 for told in found.pictures)
+
+
+def test_the_page_says_how_each_number_was_made(store: Store, files: ReportFiles) -> None:
+    page = read_page(files.page.read_text(encoding="utf-8"))
+    knn, (space,) = params_id({"k": 1}), [p.stem for p in (files.folder / "spaces").iterdir()]
+    run = f"omasgan run toy-loo knn --folds 0,1 --seeds 0 --params report/params/{knn}.toml"
+    sweep = (
+        "omasgan sweep toy-loo omasgan --trials 6 --folds 0 --selection nested --inner 2 "
+        f"--sampler TPESampler --pruner NopPruner --seed 0 --space report/spaces/{space}.toml"
+    )
+    assert page.text[page.made_by["toy-loo-v1-auroc-by-fold", "knn · fixed"]] == run
+    assert page.text[page.made_by["toy-loo-v1-auroc-by-fold", "omasgan · nested"]] == sweep
+    assert page.text[page.made_by["toy-loo-v1-detectors", "knn"]] == run
+    assert page.text[page.made_by["toy-loo-v1-studies", "omasgan · nested · fold-0"]] == sweep
+    params = tomllib.loads((files.folder / "params" / f"{knn}.toml").read_text())
+    assert params == {"k": 1}
+    text = (files.folder / "spaces" / f"{space}.toml").read_text()
+    assert tomllib.loads(text) == {"mu": {"low": 0.1, "high": 1.0, "when": {"form": "pixel"}}}
+
+
+def test_the_page_says_what_has_to_be_known(files: ReportFiles) -> None:
+    page = files.page.read_text(encoding="utf-8")
+    for words in (
+        "ab" * 32,
+        "Last result: 2026-01-02 03:04 UTC.",
+        "The rule oracle looks at the test anomalies",
+        "Not all lines hold the same folds",
+        "n = &quot;&lt;b&gt;&quot;",
+    ):
+        assert words in page, words
+    assert "<b>" not in page
+
+
+def test_params_files_hold_what_toml_can(files: ReportFiles) -> None:
+    name = params_id(trial_params(2))
+    params = tomllib.loads((files.folder / "params" / f"{name}.toml").read_text())
+    assert params == trial_params(2)
+
+
+def test_every_run_is_in_the_csv(store: Store, files: ReportFiles) -> None:
+    runs = pd.read_csv(files.folder / "runs.csv")
+    assert len(runs) == len(store.results())
+    assert {"params", "data_sha256", "auroc", "auroc.j", "selection"} <= set(runs.columns)
+
+
+def test_the_summary_holds_the_same_tables(files: ReportFiles, summary: str) -> None:
+    page = read_page(files.page.read_text(encoding="utf-8"))
+    tables = [title for title in page.headings["h3"] if f"### {title}\n" in summary]
+    for title in ("Detectors", "AUROC by fold", "AUROC by stage", "Studies", "Winners"):
+        assert title in tables
+    assert {"Optimism ledger", "Geometry card", "How these numbers were made"} <= set(tables)
+    assert "| knn | fixed |" in summary
+    assert "| 2/3 | 1/2 | 2/6 |" in summary
+
+
+def test_failures_are_told_with_what_helps(summary: str) -> None:
+    assert "### Failures and their causes" in summary
+    assert "| run | gmm · fixed | diverged | 1 | not told | fold 0, seed 0 | a lower" in summary
+    assert "| trial | omasgan · nested · fold-0 | out-of-memory | 1 |" in summary
+
+
+def test_the_files_of_a_benchmark_are_there(files: ReportFiles) -> None:
+    names = files.of[SPEC.id]
+    assert len(set(names)) == len(names)
+    for name in (
+        "index.html",
+        "tables/toy-loo-v1-detectors.md",
+        "tables/toy-loo-v1-optimism-ledger.tex",
+        "figures/toy-loo-v1-boxes.pdf",
+        "figures/toy-loo-v1-omasgan-nested-fold-0-search.png",
+        "figures/toy-loo-v1-knn-fixed-roc.png",
+        "figures/toy-loo-v1-omasgan-nested-fold-0-seed-0.png",
+    ):
+        assert name in names, name
+    beginnings = {".png": b"\x89PNG", ".pdf": b"%PDF", ".tex": b"% omasgan"}
+    for name in names:
+        content = (files.folder / name).read_bytes()
+        assert content.startswith(beginnings.get(Path(name).suffix, b"")), name
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from omasgan.report import write_report
+from tests.report.test_report import fill
+write_report(fill(Path(sys.argv[1])))
+"""
+
+
+def test_the_same_results_give_the_same_bytes(store: Store, tmp_path: Path) -> None:
+    files = write_report(store)
+    environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join(sys.path)}
+    place = tmp_path / "another" / "folder"
+    subprocess.run([sys.executable, "-c", CHILD, str(place)], check=True, env=environment)
+    other = place / "report"
+
+    def names(folder: Path) -> list[str]:
+        return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+    assert names(files.folder) == names(other)
+    for name in names(other):
+        assert (files.folder / name).read_bytes() == (other / name).read_bytes(), name
+
+
+def test_a_terminal_shows_the_tables(store: Store, files: ReportFiles) -> None:
+    console = Console(width=120, record=True, file=Path("/dev/null").open("w"))  # noqa: SIM115
+    for table in terminal_tables(store):
+        console.print(table)
+    shown = console.export_text()
+    for words in ("toy-loo-v1: Detectors", "nested", "combined", "out-of-memory", "trial 2"):
+        assert words in shown
+    assert "How these numbers" not in shown, "a terminal has no room"
+    assert len(files.tables) == 7
+
+
+def test_a_comparison_is_ranked_and_tested(tmp_path: Path) -> None:
+    store = claimed(tmp_path)
+    for fold, seed in itertools.product(range(6), range(2)):
+        place = {"fold": fold, "seed": seed, "n": 40}
+        for kind in ("boundary", "early-generator"):
+            add_run(store, params={"negatives": kind}, **place)
+        add_run(store, "isolation-forest", {"k": 5}, shift=2.0, **place)
+        add_run(store, selection="nested-shared", **place)
+    files = write_report(store)
+    assert "figures/toy-loo-v1-average-ranks-on-6-folds.pdf" in files.of[SPEC.id]
+    summary = (files.folder / "summary.md").read_text(encoding="utf-8")
+    for words in (
+        "### Average rank and tests on 6 folds",
+        "rules: fixed, nested-shared.",
+        "| omasgan · fixed · negatives=early-generator |",
+        "corrected for the 3 tests of this table, so that it can't be below 0.094",
+    ):
+        assert words in summary, words
+    console = Console(width=200)
+    detectors, _, ranks = files.tables[:3]
+    assert console.measure(detectors).maximum <= 134
+    assert console.measure(ranks).maximum <= 140
+
+
+def test_figures_of_scores_are_bounded_and_that_is_said(tmp_path: Path) -> None:
+    store = claimed(tmp_path)
+    for number in range(8):
+        add_run(store, "knn", {"k": number}, shift=3.0 + number / 10, n=40)
+    for seed in range(5):
+        add_run(store, "omasgan", {"mu": 1.0}, seed=seed, shift=0.1, n=40)
+    files = write_report(store)
+    drawn = [name for name in files.of[SPEC.id] if name.endswith("-roc.png")]
+    assert len(drawn) == 7
+    assert any("omasgan" in name for name in drawn), "though it is the last"
+    page = files.page.read_text(encoding="utf-8")
+    assert re.search("drawn of 7 of 9 entries .* at most 3 seeds a fold", page)
+    assert "mean over seeds 0,1,2." in page
+    with (files.folder / "runs.csv").open(encoding="utf-8") as file:
+        assert len(list(csv.DictReader(file))) == 13
+
+
+def test_a_study_without_results_is_reported(tmp_path: Path) -> None:
+    store = claimed(tmp_path)
+    add_study(store, status="running", outcomes=("pruned", "ok"))
+    assert "none yet" in (write_report(store).folder / "summary.md").read_text()
+
+
+def test_an_empty_store_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="holds no results"):
+        write_report(Store(tmp_path))
+    assert not (tmp_path / "report").exists()

@@ -1,0 +1,282 @@
+"""The stage cache: equal bit for bit, addressed by exactly what a state depends on."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from omasgan.detectors import NOT_PARAMS
+from omasgan.detectors.omasgan import OMASGAN, SETTLED
+from omasgan.training import stages
+from omasgan.training.evaluate import train
+from omasgan.training.stages import StageCache
+from tests.contracts.test_detector import images, quick, vectors
+
+PHASES = tuple(SETTLED)
+OWN = {"epoch_steps", *(name for names in SETTLED.values() for name in names)}
+DOWNSTREAM: dict[str, Any] = {
+    "mu": 3.0,
+    "nu": 0.2,
+    "boundary_reference": 300,
+    "boundary_batch": 16,
+    "radius": 0.3,
+    "form": "pixel",
+    "alpha": 0.9,
+    "gamma": 0.1,
+    "zeta": 1.0,
+    "detector_width": 12,
+    "detector_steps": 4,
+    "neighbours": 7,
+}
+
+
+def trained(cache: StageCache | None, X: np.ndarray, **params: Any) -> tuple[OMASGAN, Any, Any]:
+    """The detector, its epochs and the training that it shared."""
+    detector = quick("omasgan", **params)
+    shared = cache and cache.open(detector, X)
+    return detector, list(train(detector, X, checkpoint=None, shared=shared)), shared
+
+
+def bits(state: Any) -> Any:
+    """A state that can be compared bit by bit."""
+    if isinstance(state, torch.Tensor):
+        return (
+            str(state.dtype),
+            tuple(state.shape),
+            state.reshape(-1).view(torch.uint8).numpy().tobytes(),
+        )
+    if isinstance(state, dict):
+        return {name: bits(value) for name, value in state.items()}
+    return [bits(value) for value in state] if isinstance(state, list | tuple) else state
+
+
+def other(name: str) -> Any:
+    """A value of a param that is not its default, and that the constructor takes."""
+    default = getattr(quick("omasgan"), name)
+    choices = get_args(get_type_hints(OMASGAN.__init__)[name])
+    if choices and isinstance(default, str):
+        return next(choice for choice in choices if choice != default)
+    if isinstance(default, bool):
+        return not default
+    if isinstance(default, int):
+        return default + 1
+    return default / 2 if default else 0.5
+
+
+@pytest.mark.parametrize(
+    ("X", "name"),
+    [(images(), name) for name in DOWNSTREAM]
+    + [(vectors(), name) for name in ("mu", "gamma", "zeta")],
+    ids=lambda value: value if isinstance(value, str) else f"{value.ndim}-d",
+)
+def test_scores_and_epochs_are_the_same_bit_for_bit(
+    name: str, X: np.ndarray, tmp_path: Path
+) -> None:
+    cache = StageCache(tmp_path)
+    trained(cache, X)
+    given = {name: DOWNSTREAM[name]}
+    detector, epochs, shared = trained(cache, X, **given)
+    alone, all_epochs, _ = trained(None, X, **given)
+    assert shared.seconds > 0
+    assert epochs == all_epochs
+    for stage, scores in alone.stage_scores(X).items():
+        assert np.array_equal(scores, detector.stage_scores(X)[stage]), stage
+
+
+def test_the_longest_beginning_is_taken(tmp_path: Path) -> None:
+    X, cache = images(), StageCache(tmp_path)
+    trained(cache, X)
+    assert len(list(tmp_path.iterdir())) == len(PHASES)
+    spared = [trained(cache, X, **p)[2].seconds for p in ({"mu": 2.0}, {"beta": 2.0}, {"zeta": 1})]
+    assert spared == sorted(spared) and spared[0] < spared[-1]
+
+
+def test_a_training_leaves_only_what_it_is_told_to(tmp_path: Path) -> None:
+    X = images()
+    trained(StageCache(tmp_path, phases=("gan",)), X)
+    assert len(list(tmp_path.iterdir())) == 1
+    trained(StageCache(tmp_path, phases=()), X, gan_lr=1e-3)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_every_param_is_settled_in_one_phase_or_belongs_to_the_last() -> None:
+    assert set(quick("omasgan").get_params()) - NOT_PARAMS >= OWN
+    assert len(OWN) == 1 + sum(map(len, SETTLED.values()))
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> StageCache:
+    """A cache that holds a training on ``images()`` at the quick params."""
+    cache = StageCache(tmp_path_factory.mktemp("filled"))
+    trained(cache, images())
+    return cache
+
+
+@pytest.mark.parametrize("name", sorted(OWN))
+def test_changing_a_param_inside_changes_the_key(name: str, filled: StageCache) -> None:
+    first = next(phase for phase in PHASES if name in (*SETTLED[phase], "epoch_steps"))
+    detector = quick("omasgan", **{name: other(name)})
+    replayed = list(filled.open(detector, images()).replay())
+    assert first not in {epoch.phase for epoch in replayed}
+
+
+def state_at_the_end_of(phase: str, folder: Path, **params: Any) -> Any:
+    """The bits of the state there, which is left in a cache in ``folder``."""
+    detector, X = quick("omasgan", **params), images(30)
+    shared = StageCache(folder, phases=(phase,)).open(detector, X)
+    for epoch in detector.fit_epochs(X):
+        shared.keep(epoch)
+        if epoch.index + 1 == detector.beginnings()[PHASES.index(phase)].epochs:
+            break
+    return bits(detector.state_dict())
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Any]]:
+    """By phase, a cache's folder and the bits in it, at the quick params."""
+    folders = {phase: tmp_path_factory.mktemp(phase) for phase in PHASES}
+    return {phase: (f, state_at_the_end_of(phase, f)) for phase, f in folders.items()}
+
+
+def outside(phase: str) -> list[str]:
+    """The params that the state at the end of ``phase`` does not depend on."""
+    settled = PHASES[: PHASES.index(phase) + 1]
+    inside = {"epoch_steps", *(name for p in settled for name in SETTLED[p])}
+    return sorted(set(quick("omasgan").get_params()) - inside - NOT_PARAMS)
+
+
+def check_unmoved(names: list[str], phase: str, plain: dict[str, tuple[Path, Any]]) -> None:
+    folder, state = plain[phase]
+    moved = {name: other(name) for name in names}
+    assert state_at_the_end_of(phase, folder, **moved) == state
+    assert len(list(folder.iterdir())) == 1
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_changing_all_params_outside_changes_neither_state_nor_key(
+    phase: str, plain: dict[str, tuple[Path, Any]]
+) -> None:
+    check_unmoved(outside(phase), phase, plain)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@settings(max_examples=4)
+@given(data=st.data())
+def test_changing_some_of_them_does_not_either(
+    phase: str, data: st.DataObject, plain: dict[str, tuple[Path, Any]]
+) -> None:
+    some = st.lists(st.sampled_from(outside(phase)), min_size=1, unique=True)
+    check_unmoved(data.draw(some), phase, plain)
+
+
+@pytest.mark.parametrize("what", ["seed", "data", "code", "machine", "torch"])
+def test_all_else_that_counts_is_in_the_key(
+    what: str, filled: StageCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X, detector = images(), quick("omasgan")
+    assert list(filled.open(detector, X).replay())
+    detector = quick("omasgan")
+    if what == "seed":
+        detector.seed += 1
+    elif what == "data":
+        X = X.copy()
+        X[0, 0, 0, 0] ^= 1
+    elif what == "torch":
+        monkeypatch.setattr("torch.__version__", "0.0")
+    else:
+        monkeypatch.setattr(stages, f"_{what}", lambda _: "another")
+    assert not list(filled.open(detector, X).replay())
+
+
+def test_an_edited_source_is_another_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    package = tmp_path / "edited_detector"
+    package.mkdir()
+    lines = "from omasgan.detectors.omasgan import OMASGAN\nclass Mine(OMASGAN): pass\n"
+    (package / "__init__.py").write_text(lines)
+    from edited_detector import Mine  # type: ignore[import-not-found]
+
+    before = stages._code.__wrapped__(Mine)
+    assert before == stages._code.__wrapped__(Mine)
+    (package / "helper.py").write_text("STEP = 1\n")
+    assert stages._code.__wrapped__(Mine) != before
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "foreign", "empty"])
+def test_a_damaged_file_is_passed_over_with_a_warning(
+    damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    X, cache = images(), StageCache(tmp_path, phases=("gan",))
+    whole, _, _ = trained(cache, X)
+    (file,) = tmp_path.iterdir()
+    content = bytearray(file.read_bytes())
+    if damage == "cut":
+        content = content[: len(content) // 2]
+    elif damage == "flipped":
+        content[-3] ^= 1
+    elif damage == "foreign":
+        stages.save_state(file, {"state": {}, "epochs": [], "seconds": 0.0})
+        content = bytearray(file.read_bytes())
+    else:
+        content = bytearray()
+    file.write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        detector, _, shared = trained(cache, X)
+    assert "phase 'gan' is trained anew" in caplog.text
+    assert shared.seconds == 0
+    assert np.array_equal(whole.decision_function(X), detector.decision_function(X))
+    assert trained(cache, X)[2].seconds > 0, "the damaged file was not replaced"
+
+
+def test_a_folder_that_cannot_be_written_costs_nothing_but_the_saving(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "stages").write_text("a file")
+    with caplog.at_level(logging.WARNING):
+        detector, _, _ = trained(StageCache(tmp_path / "stages"), images())
+    assert "is not kept" in caplog.text
+    detector.decision_function(images())
+
+
+def test_many_writers_at_once_do_no_harm(tmp_path: Path) -> None:
+    X, cache = images(), StageCache(tmp_path, phases=("gan",))
+    detector = quick("omasgan")
+    writers = [cache.open(detector, X) for _ in range(8)]
+    for epoch in detector.fit_epochs(X):
+        if epoch.index + 1 == detector.beginnings()[0].epochs:
+            break
+        for writer in writers:
+            writer.keep(epoch)
+    threads = [threading.Thread(target=writer.keep, args=(epoch,)) for writer in writers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [path.suffix for path in tmp_path.iterdir()] == [".safetensors"]
+    resumed, _, shared = trained(cache, X)
+    assert shared.seconds > 0
+    assert np.array_equal(resumed.decision_function(X), trained(None, X)[0].decision_function(X))
+
+
+def test_a_training_without_beginnings_is_left_alone(tmp_path: Path) -> None:
+    from tests.toy import CurveDetector
+
+    detector, X = CurveDetector(), images()
+    shared = StageCache(tmp_path).open(detector, X)
+    assert len(list(train(detector, X, checkpoint=None, shared=shared))) == detector.epochs
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_last_phase_with_steps_is_not_shared(tmp_path: Path) -> None:
+    steps = {"boundary_steps": 0, "retrain_steps": 0, "detector_steps": 0}
+    assert quick("omasgan", **steps).beginnings() == []
+    two = quick("omasgan", boundary_steps=0, detector_steps=0)
+    assert [b.phase for b in two.beginnings()] == ["gan"]
