@@ -8,30 +8,69 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from omasgan.store.files import AnyPath
+    from omasgan.training.trials import Trial
 
 
 @dataclass(frozen=True)
-class Event:
-    """Progress, as the driver sees it.
+class Note:
+    """A sentence for the reader."""
 
-    ``kind`` is "epoch" (a trial went on), "trial" or "run" (one has ended), "study" or
-    "comparison" (``text`` says "running" or "complete") or "note" (``text`` is for the reader).
-    ``done`` of ``total`` trials or runs have ended, ``best`` is the
-    best objective so far. ``study_dir`` and ``number`` say which trial, ``benchmark`` is the id of
-    a comparison's, ``row`` is a run's result.
+    text: str
+
+
+@dataclass(frozen=True)
+class EpochEnded:
+    """A training went on; ``text`` says where. ``study`` is the folder of a trial's study, None
+    for a run; ``done`` of ``total`` trials or runs have ended.
     """
 
-    kind: str
+    text: str
     done: int
     total: int
-    outcome: str | None = None
-    objective: float | None = None
+    study: AnyPath | None = None
     best: float | None = None
-    text: str = ""
-    study_dir: AnyPath | None = None
-    number: int | None = None
-    row: dict[str, Any] | None = None
-    benchmark: str | None = None
 
 
+@dataclass(frozen=True)
+class TrialEnded:
+    """A trial has ended; ``best`` is the study's best objective so far."""
+
+    trial: Trial
+    study: AnyPath
+    done: int
+    total: int
+    best: float | None
+
+
+@dataclass(frozen=True)
+class RunEnded:
+    """A run has ended with the result ``row``; ``comparison`` is the id of the benchmark whose
+    comparison it belongs to, if it does.
+    """
+
+    row: dict[str, Any]
+    done: int
+    total: int
+    comparison: str | None = None
+
+
+@dataclass(frozen=True)
+class StudyChanged:
+    """A study is now "running" or "complete"."""
+
+    study: AnyPath
+    status: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class ComparisonChanged:
+    """The comparison on a benchmark is now "running" or "complete", or has a finished entry."""
+
+    benchmark: str
+    status: str
+
+
+Event: TypeAlias = Note | EpochEnded | TrialEnded | RunEnded | StudyChanged | ComparisonChanged
 OnEvent: TypeAlias = Callable[[Event], None]

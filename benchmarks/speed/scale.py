@@ -36,6 +36,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from omasgan.study.ledger import Ledger
 
 from omasgan import config
 from omasgan.backends.local import LocalBackend
@@ -52,7 +53,6 @@ from omasgan.store.files import AnyPath
 from omasgan.store.journal import read_json
 from omasgan.store.results import Store
 from omasgan.study.guide import Guide
-from omasgan.study.ledger import Ledger
 from omasgan.study.search import Search
 from omasgan.study.space import load_space
 from omasgan.tracking import Tracker

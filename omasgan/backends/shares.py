@@ -111,8 +111,8 @@ def first(space: Space, n: int, *, seed: int = 0, sampler: str = "TPESampler") -
     """The configurations that a study with this seed begins with: what its sampler suggests as
     long as no trial has ended.
     """
-    guide = Guide(space, storage=None, study_name="first", seed=seed, sampler=sampler)
-    return [guide.ask().params for _ in range(n)]
+    guide = Guide(space, None, seed=seed, sampler=sampler)
+    return [dict(guide.ask().params) for _ in range(n)]
 
 
 def _upper(domain: Range | Choice | Fixed) -> Any:

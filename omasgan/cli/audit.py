@@ -40,11 +40,11 @@ def audit(
     """
     from omasgan import detectors
     from omasgan.checks import audit as auditing
-    from omasgan.training import evaluate
+    from omasgan.training import environment
 
     spec = data.benchmark(benchmark)
     chosen = values.params(detector, params, set_)
-    device = evaluate.resolve_device(device)
+    device = environment.resolve_device(device)
     dataset, (first, *_) = data.load(spec, None if fold is None else [fold])
     trained = detectors.load(detector)(**chosen, seed=seed, device=device)
     trained.fit(dataset.train.X[first.train])

@@ -16,7 +16,6 @@ from omasgan.cli.options.groups import (
     BenchmarkArgument,
     DeviceOption,
     InnerOption,
-    ResumeOption,
     SeedsOption,
 )
 from omasgan.cli.options.output import Output, at_work, conclude
@@ -60,7 +59,6 @@ def compare(
     place: Place,
     output: Output,
     checkpoints: CheckpointOptions,
-    resume: ResumeOption = False,
     device: DeviceOption = "auto",
 ) -> None:
     """Train and test detectors side by side on the same folds and seeds, with the yardsticks.
@@ -85,10 +83,8 @@ def compare(
         rules=rules,
         inner=inner or 2,
         device=device,
-        resume=resume,
         checkpoint_budget=checkpoints.budget,
-        keep_checkpoints=checkpoints.keep_checkpoints,
-        checkpoint_seconds=checkpoints.checkpoint_seconds,
+        checkpoints=checkpoints.policy,
     )
     comparing.check(spec)
     store, tracker = output.open()

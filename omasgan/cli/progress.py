@@ -11,15 +11,26 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
+from omasgan.progress import (
+    ComparisonChanged,
+    EpochEnded,
+    Event,
+    Note,
+    RunEnded,
+    StudyChanged,
+    TrialEnded,
+)
 from omasgan.store.results import RunKey
 
 if TYPE_CHECKING:
-    from omasgan.progress import Event
     from omasgan.store.files import AnyPath
     from omasgan.tracking import Tracker
 
+
+_Ended: TypeAlias = EpochEnded | TrialEnded | RunEnded
+_Counted: TypeAlias = _Ended | StudyChanged
 
 INTERRUPT_SECONDS = 7.0
 """How long MLflow is waited for after Ctrl-C; what it misses can be sent later."""
@@ -57,29 +68,28 @@ class Watch:
 
     def __call__(self, event: Event) -> None:
         self._progress(event)
-        if event.row is not None and event.benchmark is None:
+        if isinstance(event, RunEnded) and event.comparison is None:
             key = RunKey.of(event.row)
             self._groups[key.benchmark, key.detector, key.selection, key.params_id] = None
-        if self._tracker is None:
-            return
-        if event.kind == "comparison" and event.benchmark is not None:
-            if event.text == "running":
-                self._comparing.add(event.benchmark)
-            else:
-                self._comparing.discard(event.benchmark)
-            self._send(self._tracker.comparison, event.benchmark, event.text)
-        elif event.study_dir is not None:
-            self._mirror_study(self._tracker, event, event.study_dir)
+        if self._tracker is not None:
+            self._mirror_event(self._tracker, event)
 
-    def _mirror_study(self, tracker: Tracker, event: Event, folder: AnyPath) -> None:
-        if event.kind == "study" and event.text == "running":
-            self._running.add(folder)
-            self._send(tracker.begin_study, folder)
-        elif event.kind == "study":
-            self._running.discard(folder)
-            self._send(tracker.end_study, folder, "complete")
-        elif event.kind == "trial" and event.number is not None:
-            self._send(tracker.trial, folder, event.number)
+    def _mirror_event(self, tracker: Tracker, event: Event) -> None:
+        match event:
+            case ComparisonChanged(benchmark, status):
+                if status == "running":
+                    self._comparing.add(benchmark)
+                else:
+                    self._comparing.discard(benchmark)
+                self._send(tracker.comparison, benchmark, status)
+            case StudyChanged(study, "running"):
+                self._running.add(study)
+                self._send(tracker.begin_study, study)
+            case StudyChanged(study, status):
+                self._running.discard(study)
+                self._send(tracker.end_study, study, status)
+            case TrialEnded(trial, study):
+                self._send(tracker.trial, study, trial)
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         self._progress.__exit__(kind, None, None)
@@ -151,36 +161,40 @@ class Progress:
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
-        if event.kind == "note":
-            print(event.text, flush=True)
-        if event.kind in ("note", "comparison"):
-            return
-        name = "runs" if event.study_dir is None else _study(event.study_dir)
+        match event:
+            case Note(text):
+                print(text, flush=True)
+            case EpochEnded() | TrialEnded() | StudyChanged():
+                self._show("runs" if event.study is None else _study(event.study), event)
+            case RunEnded():
+                self._show("runs", event)
+
+    def _show(self, name: str, event: _Counted) -> None:
         counter = self._counters.get(name)
         if counter is None or not counter.counts(event):
             counter = self._counters[name] = _Counter(event)
         left = counter.seconds_left(event)
-        if event.kind == "study":
+        if isinstance(event, StudyChanged):
             return
         if self._bars is not None:
             self._bars.show(name, event, left)
-        elif event.kind != "epoch":
+        elif not isinstance(event, EpochEnded):
             print(_line(name, event, left), flush=True)
 
 
 class _Counter:
     """Estimates the time left from what was done since it began, with its first event."""
 
-    def __init__(self, event: Event) -> None:
+    def __init__(self, event: _Counted) -> None:
         self._before = self._last = event.done
         self._total = event.total
         self._started = time.monotonic()
 
-    def counts(self, event: Event) -> bool:
+    def counts(self, event: _Counted) -> bool:
         """Whether an event is of the same work, not of the next under the same name."""
         return event.total == self._total and event.done >= self._last
 
-    def seconds_left(self, event: Event) -> float | None:
+    def seconds_left(self, event: _Counted) -> float | None:
         self._last = event.done
         done = event.done - self._before
         elapsed = time.monotonic() - self._started
@@ -201,12 +215,12 @@ class _Bars:
         )
         self._ids: dict[str, Any] = {}
 
-    def show(self, name: str, event: Event, left: float | None) -> None:
+    def show(self, name: str, event: _Ended, left: float | None) -> None:
         if name not in self._ids:
             self._ids[name] = self.live.add_task(name, total=event.total, note="")
         note = ", ".join(_note(event, left))
         self.live.update(self._ids[name], completed=event.done, total=event.total, note=note)
-        if event.outcome not in (None, "ok", "pruned"):
+        if not isinstance(event, EpochEnded) and _result(event)[0] not in ("ok", "pruned"):
             self.live.console.print(_line(name, event, None), markup=False, highlight=False)
 
 
@@ -216,16 +230,35 @@ def _study(folder: AnyPath) -> str:
     return f"{detector} {rule} {study}"
 
 
-def _line(name: str, event: Event, left: float | None) -> str:
-    result = "" if event.objective is None else f" {event.objective:.4f}"
-    parts = [f"{name}: {event.done} of {event.total}", f"{event.outcome}{result}"]
+def _result(event: TrialEnded | RunEnded) -> tuple[str, float | None, str | None]:
+    """Outcome, objective or AUROC, and error."""
+    if isinstance(event, TrialEnded):
+        return str(event.trial.outcome), event.trial.objective, event.trial.error
+    return event.row["outcome"], event.row.get("auroc"), event.row["error"]
+
+
+def _line(name: str, event: TrialEnded | RunEnded, left: float | None) -> str:
+    outcome, value, _ = _result(event)
+    result = "" if value is None else f" {value:.4f}"
+    parts = [f"{name}: {event.done} of {event.total}", f"{outcome}{result}"]
     return ", ".join(parts + _note(event, left))
 
 
-def _note(event: Event, left: float | None) -> list[str]:
-    parts = [event.text] if event.text else []
-    if event.best is not None:
+def _note(event: _Ended, left: float | None) -> list[str]:
+    parts = [text for text in (_text(event),) if text]
+    if not isinstance(event, RunEnded) and event.best is not None:
         parts.append(f"best {event.best:.4f}")
     if left is not None and left >= 1 and event.done < event.total:
         parts.append(f"about {seconds_in_words(left)} left")
     return parts
+
+
+def _text(event: _Ended) -> str:
+    match event:
+        case EpochEnded(text):
+            return text
+        case TrialEnded(trial):
+            return trial.error or ""
+        case RunEnded(row):
+            where = f"{row['detector']}, fold {row['fold']}, seed {row['seed']}"
+            return f"{where}: {row['error']}" if row["error"] else where

@@ -33,12 +33,12 @@ def run(
     A run that is done is not trained again; an interrupted one goes on from its checkpoint.
     """
     from omasgan.backends.local import LocalBackend
-    from omasgan.training import evaluate
+    from omasgan.training import environment
     from omasgan.training.jobs import RunJob
 
     spec = data.benchmark(benchmark)
     chosen = values.params(detector, params, set_)
-    evaluate.resolve_device(device)
+    environment.resolve_device(device)
     run_seeds = values.seeds(seeds) or spec.seeds
     wanted = data.wanted()
     store, tracker = output.open()

@@ -42,9 +42,9 @@ def score(
     from omasgan.checks import scoring
     from omasgan.store import saved
     from omasgan.store.files import open_root, write_atomic
-    from omasgan.training import evaluate
+    from omasgan.training import environment
 
-    device = evaluate.resolve_device(device)
+    device = environment.resolve_device(device)
     loaded = saved.load(saved.find(open_root(folder)), device=device)
     text = scoring.to_csv(loaded, scoring.read(images, loaded.description.shape, resize=resize))
     if out is None:

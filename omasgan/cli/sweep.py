@@ -14,7 +14,6 @@ from omasgan.cli.options.groups import (
     BenchmarkArgument,
     DetectorArgument,
     DeviceOption,
-    ResumeOption,
     SaveOption,
 )
 from omasgan.cli.options.output import Output, at_work, conclude
@@ -38,7 +37,7 @@ def sweep(
         typer.Option(
             metavar="URL",
             envvar="OMASGAN_STORAGE",
-            help="Optuna storage.  [default: sqlite in the study]",
+            help="Optuna storage that gets a copy of each study.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the search.")] = 0,
@@ -47,13 +46,16 @@ def sweep(
     ] = False,
     replay: Annotated[
         Path | None,
-        typer.Option(metavar="LOG", help="Repeat the params of a study's log.jsonl in order."),
+        typer.Option(metavar="DIR", help="Repeat the params of a study's record in order."),
+    ] = None,
+    enqueue: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="'defaults' are then each study's first trial."),
     ] = None,
     data: FoldedData,
     place: Place,
     output: Output,
     checkpoints: CheckpointOptions,
-    resume: ResumeOption = False,
     save: SaveOption = False,
     device: DeviceOption = "auto",
 ) -> None:
@@ -76,12 +78,11 @@ def sweep(
         storage=storage,
         device=device,
         prune_collapsed=prune_collapsed,
-        resume=resume,
         replay=replay,
+        enqueue=enqueue,
         save=save,
         checkpoint_budget=checkpoints.budget,
-        keep_checkpoints=checkpoints.keep_checkpoints,
-        checkpoint_seconds=checkpoints.checkpoint_seconds,
+        checkpoints=checkpoints.policy,
     )
     sweeping.check(spec)
     store, tracker = output.open()

@@ -8,7 +8,7 @@ out of the data set, and the tasks that a trial is judged by: train on some rows
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -114,14 +114,18 @@ def plan(
     ]
 
 
-def objective(
-    task: Task, score_fn: Callable[[NDArray[Any]], NDArray[Any]], pool: NDArray[Any]
-) -> float:
-    """AUROC in [0, 1] of a trained detector on one task; with proxies the mean over their kinds.
+def values(
+    task: Task,
+    score_fn: Callable[[NDArray[Any]], Mapping[str, NDArray[Any]]],
+    pool: NDArray[Any],
+) -> dict[str, float]:
+    """Return a trained detector's AUROC on one task in [0, 1], for each stage of its scores; with
+    proxies it is the mean over their kinds.
 
     Args:
         task: what is judged.
-        score_fn: gives ``(n,)`` scores, higher = more anomalous, of ``n`` samples.
+        score_fn: gives the scores of ``n`` samples by stage, each ``(n,)``, higher = more
+            anomalous.
         pool: the samples that the task's rows point into.
 
     Raises:
@@ -130,12 +134,20 @@ def objective(
     X = pool[task.judged]
     scores = score_fn(X)
     if not task.proxies:
-        return metrics.auroc(task.labels, scores)
-    values = []
-    for kind in task.proxies:
-        both = np.concatenate([scores, score_fn(pseudo_anomalies(kind, X))])
-        values.append(metrics.auroc(np.repeat([0, 1], len(X)), both))
-    return float(np.mean(values))
+        return {stage: metrics.auroc(task.labels, scores[stage]) for stage in scores}
+    labels = np.repeat([0, 1], len(X))
+    by_kind = [score_fn(pseudo_anomalies(kind, X)) for kind in task.proxies]
+    return {
+        stage: float(
+            np.mean(
+                [
+                    metrics.auroc(labels, np.concatenate([scores[stage], anomalous[stage]]))
+                    for anomalous in by_kind
+                ]
+            )
+        )
+        for stage in scores
+    }
 
 
 def pseudo_anomalies(kind: str, X: NDArray[Any]) -> NDArray[Any]:

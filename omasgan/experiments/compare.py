@@ -17,16 +17,14 @@ from omasgan.checks import geometry
 from omasgan.config import BenchmarkSpec
 from omasgan.data import protocols
 from omasgan.data.datasets import Dataset
-from omasgan.errors import StoreError
 from omasgan.experiments import sweep as searching
 from omasgan.experiments.sweep import SweepSpec
-from omasgan.progress import Event, OnEvent
+from omasgan.progress import ComparisonChanged, Event, Note, OnEvent, RunEnded
 from omasgan.store import files
 from omasgan.store.journal import Row, read_json, write_json
 from omasgan.store.results import Store, params_id
 from omasgan.study.space import load_space
-from omasgan.training.evaluate import CHECKPOINT_SECONDS
-from omasgan.training.jobs import RunJob
+from omasgan.training.jobs import CheckpointPolicy, RunJob
 
 YARDSTICKS = ("knn", "pca", "gmm", "isolation-forest")
 """What no table goes without."""
@@ -42,8 +40,7 @@ class CompareSpec:
     ``params`` are given ones by detector; a detector without any runs at its defaults.
     ``controls`` adds OMASGAN with other negatives in B's place. With ``n_trials`` each detector
     is also swept, with as many trials a study, under each of ``rules``. ``folds`` and ``seeds``
-    None are all of the benchmark's. Without ``resume`` an interrupted comparison is refused. The
-    last three are those of the sweeps.
+    None are all of the benchmark's. ``checkpoint_budget`` is that of the sweeps.
     """
 
     benchmark: BenchmarkSpec
@@ -56,10 +53,8 @@ class CompareSpec:
     rules: tuple[str, ...] = ("nested",)
     inner: int = 2
     device: str = "auto"
-    resume: bool = False
     checkpoint_budget: int | None = None
-    keep_checkpoints: bool = False
-    checkpoint_seconds: float = CHECKPOINT_SECONDS
+    checkpoints: CheckpointPolicy = CheckpointPolicy()
 
     @property
     def names(self) -> list[str]:
@@ -115,10 +110,8 @@ def sweep_specs(spec: CompareSpec) -> list[SweepSpec]:
             seeds=spec.seeds,
             inner=spec.inner,
             device=spec.device,
-            resume=spec.resume,
             checkpoint_budget=spec.checkpoint_budget,
-            keep_checkpoints=spec.keep_checkpoints,
-            checkpoint_seconds=spec.checkpoint_seconds,
+            checkpoints=spec.checkpoints,
         )
         for name in spec.names
         for rule in spec.rules
@@ -140,7 +133,7 @@ def compare(
 
     Raises:
         ConfigError: ``spec`` cannot be carried out.
-        StoreError: an interrupted comparison lies in ``store`` and is not to be resumed.
+        StoreError: the store cannot be written, or holds another version of the benchmark.
     """
     check(spec)
     entries, sweeps = fixed_entries(spec), sweep_specs(spec)
@@ -159,7 +152,7 @@ def compare(
             e.selection,
             store,
             spec.device,
-            checkpoint_seconds=spec.checkpoint_seconds,
+            checkpoints=CheckpointPolicy(spec.checkpoints.seconds),
         )
         for e in entries
         for fold in folds
@@ -170,7 +163,7 @@ def compare(
     rows = backend.runs(first, spec.benchmark, dataset, book.following(first))
     for card in geometry.cards(store, spec.benchmark.id):
         if card.inverted:
-            on_event(Event("note", 0, 0, text=str(card)))
+            on_event(Note(str(card)))
     rows += backend.runs(rest, spec.benchmark, dataset, book.following(rest))
     if sweeps:
         rows += searching.sweep(sweeps, store, backend, dataset, on_event=on_event).rows
@@ -194,11 +187,6 @@ class _Book:
         """Add ``entries`` to what is there already."""
         if files.exists(self._file):
             self._row = read_json(self._file)
-        if self._row["status"] != "complete" and not self._spec.resume:
-            raise StoreError(
-                f"the comparison in '{self._file.parent}' has not ended; go on with --resume, "
-                "or give another --out"
-            )
         known = self._row["entries"]
         new = [row for row in (entry.to_row() for entry in entries) if row not in known]
         self._write("running", [*known, *new])
@@ -211,8 +199,10 @@ class _Book:
         left = Counter(_key(job.detector, job.params) for job in jobs)
 
         def follow(event: Event) -> None:
-            self._on_event(replace(event, benchmark=self._spec.benchmark.id))
-            if event.row is not None:
+            if not isinstance(event, RunEnded):
+                self._on_event(event)
+            else:
+                self._on_event(replace(event, comparison=self._spec.benchmark.id))
                 key = _key(event.row["detector"], event.row["params"])
                 left[key] -= 1
                 if not left[key]:
@@ -226,8 +216,7 @@ class _Book:
         self._tell()
 
     def _tell(self) -> None:
-        text, benchmark = self._row["status"], self._spec.benchmark.id
-        self._on_event(Event("comparison", 0, 0, text=text, benchmark=benchmark))
+        self._on_event(ComparisonChanged(self._spec.benchmark.id, self._row["status"]))
 
 
 def _key(detector: str, params: Mapping[str, Any]) -> tuple[str, str]:

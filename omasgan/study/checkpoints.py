@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from omasgan.store import files
-from omasgan.store.journal import read_json
 
 if TYPE_CHECKING:
     from omasgan.store.files import AnyPath
@@ -43,19 +42,23 @@ class Checkpoints:
         """``budget`` is in bytes, for all studies together, None is without bounds; with ``keep``
         trials that have ended keep their last state.
         """
-        self.keep = keep
+        self._keep = keep
         self._budget = budget
         self._studies: list[AnyPath] = []
-        self._ended: dict[AnyPath, float | None] = {}
+        self._objectives: dict[AnyPath, float | None] = {}
         self._trimmed = -math.inf
 
-    def watch(self, study_dir: AnyPath) -> None:
-        """Count the checkpoints of this study."""
-        self._studies.append(study_dir)
+    def watch(self, study: AnyPath, objectives: Mapping[AnyPath, float | None]) -> None:
+        """Count the checkpoints in a study's folder; ``objectives`` are those of its ended trials
+        by their folders, None of one that has none.
+        """
+        self._studies.append(study)
+        self._objectives.update(objectives)
 
-    def end(self, trial_dir: AnyPath) -> None:
-        """A trial has ended and is recorded."""
-        if not self.keep:
+    def end(self, trial_dir: AnyPath, objective: float | None) -> None:
+        """Note that a trial has ended and is recorded."""
+        self._objectives[trial_dir] = objective
+        if not self._keep:
             for checkpoint in files.find(trial_dir, PATTERN):
                 files.delete(checkpoint)
         self.trim(every_seconds=0)
@@ -65,9 +68,9 @@ class Checkpoints:
         if self._budget is None or time.monotonic() - self._trimmed < every_seconds:
             return
         self._trimmed = time.monotonic()
-        found = sorted(self._files(), key=lambda file: file.worth)
-        total = sum(file.size for file in found)
-        for file in found:
+        checkpoints = sorted(self._files(), key=lambda file: file.worth)
+        total = sum(file.size for file in checkpoints)
+        for file in checkpoints:
             if total <= self._budget:
                 break
             files.delete(file.path)
@@ -81,12 +84,11 @@ class Checkpoints:
                 except FileNotFoundError:
                     # Its task has ended in between.
                     continue
-                ended, objective = self._ending(path.parent)
-                yield _File(path, about.st_size, about.st_mtime, objective, ended)
-
-    def _ending(self, trial_dir: AnyPath) -> tuple[bool, float | None]:
-        """Whether the trial has ended, and its objective."""
-        record = trial_dir / "trial.json"
-        if trial_dir not in self._ended and files.exists(record):
-            self._ended[trial_dir] = read_json(record)["objective"]
-        return trial_dir in self._ended, self._ended.get(trial_dir)
+                folder = path.parent
+                yield _File(
+                    path,
+                    about.st_size,
+                    about.st_mtime,
+                    self._objectives.get(folder),
+                    folder in self._objectives,
+                )

@@ -6,35 +6,46 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from omasgan.study.checkpoints import Checkpoints
-from omasgan.training.evaluate import CHECKPOINT_SECONDS
+from omasgan.training.jobs import CheckpointPolicy, TrialJob
 
 if TYPE_CHECKING:
     from omasgan.data.selection import TrialData
     from omasgan.store.files import AnyPath
     from omasgan.study.guide import Guide
-
-
-@dataclass(frozen=True)
-class TrialJob:
-    """What the trials of a study have in common, besides their data."""
-
-    detector: str
-    device: str
-    prune_collapsed: bool
-    study_dir: AnyPath
-    checkpoints: Checkpoints = field(default_factory=Checkpoints)
-    checkpoint_seconds: float = CHECKPOINT_SECONDS
-
-    def workdir(self, number: int) -> AnyPath:
-        """Where a trial keeps its checkpoint and its records."""
-        return self.study_dir / "trials" / f"{number:04d}"
+    from omasgan.training.trials import Trial
 
 
 @dataclass(frozen=True)
 class Search:
-    """A study to be carried on until ``guide`` has ``n_trials`` finished trials."""
+    """A study of ``detector`` in ``folder``, to be carried on until ``guide`` has ``n_trials``
+    finished trials; with ``prune_collapsed`` a trial ends when its generator collapses.
+
+    ``disk`` keeps the checkpoints of all studies within a budget, ``checkpoints`` says when a
+    training saves one.
+    """
 
     guide: Guide
-    job: TrialJob
     data: TrialData
     n_trials: int
+    detector: str
+    folder: AnyPath
+    device: str = "auto"
+    prune_collapsed: bool = False
+    checkpoints: CheckpointPolicy = CheckpointPolicy()
+    disk: Checkpoints = field(default_factory=Checkpoints)
+
+    def trial_job(self, trial: Trial) -> TrialJob:
+        """Return what is to be trained for one of its trials."""
+        return TrialJob(
+            self.detector,
+            trial.params,
+            self.device,
+            self.workdir(trial.number),
+            self.guide.space.stages,
+            trial.values,
+            self.checkpoints,
+        )
+
+    def workdir(self, number: int) -> AnyPath:
+        """The folder of a trial, as an absolute path: workers stand elsewhere."""
+        return (self.folder / "trials" / f"{number:04d}").absolute()

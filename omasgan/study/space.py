@@ -134,11 +134,21 @@ class Param:
         return self.domain.to_dict() | ({"when": when} if when else {})
 
 
+STAGE = "score"
+"""The param that names the stage which is the score: a training gives them all, so that a space
+does not search it."""
+
+
 @dataclass(frozen=True)
 class Space:
-    """Distributions over a detector's params; ``params`` stand after those they depend on."""
+    """Distributions over a detector's params; ``params`` stand after those they depend on.
+
+    ``stages`` are those among which the best is the score, none where the space leaves no choice:
+    one training gives them all, and each trial is judged by its best.
+    """
 
     params: tuple[Param, ...]
+    stages: tuple[str, ...] = ()
 
     @classmethod
     def from_dict(cls, tables: Mapping[str, Any]) -> Space:
@@ -151,11 +161,13 @@ class Space:
         params = {name: _param(name, entry) for name, entry in sorted(tables.items())}
         for param in params.values():
             _check_conditions(param, params)
-        return cls(tuple(_in_order(params)))
+        stages = _take_stages(params)
+        return cls(tuple(_in_order(params)), stages)
 
     def to_dict(self) -> dict[str, Any]:
         """What ``from_dict`` makes this space of; ready for JSON."""
-        return {param.name: param.to_toml() for param in self.params}
+        tables = {param.name: param.to_toml() for param in self.params}
+        return tables | ({STAGE: {"choices": list(self.stages)}} if self.stages else {})
 
     @property
     def is_conditional(self) -> bool:
@@ -176,6 +188,26 @@ class Space:
             param.domain.contains(params[param.name]) for param in active
         )
 
+    def within(self, params: Mapping[str, Any]) -> Params:
+        """Return of a detector's ``params`` those that this space searches.
+
+        Raises:
+            ConfigError: a value is not in the space.
+        """
+        searched: Params = {}
+        for param in self.params:
+            if not param.is_active(params):
+                continue
+            value = params.get(param.name)
+            if not param.domain.contains(value):
+                raise ConfigError(
+                    f"{param.name} = {value!r} is not in the search space, which has "
+                    f"{param.domain.to_dict()}; widen the space, or don't enqueue it"
+                )
+            if not isinstance(param.domain, Fixed):
+                searched[param.name] = value
+        return searched
+
     def check(self, detector: type[Any]) -> None:
         """Check each key and its values against the constructor of ``detector``.
 
@@ -185,6 +217,22 @@ class Space:
         for param in self.params:
             for value in param.domain.examples():
                 check_params(detector, {param.name: value})
+        for stage in self.stages:
+            check_params(detector, {STAGE: stage})
+
+
+def _take_stages(params: dict[str, Param]) -> tuple[str, ...]:
+    """Take the choice of a stage, if there is one, out of ``params``."""
+    param = params.get(STAGE)
+    if param is None or not isinstance(param.domain, Choice) or param.when:
+        return ()
+    if any(STAGE in _parents(other) for other in params.values()):
+        raise ConfigError(
+            f"no param can depend on '{STAGE}' where it has choices, for every trial is judged by "
+            "all of them; drop the condition"
+        )
+    del params[STAGE]
+    return tuple(str(choice) for choice in param.domain.choices)
 
 
 def load_space(source: str | Path, detector: type[Any]) -> Space:

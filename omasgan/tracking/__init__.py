@@ -33,6 +33,7 @@ from omasgan.store.journal import read_json
 from omasgan.store.results import RunKey, Store
 from omasgan.tracking import comparison, mirror
 from omasgan.tracking.client import Mlflow, as_backend_error, locked, prepare
+from omasgan.training.trials import Trial
 
 SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
 ENDINGS = {"complete": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
@@ -81,9 +82,9 @@ class Tracker:
         """Show the study as running, with all its ended trials."""
         self._safely(lambda mlflow: mirror.study(mlflow, self.store, study_dir, "RUNNING"))
 
-    def trial(self, study_dir: AnyPath, number: int) -> None:
+    def trial(self, study_dir: AnyPath, trial: Trial) -> None:
         """Show a trial that has ended."""
-        self._safely(lambda mlflow: mirror.trial(mlflow, self.store, study_dir, number))
+        self._safely(lambda mlflow: mirror.trial(mlflow, self.store, study_dir, trial))
 
     def end_study(self, study_dir: AnyPath, status: str) -> None:
         """Show the study, its trials and its winner as they are, and end its MLflow run.

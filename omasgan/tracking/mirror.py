@@ -16,6 +16,7 @@ from omasgan.store.files import AnyPath, exists, relative
 from omasgan.store.journal import Row, read_results, read_rows
 from omasgan.store.results import DONE, RunKey, Store
 from omasgan.tracking.client import Mlflow, Point, as_text
+from omasgan.training.trials import Ending, Trial
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,24 +38,20 @@ def study(mlflow: Mlflow, store: Store, folder: AnyPath, status: str) -> None:
         mlflow.set_status(run, status)
     about = {k: v for k, v in found.about.items() if not isinstance(v, dict | list)}
     mlflow.send(run, tags=about)
-    for ended in found.trials:
+    for ended in found.ended:
         _send_trial(mlflow, store, found, run, ended)
     _send_winner(mlflow, store, found, run)
     if status != "RUNNING":
         mlflow.send(run, _study_points(run, found))
-        for name in ("study.json", "winner.json", "log.jsonl"):
+        for name in ("study.json", "winner.json", "journal.jsonl"):
             mlflow.send_file(run, folder / name)
-        mlflow.set_status(
-            run, status, max((_written(found, t) for t in found.trials), default=None)
-        )
+        mlflow.set_status(run, status, max(map(_ended, found.ended), default=None))
 
 
-def trial(mlflow: Mlflow, store: Store, folder: AnyPath, number: int) -> None:
+def trial(mlflow: Mlflow, store: Store, folder: AnyPath, ended: Trial) -> None:
     """One ended trial, as a child of its study."""
-    found = read_study(folder, only=number)
-    run = study_run(mlflow, store, found)
-    for ended in found.trials:
-        _send_trial(mlflow, store, found, run, ended)
+    found = replace(read_study(folder, with_trials=False), ended=(ended,))
+    _send_trial(mlflow, store, found, study_run(mlflow, store, found), ended)
 
 
 def group(mlflow: Mlflow, store: Store, key: RunKey) -> None:
@@ -73,19 +70,18 @@ def group(mlflow: Mlflow, store: Store, key: RunKey) -> None:
 
 def study_run(mlflow: Mlflow, store: Store, study: Study) -> Any:
     """The MLflow run that shows a study, made if there is none."""
-    times = [_written(study, trial) - round(1000 * trial["seconds"]) for trial in study.trials]
+    times = [_ended(trial) - _duration(trial) for trial in study.ended]
     return mlflow.run(_place(store, study), study.label, min(times, default=now()))
 
 
-def _send_trial(mlflow: Mlflow, store: Store, study: Study, parent: Any, trial: Row) -> None:
+def _send_trial(mlflow: Mlflow, store: Store, study: Study, parent: Any, trial: Trial) -> None:
     """One trial as a child of its study, unless MLflow has it already."""
-    key = f"{_place(store, study)}/trials/{trial['number']:04d}"
-    end = _written(study, trial)
-    duration = round(1000 * trial["seconds"])
-    run = mlflow.run(key, f"trial {trial['number']}", end - duration, parent)
+    key = f"{_place(store, study)}/trials/{trial.number:04d}"
+    end, duration = _ended(trial), _duration(trial)
+    run = mlflow.run(key, f"trial {trial.number}", end - duration, parent)
     if run.data.tags.get("omasgan.sent") == "all":
         return
-    rows = read_rows(study.folder / "trials" / f"{trial['number']:04d}" / "epochs.jsonl")
+    rows = _epochs_and_values(study, trial)
     # times follow from the stored start, so that a second try sends the very same points
     start = run.info.start_time
     points = [
@@ -94,12 +90,14 @@ def _send_trial(mlflow: Mlflow, store: Store, study: Study, parent: Any, trial: 
         for epoch in [int(row.get("epoch", 0))]
         for name, value in _numbers(row, keep=("value",)).items()
     ]
-    final = {k: trial.get(k) for k in ("objective", "seconds", "peak_memory_mb")}
+    ending = trial.ending or Ending("failed")
+    final = {k: getattr(ending, k) for k in ("objective", "seconds", "peak_memory_mb")}
     points = [*_thinned(points), *_final(final, start + duration)]
-    tags = {k: trial.get(k) for k in ("outcome", "error") if trial.get(k)}
+    tags = {k: getattr(ending, k) for k in ("outcome", "error", "stage") if getattr(ending, k)}
+    tags |= {"enqueued": trial.enqueued} if trial.enqueued else {}
     tags |= {"detector": study.detector, "selection": study.selection, "sent": "all"}
-    mlflow.send(run, points, trial["params"])
-    status = {"ok": "FINISHED", "pruned": "KILLED"}.get(trial["outcome"], "FAILED")
+    mlflow.send(run, points, dict(trial.params))
+    status = {"ok": "FINISHED", "pruned": "KILLED"}.get(ending.outcome, "FAILED")
     mlflow.set_status(run, status, start + duration)
     # Last: it says that nothing is missing, the status neither.
     mlflow.send(run, tags=tags)
@@ -201,15 +199,16 @@ def _by_stage(scores: pd.DataFrame) -> dict[str, Scored]:
 
 def _study_points(run: Any, study: Study) -> list[Point]:
     """Every objective by trial number, the best one, and the count of each outcome."""
-    start, n = run.info.start_time, len(study.trials)
-    scored = [t for t in study.trials if t.get("objective") is not None]
+    start, n = run.info.start_time, len(study.ended)
     points: list[Point] = [
-        ("objective", float(t["objective"]), start + t["number"], t["number"]) for t in scored
+        ("objective", t.objective, start + t.number, t.number)
+        for t in study.ended
+        if t.objective is not None
     ]
     if study.winner is not None:
         points.append(("best_objective", float(study.winner["objective"]), start + n, n))
-    for outcome in sorted({t["outcome"] for t in study.trials}):
-        count = sum(t["outcome"] == outcome for t in study.trials)
+    for outcome in sorted({str(t.outcome) for t in study.ended}):
+        count = sum(t.outcome == outcome for t in study.ended)
         points.append((f"trials/{outcome}", float(count), start + n, n))
     return points
 
@@ -228,9 +227,26 @@ def _place(store: Store, study: Study) -> str:
     return relative(study.folder, store.root)
 
 
-def _written(study: Study, trial: Row) -> int:
-    path = study.folder / "trials" / f"{trial['number']:04d}" / "trial.json"
-    return round(1000 * path.stat().st_mtime)
+def _epochs_and_values(study: Study, trial: Trial) -> list[Row]:
+    """The epochs of a trial, and after those of each task its value."""
+    epochs = read_rows(study.folder / "trials" / f"{trial.number:04d}" / "epochs.jsonl")
+    names = dict(enumerate(study.about.get("tasks", ())))
+    rows: list[Row] = []
+    for step in sorted({row["step"] for row in epochs} | trial.values.keys()):
+        rows += [row for row in epochs if row["step"] == step]
+        if step in trial.values:
+            value = max(trial.values[step].values())
+            rows.append({"task": names.get(step, f"task {step}"), "step": step, "value": value})
+    return rows
+
+
+def _ended(trial: Trial) -> int:
+    return round(1000 * (trial.ended_at or 0))
+
+
+def _duration(trial: Trial) -> int:
+    seconds = trial.ending.seconds if trial.ending else None
+    return round(1000 * (seconds or 0))
 
 
 def finished(row: Row) -> int:

@@ -1,4 +1,4 @@
-"""One run, before it is trained."""
+"""What is to be trained: one trial of a study, or one run of a benchmark."""
 
 from __future__ import annotations
 
@@ -6,20 +6,51 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from omasgan.training.evaluate import CHECKPOINT_SECONDS
-
 if TYPE_CHECKING:
+    from omasgan.store.files import AnyPath
     from omasgan.store.results import Store
     from omasgan.training.stages import StageCache
 
 
 @dataclass(frozen=True)
+class CheckpointPolicy:
+    """When a training saves its state: at most every ``seconds``; with ``keep`` the state of an
+    ended training stays.
+    """
+
+    seconds: float = 30.0
+    keep: bool = False
+
+
+@dataclass(frozen=True)
+class TrialJob:
+    """One configuration, to be trained and judged on every task of a study.
+
+    ``stages`` are those that are judged, by default the one that is the detector's score.
+    ``values`` are those of tasks that an earlier attempt has finished, by step and stage: they
+    are not trained again. Without a ``workdir`` no state is saved.
+    """
+
+    detector: str
+    params: Mapping[str, Any]
+    device: str = "auto"
+    workdir: AnyPath | None = None
+    stages: tuple[str, ...] = ()
+    values: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    checkpoints: CheckpointPolicy = CheckpointPolicy()
+
+
+@dataclass(frozen=True)
 class RunJob:
-    """One training, tested, on the fold with the index ``fold``."""
+    """One training, tested, on the fold with the index ``fold``.
+
+    With ``save`` the trained detector and its calibration are kept beside the row. With a
+    ``cache`` it shares beginnings with other runs. ``about`` is what else its row says.
+    """
 
     fold: int
     detector: str
-    params: dict[str, Any]
+    params: Mapping[str, Any]
     seed: int
     selection: str
     store: Store
@@ -27,4 +58,4 @@ class RunJob:
     save: bool = False
     cache: StageCache | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
-    checkpoint_seconds: float = CHECKPOINT_SECONDS
+    checkpoints: CheckpointPolicy = CheckpointPolicy()

@@ -31,7 +31,8 @@ from omasgan.detectors.base import IterativeDetector, State
 from omasgan.detectors.neural import NeuralDetector
 from omasgan.nn.batches import Sampler
 from omasgan.nn.memory import CUDA_MB, Allocated
-from omasgan.training import evaluate
+from omasgan.training.environment import resolve_device
+from omasgan.training.measuring import Measurement, peak_resident_mb
 
 MB = 2**20
 
@@ -129,8 +130,8 @@ def gpu_memory_mb(
 def _configured(
     detector_name: str, params: Mapping[str, Any], device: str, seed: int
 ) -> tuple[type[IterativeDetector], dict[str, Any]]:
-    evaluate.start_measuring()
-    place = {"seed": seed, "device": evaluate.resolve_device(device)}
+    Measurement()
+    place = {"seed": seed, "device": resolve_device(device)}
     return detectors.load(detector_name), {**params, **place}
 
 
@@ -153,7 +154,7 @@ def _by_steps(
         n_score=n_score,
         train_seconds=looped + besides,
         score_seconds=score_seconds * n_score / first.n_scored,
-        peak_memory_mb=evaluate.peak_memory()["peak_memory_mb"],
+        peak_memory_mb=peak_resident_mb(),
         gpu_memory_mb=first.gpu_memory_mb,
         state_mb=notes.state_bytes / MB,
         stages=stages,
@@ -177,7 +178,7 @@ def _whole(
         n_score=n_score,
         train_seconds=train_seconds * scale,
         score_seconds=score_seconds * scale * n_score / first.n_scored,
-        peak_memory_mb=evaluate.peak_memory()["peak_memory_mb"],
+        peak_memory_mb=peak_resident_mb(),
         gpu_memory_mb=first.gpu_memory_mb,
         state_mb=_nbytes(trained.state_dict()) * scale / MB,
         stages=stages,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import ray
 from ray import tune
 
-from omasgan.backends import gpu, local, shares
+from omasgan.backends import gpu, shares
 from omasgan.backends.ray import cluster, worker
 from omasgan.backends.ray.driver import (
     LOOKS,
@@ -31,16 +31,18 @@ from omasgan.backends.ray.driver import (
     quiet_tune,
     reason,
 )
-from omasgan.backends.ray.worker import PREDICTED, Sent
+from omasgan.backends.ray.worker import PREDICTED, TrialPayload
 from omasgan.config import BenchmarkSpec
 from omasgan.data.datasets import Dataset
 from omasgan.errors import BackendError, OmasganError
-from omasgan.progress import OnEvent
+from omasgan.progress import OnEvent, RunEnded
 from omasgan.store import files
 from omasgan.store.journal import Row
 from omasgan.store.results import params_id
-from omasgan.study.ledger import Ledger, Patience, death
+from omasgan.study.retries import RetryPolicy, death
 from omasgan.study.search import Search
+from omasgan.study.trial_log import TrialLog
+from omasgan.training import evaluate
 from omasgan.training.jobs import RunJob
 
 if TYPE_CHECKING:
@@ -115,13 +117,13 @@ class RayBackend:
 
     def search(self, searches: Sequence[Search], on_event: OnEvent) -> None:
         """Carry on all searches at once, so that no share waits for the last trial of a study."""
-        ledgers = [Ledger(search, on_event) for search in searches]
-        if not any(ledger.remaining for ledger in ledgers):
+        logs = [TrialLog(search, on_event) for search in searches]
+        if not any(log.remaining for log in logs):
             return
         needed = self._measure_searches(searches)
-        driver = Driver(ledgers, self._room, self._stall_seconds, on_event, needed)
+        driver = Driver(logs, self._room, self._stall_seconds, on_event, needed)
         ready = _stand_by()
-        parts = [ray.put(part) for part in self.sent(searches)]
+        parts = [ray.put(part) for part in self.payloads(searches)]
         trainable = tune.with_parameters(worker.train_trial, parts=parts)
         while True:
             try:
@@ -162,10 +164,10 @@ class RayBackend:
         """Give trials the share that the space with the hungriest trials needs; the megabytes."""
         if not self._is_auto:
             return None
-        detectors = {search.job.detector: search for search in searches}
+        detectors = {search.detector: search for search in searches}
         remote = ray.remote(num_cpus=self._cpus, num_gpus=1)(worker.measure_search)
         asked = [
-            remote.remote(name, search.guide.space, search.data, search.job.device)
+            remote.remote(name, search.guide.space, search.data, search.device)
             for name, search in detectors.items()
         ]
         found = [_got(reference) for reference in asked]
@@ -192,20 +194,10 @@ class RayBackend:
         self._room.share = min(job.about["gpus"] for job in placed)
         return placed
 
-    def sent(self, searches: Sequence[Search]) -> list[Sent]:
-        """All that workers receive of each search, besides the params of its trials."""
-        return [
-            Sent(
-                detector=search.job.detector,
-                device=gpu.device_for(search.job.device, self._room.share),
-                prune_collapsed=search.job.prune_collapsed,
-                threads=max(1, int(self._cpus)),
-                checkpoint_seconds=search.job.checkpoint_seconds,
-                keep_checkpoints=search.job.checkpoints.keep,
-                data=search.data,
-            )
-            for search in searches
-        ]
+    def payloads(self, searches: Sequence[Search]) -> list[TrialPayload]:
+        """Return all that workers receive of each search, besides the jobs of its trials."""
+        threads = max(1, int(self._cpus))
+        return [TrialPayload(search.prune_collapsed, threads, search.data) for search in searches]
 
     def runs(
         self, jobs: Sequence[RunJob], spec: BenchmarkSpec, dataset: Dataset, on_event: OnEvent
@@ -234,7 +226,7 @@ class RayBackend:
                     waiting.appendleft(i)
                     continue
                 rows[i] = row
-                on_event(local.run_event(row, len(rows), len(jobs)))
+                on_event(RunEnded(row, len(rows), len(jobs)))
             for ref, i in running.items():
                 if tries[i].is_stalled(self._stall_seconds):
                     ray.cancel(ref, force=True)
@@ -273,7 +265,7 @@ class _Try:
         self._job, self._spec, self._dataset = job, spec, dataset
         self._may_grow = may_grow
         self.is_alone = False
-        self._patience = Patience()
+        self._retries = RetryPolicy()
         self._token = ""
         self._seen, self._since, self._looked, self._is_stalled = -1, 0.0, 0.0, False
 
@@ -295,11 +287,11 @@ class _Try:
         except _DEATHS as error:
             # Ray ends whatever trains on a node whose memory ran out.
             self.is_alone |= isinstance(error, ray.exceptions.OutOfMemoryError)
-            if self._patience.outlasts(self._epochs()):
+            if self._retries.allows(self._epochs()):
                 return None
             files.delete(worker.begun(self._job, self._spec))
             text = STALLED if self._is_stalled else f"{type(error).__name__}: {reason(error)}"
-            return local.lost(self._job, self._spec, self._dataset, death(text))
+            return evaluate.lost_run(self._job, self._spec, self._dataset, death(text))
         if row["outcome"] == "out-of-memory" and self._may_grow:
             self._may_grow, larger = False, shares.larger(self._job.about["gpus"])
             if larger is not None:
@@ -323,4 +315,4 @@ class _Try:
         return files.read(mark) == self._token.encode()
 
     def _epochs(self) -> int:
-        return len(self._job.store.read_epochs(local.run_key(self._job, self._spec)))
+        return len(self._job.store.read_epochs(evaluate.run_key(self._job, self._spec)))

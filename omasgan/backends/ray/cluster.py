@@ -20,7 +20,7 @@ from omasgan.backends import gpu
 from omasgan.errors import BackendError, StoreError
 from omasgan.store import files
 from omasgan.store.files import open_root, write_atomic
-from omasgan.training import evaluate
+from omasgan.training.environment import code_version
 
 if TYPE_CHECKING:
     from omasgan.store.files import AnyPath
@@ -193,7 +193,7 @@ def check_shared(root: AnyPath) -> None:
     others = [n for n in ray.nodes() if n["Alive"] and n["NodeID"] != here]
     if not others:
         return
-    version = evaluate.code_version()
+    version = code_version()
     mark = root / f".shared-{uuid.uuid4().hex}"
     write_atomic(mark, b"")
     try:
@@ -222,8 +222,8 @@ def _answer(reference: ray.ObjectRef) -> str | None:
 
 def answer(mark: str, version: str) -> str | None:
     """Run on a worker: why this node cannot work in the folder of ``mark``; None if it can."""
-    if evaluate.code_version() != version:
-        return f"it has omasgan {evaluate.code_version()}, the driver {version}; install the same"
+    if code_version() != version:
+        return f"it has omasgan {code_version()}, the driver {version}; install the same"
     path = open_root(mark)
     if not files.exists(path):
         return (

@@ -1,6 +1,6 @@
 """Ray Tune's side of a search: it asks for params, carries rows and tells what has died.
 
-Every decision is the guide's, taken down by the ledgers; Tune only places and executes.
+Every decision is the guide's, taken down by the logs; Tune only places and executes.
 """
 
 from __future__ import annotations
@@ -10,17 +10,16 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
 from ray import tune
 
-from omasgan.backends import shares
+from omasgan.backends import gpu, shares
 from omasgan.backends.ray import cluster
-from omasgan.errors import StoreError
-from omasgan.progress import Event, OnEvent
-from omasgan.study.ledger import Ledger
+from omasgan.progress import Note, OnEvent
+from omasgan.study.trial_log import TrialLog
 
 WATCH_SECONDS = 5.0
 LOOKS = 20
@@ -49,17 +48,17 @@ class Driver:
 
     def __init__(
         self,
-        ledgers: Sequence[Ledger],
+        logs: Sequence[TrialLog],
         room: cluster.Room,
         stall_seconds: float,
         on_event: OnEvent,
         needed: float | None,
     ) -> None:
-        self._ledgers, self._room, self._needed = ledgers, room, needed
-        self._larger: dict[tuple[Ledger, int], float] = {}
+        self._logs, self._room, self._needed = logs, room, needed
+        self._larger: dict[tuple[TrialLog, int], float] = {}
         self._stall_seconds, self._on_event = stall_seconds, on_event
         self._attempts: dict[str, _Attempt] = {}
-        self._alone: set[tuple[Ledger, int]] = set()
+        self._alone: set[tuple[TrialLog, int]] = set()
         self._places: dict[Any, cluster.Place] = {}
         self._watched = 0.0
         self._is_waiting = False
@@ -75,37 +74,37 @@ class Driver:
         That spreads the trials over the studies, whose suggestions are the better the fewer
         trials of the same study are still running.
         """
-        waiting = [ledger for ledger in self._ledgers if ledger.remaining]
+        waiting = [log for log in self._logs if log.remaining]
         if self.error is not None or not (waiting or self._attempts):
             return str(tune.search.Searcher.FINISHED)
         # Tune would ask ahead of what can run, before the running trials have told anything.
         if not waiting or not self._has_room():
             return None
         with self._kept():
-            ledger = min(waiting, key=lambda ledger: ledger.running)
-            trial = ledger.begin()
-            self._attempts[trial_id] = _Attempt(ledger, trial.number)
+            log = min(waiting, key=lambda log: log.running)
+            trial = log.begin()
+            self._attempts[trial_id] = _Attempt(log, trial.number)
+            job = log.search.trial_job(trial)
             return {
-                "search": self._ledgers.index(ledger),
-                "params": trial.params,
-                "workdir": str(ledger.workdir(trial.number)),
-                "gpus": self._larger.get((ledger, trial.number), self._room.share),
-                "cpus": self._cpus_of(ledger, trial.number),
+                "search": self._logs.index(log),
+                "job": replace(job, device=gpu.device_for(job.device, self._room.share)),
+                "gpus": self._larger.get((log, trial.number), self._room.share),
+                "cpus": self._cpus_of(log, trial.number),
                 "needed": self._needed,
             }
         return str(tune.search.Searcher.FINISHED)
 
-    def _cpus_of(self, ledger: Ledger, number: int) -> float:
+    def _cpus_of(self, log: TrialLog, number: int) -> float:
         """All of a node's where a trial died as its node's memory ran out: Ray ends whatever
         trains there, and alone each shows whether it was the cause.
         """
-        alone = (ledger, number) in self._alone
+        alone = (log, number) in self._alone
         return self._room.whole_node() if alone else self._room.cpus
 
     def _has_room(self) -> bool:
         room = self._room.trials()
         if not room and not self._is_waiting:
-            self._on_event(Event("note", 0, 0, text="no node has room for a trial; waiting"))
+            self._on_event(Note("no node has room for a trial; waiting"))
         self._is_waiting = not room
         return len(self._attempts) < room
 
@@ -117,9 +116,7 @@ class Driver:
             return self.error is not None
         attempt.hear(result)
         with self._kept():
-            if any("refused" in row for row in result["rows"]):
-                raise StoreError(result["rows"][-1]["refused"])
-            return attempt.ledger.enter(attempt.number, result["rows"])
+            return attempt.log.enter(attempt.number, result["rows"])
         return True
 
     def end(self, trial_id: str, error: str | None = None) -> None:
@@ -127,18 +124,18 @@ class Driver:
         if self.error is None and trial_id in self._attempts:
             attempt = self._attempts.pop(trial_id)
             if error is not None and "OutOfMemory" in error:
-                self._alone.add((attempt.ledger, attempt.number))
+                self._alone.add((attempt.log, attempt.number))
             with self._kept():
                 if self._grows(attempt):
-                    attempt.ledger.repeat(attempt.number)
+                    attempt.log.repeat(attempt.number)
                 else:
-                    attempt.ledger.end(attempt.number, STALLED if attempt.is_ended else error)
+                    attempt.log.end(attempt.number, STALLED if attempt.is_ended else error)
 
     def _grows(self, attempt: _Attempt) -> bool:
         """Whether a trial gets a larger share, having run out of memory with the measured one."""
-        key = attempt.ledger, attempt.number
+        key = attempt.log, attempt.number
         larger = None if self._needed is None else shares.larger(self._room.share)
-        has_died_of_it = attempt.ledger.outcome(attempt.number) == "out-of-memory"
+        has_died_of_it = attempt.log.outcome(attempt.number) == "out-of-memory"
         if not has_died_of_it or larger is None or key in self._larger:
             return False
         self._larger[key] = larger
@@ -181,7 +178,7 @@ class Driver:
 class _Attempt:
     """One process's try at a trial."""
 
-    ledger: Ledger
+    log: TrialLog
     number: int
     batches: int = 0
     heard: float | None = None
@@ -229,7 +226,7 @@ class Searcher(tune.search.Searcher):  # type: ignore[misc]
 
 
 class Stopper(tune.Stopper):  # type: ignore[misc]
-    """Tune tells every result, the ledger says whether the trial goes on."""
+    """Tune tells every result, the log says whether the trial goes on."""
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
@@ -269,7 +266,7 @@ def reason(text: Any) -> str:
 
 @contextlib.contextmanager
 def quiet_tune() -> Iterator[None]:
-    """Tune takes its settings from the environment, and logs what the ledger tells anyway."""
+    """Tune takes its settings from the environment, and logs what the log tells anyway."""
     logger = logging.getLogger("ray.tune")
     level, before = logger.level, {name: os.environ.get(name) for name in _TUNE_SETTINGS}
     logger.setLevel(logging.CRITICAL)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from omasgan.cli.options import values
+
+if TYPE_CHECKING:
+    from omasgan.training.jobs import CheckpointPolicy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +27,13 @@ class CheckpointOptions:
     keep_checkpoints: Annotated[
         bool, typer.Option("--keep-checkpoints", help="Ended trials keep theirs as well.")
     ] = False
+
+    @property
+    def policy(self) -> CheckpointPolicy:
+        """When trainings save their state."""
+        from omasgan.training.jobs import CheckpointPolicy
+
+        return CheckpointPolicy(self.checkpoint_seconds, self.keep_checkpoints)
 
     @property
     def budget(self) -> int | None:

@@ -73,7 +73,7 @@ class Place:
         """The backend, started or connected to; to be closed."""
         if self.backend == BackendName.local:
             from omasgan.backends.local import LocalBackend
-            from omasgan.training.evaluate import resolve_device
+            from omasgan.training.environment import resolve_device
 
             resolve_device(device)
             return LocalBackend()

@@ -13,7 +13,7 @@ from omasgan.data.protocols import Fold
 from omasgan.errors import StoreError
 from omasgan.experiments.paper.planning import RULE, Plan
 from omasgan.experiments.sharing import waves
-from omasgan.progress import Event, OnEvent
+from omasgan.progress import EpochEnded, Event, OnEvent, RunEnded
 from omasgan.store.files import AnyPath, exists
 from omasgan.store.journal import Row, read_json, write_json
 from omasgan.store.results import RunKey, Store
@@ -67,7 +67,9 @@ def train(
     done = 0
 
     def tell(event: Event) -> None:
-        on_event(replace(event, done=done + event.done, total=len(about["trainings"])))
+        if isinstance(event, EpochEnded | RunEnded):
+            event = replace(event, done=done + event.done, total=len(about["trainings"]))
+        on_event(event)
 
     parts = []
     for benchmark in benchmarks:

@@ -13,7 +13,7 @@ from omasgan.data.selection import SENSITIVITY
 from omasgan.errors import StoreError
 from omasgan.experiments.sensitivity.design import Plan
 from omasgan.experiments.sharing import waves
-from omasgan.progress import Event, OnEvent
+from omasgan.progress import EpochEnded, Event, OnEvent, RunEnded
 from omasgan.store.files import AnyPath, exists
 from omasgan.store.journal import Row, read_json, write_json
 from omasgan.store.results import Store
@@ -66,7 +66,9 @@ def train(
     rows: list[Row] = []
 
     def tell(event: Event) -> None:
-        on_event(replace(event, done=len(rows) + event.done, total=spec.plan.trainings))
+        if isinstance(event, EpochEnded | RunEnded):
+            event = replace(event, done=len(rows) + event.done, total=spec.plan.trainings)
+        on_event(event)
 
     plan = spec.plan
     jobs = [

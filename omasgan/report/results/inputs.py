@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from omasgan.store.files import AnyPath
-from omasgan.store.journal import Row, find_json, read_json, read_results
+from omasgan.store.journal import Row, find_json, read_json
+from omasgan.study.record import read_trials
+from omasgan.study.space import Space
+from omasgan.training.trials import Trial
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,14 @@ class Study:
     selection: str
     name: str
     about: Mapping[str, Any]
-    trials: tuple[Row, ...]
+    ended: tuple[Trial, ...]
     winner: Row | None
+
+    @functools.cached_property
+    def trials(self) -> tuple[Row, ...]:
+        """The ended trials as flat rows, their values by task."""
+        names = tuple(self.about.get("tasks", ()))
+        return tuple(_row(trial, names) for trial in self.ended)
 
     @property
     def label(self) -> str:
@@ -59,6 +69,13 @@ class Study:
         return str(self.about.get("status", "running"))
 
 
+def _row(trial: Trial, tasks: Sequence[str]) -> Row:
+    ending = asdict(trial.ending) if trial.ending else {}
+    values = {tasks[step]: max(by_stage.values()) for step, by_stage in trial.values.items()}
+    about = {"number": trial.number, "params": dict(trial.params), "values": values}
+    return {**about, "attempts": trial.attempts, "enqueued": trial.enqueued, **ending}
+
+
 def read_benchmark(root: AnyPath, benchmark: str, rows: Sequence[Mapping[str, Any]]) -> Benchmark:
     """The benchmark with the id ``benchmark``; ``rows`` are its result rows."""
     about = find_json(root / benchmark / "benchmark.json")
@@ -66,18 +83,18 @@ def read_benchmark(root: AnyPath, benchmark: str, rows: Sequence[Mapping[str, An
     return Benchmark(benchmark, about or {}, max(told, default=None))
 
 
-def read_study(folder: AnyPath, only: int | None = None) -> Study:
+def read_study(folder: AnyPath, *, with_trials: bool = True) -> Study:
     """The study in ``<root>/<benchmark>/<detector>/<selection>/studies/<name>``.
 
-    Trials that have not ended are left out, and all but the one with the number ``only``.
+    Trials that have not ended are left out, and all of them unless ``with_trials``.
 
     Raises:
         StoreError: a file of the study is damaged.
     """
     rule = folder.parent.parent
     about = read_json(folder / "study.json")
-    number = "*" if only is None else f"{only:04d}"
-    trials = read_results(folder, f"trials/{number}/trial.json")
+    space = Space.from_dict(about.get("space", {}))
+    trials = read_trials(folder, space) if with_trials else []
     return Study(
         folder=folder,
         benchmark=rule.parent.parent.name,
@@ -85,6 +102,6 @@ def read_study(folder: AnyPath, only: int | None = None) -> Study:
         selection=rule.name,
         name=folder.name,
         about=about,
-        trials=tuple(trial for trial in trials if trial.get("outcome")),
+        ended=tuple(trial for trial in trials if trial.ending is not None),
         winner=find_json(folder / "winner.json"),
     )

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from omasgan.study.ledger import DEATHS, Ledger, Patience
 
 from omasgan.config import BenchmarkSpec
 from omasgan.data import selection
@@ -15,7 +16,6 @@ from omasgan.data.datasets import Dataset
 from omasgan.progress import Event
 from omasgan.store.journal import keep_rows, read_json, read_rows
 from omasgan.study.guide import Guide
-from omasgan.study.ledger import DEATHS, Ledger, Patience
 from omasgan.study.search import Search, TrialJob
 from omasgan.study.space import Space
 

@@ -1,0 +1,123 @@
+"""The folder of one study: what makes it the same study, its record and its winner."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from omasgan import detectors
+from omasgan.config import difference
+from omasgan.data.selection import Study
+from omasgan.errors import StoreError
+from omasgan.store.files import AnyPath
+from omasgan.store.journal import Row, find_json, write_json
+from omasgan.store.results import Store, params_id, store_id
+from omasgan.study.guide import Guide
+from omasgan.study.space import STAGE
+
+PROGRESS = ("n_trials", "status")
+"""The fields of ``study.json`` that may change; all others are what makes it the same study."""
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The best trial of a study, with all params of the detector.
+
+    ``lengthened_from`` are the numbers of trials after which an earlier winner of the study met
+    the test set: whoever lengthens a study then may have been led by what they saw.
+    """
+
+    study: str
+    number: int
+    params: dict[str, Any]
+    objective: float
+    n_trials: int
+    lengthened_from: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """``<root>/<benchmark>/<detector>/<rule>/studies/<study>/``.
+
+    ``study.json`` says what the study is, ``journal.jsonl`` is its record (``study.record``),
+    ``winner.json`` is written before its winner is tested, ``trials/<number>/`` hold epochs and
+    checkpoints.
+    """
+
+    path: AnyPath
+    name: str
+
+    @classmethod
+    def of(
+        cls, store: Store, benchmark: str, detector: str, rule: str, study: Study
+    ) -> StudyFolder:
+        """Return the folder of a study, which may not exist yet."""
+        name = "/".join((benchmark, detector, rule, study.name))
+        return cls(store.study_dir(benchmark, detector, rule, study.name), name)
+
+    def name_in_storage(self, store: Store) -> str:
+        """Return the study's name in a storage where other folders' studies may lie as well."""
+        return f"{self.name}/{store_id(store.root)}"
+
+    def refuse_another(self, identity: Mapping[str, Any]) -> None:
+        """Refuse a folder that holds another study.
+
+        Raises:
+            StoreError: it does; the line shows the difference.
+        """
+        row = find_json(self.path / "study.json")
+        if row is None:
+            return
+        old = {key: value for key, value in row.items() if key not in PROGRESS}
+        new = json.loads(json.dumps(identity))
+        if old != new:
+            raise StoreError(
+                f"study '{self.path.name}' in '{self.path}' is another one: "
+                f"{difference(old, new)}; give another --out"
+            )
+
+    def begin(self, identity: Mapping[str, Any], n_trials: int) -> None:
+        """Note that the study is carried on, up to ``n_trials``."""
+        before = find_json(self.path / "study.json") or {}
+        n_trials = max(n_trials, before.get("n_trials", 0))
+        row = {**identity, "n_trials": n_trials, "status": "running"}
+        write_json(self.path / "study.json", row)
+
+    def freeze(self, guide: Guide, detector: str) -> Winner | None:
+        """Write down the winner, if there is one, and that the study is complete."""
+        finished = guide.finished()
+        row = find_json(self.path / "study.json") or {}
+        done = {"n_trials": max(row.get("n_trials", 0), len(finished)), "status": "complete"}
+        best = guide.best()
+        winner = None
+        if best is not None and best.objective is not None:
+            stage = {STAGE: best.ending.stage} if guide.space.stages and best.ending else {}
+            params = detectors.check_params(detectors.load(detector), {**best.params, **stage})
+            tested = self._tested(len(finished))
+            winner = Winner(
+                self.path.name, best.number, params, best.objective, len(finished), tested
+            )
+            self._write(winner)
+        write_json(self.path / "study.json", row | done)
+        return winner
+
+    def _tested(self, n_trials: int) -> tuple[int, ...]:
+        """Return after how many trials, fewer than now, a winner was frozen before."""
+        before = find_json(self.path / "winner.json")
+        if before is None:
+            return ()
+        lengths = {*before.get("lengthened_from", ()), before.get("n_trials", n_trials)}
+        return tuple(sorted(length for length in lengths if length < n_trials))
+
+    def _write(self, winner: Winner) -> None:
+        row: Row = {
+            "number": winner.number,
+            "params": winner.params,
+            "params_id": params_id(winner.params),
+            "objective": winner.objective,
+            "n_trials": winner.n_trials,
+            "lengthened_from": list(winner.lengthened_from),
+        }
+        write_json(self.path / "winner.json", row)

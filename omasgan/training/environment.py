@@ -1,0 +1,52 @@
+"""What a training runs on: the device, and the version of this code."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+from pathlib import Path
+
+from omasgan import __version__
+from omasgan.errors import ConfigError
+
+
+def resolve_device(device: str) -> str:
+    """Return ``auto`` as the best device of this machine, others as they are.
+
+    Raises:
+        ConfigError: this machine has no such device.
+    """
+    import torch
+
+    from omasgan.nn import batches
+
+    try:
+        resolved = batches.resolve_device(device)
+        torch.empty(0, device=resolved)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device '{device}' cannot be used: {reason}; try auto") from error
+    return str(resolved)
+
+
+def device_class(device: str) -> str:
+    """Return the kind of a device, which numbers depend on; which one of its kind doesn't matter.
+
+    >>> device_class("cuda:1"), device_class("cpu")
+    ('cuda', 'cpu')
+    """
+    return device.partition(":")[0]
+
+
+@functools.cache
+def code_version() -> str:
+    """Return the package's version, with the commit when it runs from a checkout."""
+    checkout = Path(__file__).parents[2]
+    if not (checkout / ".git").exists():
+        return __version__
+    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        git = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return __version__
+    return f"{__version__}+{git.stdout.strip()}"

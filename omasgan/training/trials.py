@@ -1,0 +1,107 @@
+"""A trial, and what its training yields: epochs, the value of each task, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+OUTCOMES = ("ok", "pruned", "diverged", "out-of-memory", "failed")
+
+COLLAPSED = "collapsed"
+"""The health figure that is 1.0 once all samples of a generator are alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRow:
+    """One epoch of the training for the task ``task``, the trial's ``step``-th from 0.
+
+    ``losses`` holds losses and health figures by name.
+    """
+
+    task: str
+    step: int
+    epoch: int
+    phase: str
+    losses: Mapping[str, float]
+
+    @property
+    def has_collapsed(self) -> bool:
+        """Whether the generator's samples are all alike."""
+        return self.losses.get(COLLAPSED) == 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ValueRow:
+    """The value of a finished task for each stage that is judged, in [0, 1]."""
+
+    task: str
+    step: int
+    values: Mapping[str, float]
+
+    @property
+    def value(self) -> float:
+        """The best stage's: what the pruner compares trials by."""
+        return max(self.values.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a trial ended.
+
+    ``objective`` and ``stage``, the stage that it is the mean value of, are None unless
+    ``outcome``, one of ``OUTCOMES``, is ok. ``seconds`` and
+    ``peak_memory_mb`` are those of the last attempt, None where its process died. ``gpus`` is its
+    share of a GPU and ``predicted_gpu_memory_mb`` what it was measured to need; None without one.
+    """
+
+    outcome: str
+    objective: float | None = None
+    error: str | None = None
+    stage: str | None = None
+    seconds: float | None = None
+    peak_memory_mb: float | None = None
+    gpu_peak_memory_mb: float | None = None
+    gpus: float | None = None
+    predicted_gpu_memory_mb: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """No trial can work there, for ``reason``; it says nothing of the params."""
+
+    reason: str
+
+
+TrialRow: TypeAlias = EpochRow | ValueRow | Ending | Refusal
+"""What a trial yields, in order; the last one is an ``Ending`` or a ``Refusal``."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One point of a study; ``ending`` is None while it runs.
+
+    ``values`` are those of its finished tasks, by step and stage, ``attempts`` counts the
+    processes that it took, ``ended_at`` is in seconds since 1970. ``enqueued`` says why its params
+    were given and not drawn.
+    """
+
+    number: int
+    params: Mapping[str, Any]
+    values: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    ending: Ending | None = None
+    attempts: int = 1
+    ended_at: float | None = None
+    enqueued: str | None = None
+
+    @property
+    def outcome(self) -> str | None:
+        return self.ending.outcome if self.ending else None
+
+    @property
+    def objective(self) -> float | None:
+        return self.ending.objective if self.ending else None
+
+    @property
+    def error(self) -> str | None:
+        return self.ending.error if self.ending else None
