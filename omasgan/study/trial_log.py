@@ -80,21 +80,24 @@ class TrialLog:
         """
         entry = self._open[number]
         epochs: list[EpochRow] = []
+        is_stopped = False
         for row in rows:
             if isinstance(row, Refusal):
                 raise StoreError(row.reason)
             if isinstance(row, Ending):
                 entry.ending = row
-            elif isinstance(row, EpochRow):
+                break
+            if isinstance(row, EpochRow):
                 epochs.append(row)
                 self._enter_epoch(entry, row)
             else:
                 self._enter_value(entry, row)
-            if entry.ending is not None:
+            is_stopped = entry.ending is not None
+            if is_stopped:
                 break
         self._write_epochs(entry, epochs)
         self.search.disk.trim()
-        return entry.ending is not None
+        return is_stopped
 
     def _enter_epoch(self, entry: _Open, row: EpochRow) -> None:
         entry.furthest = max(entry.furthest, (row.step, row.epoch))
