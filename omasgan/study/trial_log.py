@@ -91,6 +91,9 @@ class TrialLog:
                 epochs.append(row)
                 self._enter_epoch(entry, row)
             else:
+                # First: once the value is recorded, nobody trains these epochs again.
+                self._write_epochs(entry, epochs)
+                epochs = []
                 self._enter_value(entry, row)
             is_stopped = entry.ending is not None
             if is_stopped:
