@@ -26,7 +26,7 @@ from omasgan.data.selection import TrialData
 from omasgan.experiments import sweep as searching
 from omasgan.store.results import Store
 from omasgan.study.space import Space
-from omasgan.tracking import Tracker
+from omasgan.tracking.tracker import Tracker
 
 AT_ONCE = 2
 

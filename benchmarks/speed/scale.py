@@ -55,7 +55,7 @@ from omasgan.store.results import Store
 from omasgan.study.guide import Guide
 from omasgan.study.search import Search
 from omasgan.study.space import load_space
-from omasgan.tracking import Tracker
+from omasgan.tracking.tracker import Tracker
 from omasgan.training import evaluate
 
 TRIAL_SECONDS = 30.0

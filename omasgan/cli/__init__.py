@@ -1,7 +1,7 @@
 """The command line: each verb is a file here, ``VERBS`` says under which name it goes.
 
 A verb reads its arguments once, checks them before any work starts and passes them on whole. What
-several verbs take stands in ``options``, ``data``, ``output`` and ``place``. Nothing heavy is
+several verbs take stands in ``options/``. Nothing heavy is
 imported at the top of these files, so that ``--help`` is quick; each verb imports what it needs.
 """
 

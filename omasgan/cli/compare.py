@@ -12,6 +12,7 @@ import typer
 from omasgan.cli.options import values
 from omasgan.cli.options.checkpoints import CheckpointOptions
 from omasgan.cli.options.data import FoldedData
+from omasgan.cli.options.execution import Execution
 from omasgan.cli.options.groups import (
     BenchmarkArgument,
     DeviceOption,
@@ -19,7 +20,6 @@ from omasgan.cli.options.groups import (
     SeedsOption,
 )
 from omasgan.cli.options.output import Output, at_work, conclude
-from omasgan.cli.options.place import Place
 from omasgan.errors import ConfigError
 
 PUBLISHED = "published"
@@ -56,7 +56,7 @@ def compare(
     inner: InnerOption = None,
     data: FoldedData,
     seeds: SeedsOption = None,
-    place: Place,
+    execution: Execution,
     output: Output,
     checkpoints: CheckpointOptions,
     device: DeviceOption = "auto",
@@ -68,7 +68,7 @@ def compare(
     from omasgan import detectors as found
     from omasgan.experiments import compare as comparing
 
-    place.check()
+    execution.check()
     rules = _rules(tune, selection, inner)
     names = detectors.split(",") if detectors else found.names()
     wanted, run_seeds = data.wanted(), values.seeds(seeds)
@@ -89,7 +89,7 @@ def compare(
     comparing.check(spec)
     store, tracker = output.open()
     dataset, _ = data.load(spec.benchmark, wanted)
-    backend = place.open(device)
+    backend = execution.open(device)
     with contextlib.closing(backend), at_work(store, tracker) as watch:
         rows = comparing.compare(spec, store, backend, dataset, on_event=watch)
     conclude(store, rows)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from omasgan.cli.options.execution import Execution
 from omasgan.cli.options.groups import DeviceOption, ResumeOption
 from omasgan.cli.options.output import at_work, print_tables
-from omasgan.cli.options.place import Place
 from omasgan.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def paper(
     download: Annotated[
         bool, typer.Option("--download", help="Fetch missing image files into the data root.")
     ] = False,
-    place: Place,
+    execution: Execution,
     out: Annotated[
         str, typer.Option(metavar="DIR", help="Where runs, pages and stage cache go.")
     ] = "out",
@@ -66,12 +66,12 @@ def paper(
     if not suites and not all_:
         _list(plans)
         return
-    place.check()
+    execution.check()
     data = _load(plans, data_root, download)
     for made in plans:
         _check_data(made, data, skip=all_)
     store = Store(open_root(out))
-    with contextlib.closing(place.open(device)) as backend, at_work(store, None) as watch:
+    with contextlib.closing(execution.open(device)) as backend, at_work(store, None) as watch:
         lost = [
             row
             for made in plans

@@ -11,6 +11,7 @@ import typer
 
 from omasgan.cli.options import values
 from omasgan.cli.options.data import FoldedData
+from omasgan.cli.options.execution import BackendName, BackendOption
 from omasgan.cli.options.groups import (
     AddressOption,
     AtOnceOption,
@@ -23,7 +24,6 @@ from omasgan.cli.options.groups import (
     SetOption,
 )
 from omasgan.cli.options.output import print_tables
-from omasgan.cli.options.place import BackendName, BackendOption
 from omasgan.cli.options.searching import Searching, source_of
 from omasgan.errors import ConfigError
 

@@ -26,7 +26,7 @@ from omasgan.store.results import RunKey
 
 if TYPE_CHECKING:
     from omasgan.store.files import AnyPath
-    from omasgan.tracking import Tracker
+    from omasgan.tracking.tracker import Tracker
 
 
 _Ended: TypeAlias = EpochEnded | TrialEnded | RunEnded

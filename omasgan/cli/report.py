@@ -35,7 +35,7 @@ def report(
     print_tables(files.tables)
     print(f"The report is {files.page}")
     if sync_mlflow:
-        from omasgan.tracking import Tracker
+        from omasgan.tracking.tracker import Tracker
 
         tracker = Tracker(tracking_uri, store)
         shown = tracker.sync()

@@ -12,9 +12,9 @@ import typer
 
 from omasgan.cli.options import values
 from omasgan.cli.options.data import Data
+from omasgan.cli.options.execution import Execution
 from omasgan.cli.options.groups import DeviceOption, ResumeOption
 from omasgan.cli.options.output import at_work, print_tables
-from omasgan.cli.options.place import Place
 from omasgan.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def sensitivity(
     *,
     settings: Settings,
     data: Data,
-    place: Place,
+    execution: Execution,
     out: Annotated[
         str, typer.Option(metavar="DIR", help="Where runs, page and stage cache go.")
     ] = "out",
@@ -137,8 +137,8 @@ def sensitivity(
     elif benchmark is None or detector is None:
         raise ConfigError("give BENCHMARK and DETECTOR to train, or --from DIR of a sweep")
     else:
-        place.check()
-        _from_trainings(benchmark, detector, settings, data, place, out, resume, device)
+        execution.check()
+        _from_trainings(benchmark, detector, settings, data, execution, out, resume, device)
 
 
 def _from_trainings(
@@ -146,7 +146,7 @@ def _from_trainings(
     detector: str,
     settings: Settings,
     data: Data,
-    place: Place,
+    execution: Execution,
     out: str,
     resume: bool,
     device: str,
@@ -166,7 +166,7 @@ def _from_trainings(
     made = study.StudySpec(benchmark, spec, detector, plan, settings.ranges, device, resume)
     store = Store(open_root(out))
     print(f"omasgan: {plan}", file=sys.stderr)
-    with contextlib.closing(place.open(device)) as backend, at_work(store, None) as watch:
+    with contextlib.closing(execution.open(device)) as backend, at_work(store, None) as watch:
         rows = study.train(made, store, backend, dataset, on_event=watch)
     _write(study.folder(store, spec.id, detector), content.page(made, rows))
     lost = [row for row in rows if row["outcome"] != "ok"]

@@ -10,6 +10,7 @@ import typer
 
 from omasgan.cli.options.checkpoints import CheckpointOptions
 from omasgan.cli.options.data import FoldedData
+from omasgan.cli.options.execution import Execution
 from omasgan.cli.options.groups import (
     BenchmarkArgument,
     DetectorArgument,
@@ -17,7 +18,6 @@ from omasgan.cli.options.groups import (
     SaveOption,
 )
 from omasgan.cli.options.output import Output, at_work, conclude
-from omasgan.cli.options.place import Place
 from omasgan.cli.options.searching import Searching, source_of
 from omasgan.errors import ConfigError
 
@@ -53,7 +53,7 @@ def sweep(
         typer.Option(metavar="NAME", help="'defaults' are then each study's first trial."),
     ] = None,
     data: FoldedData,
-    place: Place,
+    execution: Execution,
     output: Output,
     checkpoints: CheckpointOptions,
     save: SaveOption = False,
@@ -62,7 +62,7 @@ def sweep(
     """Search the parameters of a detector, then train and test the winners on fresh seeds."""
     from omasgan.experiments import sweep as sweeping
 
-    place.check()
+    execution.check()
     searching.check()
     if sampler is not None and replay is not None:
         raise ConfigError("--sampler and --replay exclude each other; leave one out")
@@ -88,7 +88,7 @@ def sweep(
     store, tracker = output.open()
     dataset, _ = data.load(spec.benchmark, wanted)
     source = source_of(spec, data)
-    backend = place.open(device)
+    backend = execution.open(device)
     with contextlib.closing(backend), at_work(store, tracker) as watch:
         result = sweeping.sweep([spec], store, backend, dataset, source=source, on_event=watch)
     conclude(store, result.rows)

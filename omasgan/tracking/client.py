@@ -13,12 +13,15 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from omasgan.errors import BackendError, without_secrets
 from omasgan.store.files import AnyPath, read
 from omasgan.store.results import store_id
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Point: TypeAlias = tuple[str, float, int, int]
 """Metric, value, time (ms since 1970) and step."""
@@ -30,12 +33,16 @@ QUIET = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-"""MLflow's own settings where the user has none: no telemetry, no long retries, no output."""
+"""Settings of MLflow where the user's environment has none: no telemetry, long retries, output."""
 
 
 @dataclass
 class Mlflow:
-    """MLflow's client with what mirroring needs: MLflow runs by key, points in batches."""
+    """MLflow's client with what mirroring needs: MLflow runs by key, points in batches.
+
+    ``artifacts`` is the folder of the experiments' artifacts, None where a server has its own;
+    ``experiments`` are the ids by name that are known, ``shown`` the keys of all MLflow runs used.
+    """
 
     client: Any
     store_id: str
@@ -45,34 +52,34 @@ class Mlflow:
 
     @classmethod
     def open(cls, uri: str, root: AnyPath) -> Mlflow:
-        """Connect; a sqlite database that is not there is made, which takes seconds."""
+        """Connect; a missing sqlite database is created, which takes seconds."""
         from mlflow import MlflowClient
 
         for name, level in (("mlflow", "WARNING"), ("alembic", "WARNING"), ("urllib3", "ERROR")):
             logging.getLogger(name).setLevel(level)
-        _make_database(uri)
+        _create_database(uri)
         return cls(MlflowClient(tracking_uri=uri), store_id(root), _artifacts(uri, root))
 
     def experiment(self, name: str) -> str:
-        """The id of the experiment ``name``, made if it is not there."""
+        """Return the id of the experiment ``name``, created if there is none."""
         if name not in self.experiments:
-            found = self.client.get_experiment_by_name(name)
-            place = None if self.artifacts is None else (self.artifacts / name).as_uri()
+            known = self.client.get_experiment_by_name(name)
+            folder = None if self.artifacts is None else (self.artifacts / name).as_uri()
             self.experiments[name] = (
-                found.experiment_id
-                if found is not None
-                else self.client.create_experiment(name, artifact_location=place)
+                known.experiment_id
+                if known is not None
+                else self.client.create_experiment(name, artifact_location=folder)
             )
         return self.experiments[name]
 
     def run(self, key: str, name: str, start: int, parent: Any = None) -> Any:
-        """The MLflow run that shows ``key``, made if there is none; ``start`` is in ms."""
+        """Return the MLflow run of ``key``, created with ``start`` (ms) if there is none."""
         self.shown.add(key)
         experiment = self.experiment(key.split("/")[0])
         query = f"tags.`omasgan.key` = '{key}' and tags.`omasgan.store` = '{self.store_id}'"
-        found = self.client.search_runs([experiment], query, max_results=1)
-        if found:
-            return found[0]
+        runs = self.client.search_runs([experiment], query, max_results=1)
+        if runs:
+            return runs[0]
         tags = {"omasgan.key": key, "omasgan.store": self.store_id}
         if parent is not None:
             tags["mlflow.parentRunId"] = parent.info.run_id
@@ -85,7 +92,7 @@ class Mlflow:
         params: Mapping[str, Any] | None = None,
         tags: Mapping[str, Any] | None = None,
     ) -> None:
-        """Log everything in as few calls as MLflow allows."""
+        """Send points, params and tags in as few calls as MLflow allows."""
         from mlflow.entities import Metric, Param, RunTag
 
         parts = {
@@ -98,18 +105,29 @@ class Mlflow:
                 chunk = {kind: items[start : start + BATCH[kind]]}
                 self.client.log_batch(run.info.run_id, **chunk)
 
-    def send_file(self, run: Any, path: AnyPath, place: str | None = None) -> None:
-        """Log a file as an artifact in the folder ``place``, unless it is not there."""
+    def send_file(self, run: Any, path: AnyPath, folder: str | None = None) -> None:
+        """Send a file, if it is there, into a folder of the MLflow run's artifacts."""
         content = read(path)
-        if content is None:
-            return
-        with tempfile.TemporaryDirectory() as made:
-            copy = Path(made) / path.name
-            copy.write_bytes(content)
-            self.client.log_artifact(run.info.run_id, str(copy), place)
+        if content is not None:
+            self._send_contents(run, {path.name: content}, folder)
+
+    def send_drawings(
+        self, run: Any, drawings: Mapping[str, Figure], folder: str | None = None
+    ) -> None:
+        """Send figures, by file name, as PNG into a folder of the MLflow run's artifacts."""
+        from omasgan.report.results import figures
+
+        contents = {name: figures.png(figure) for name, figure in drawings.items()}
+        self._send_contents(run, contents, folder)
+
+    def _send_contents(self, run: Any, contents: Mapping[str, bytes], folder: str | None) -> None:
+        with tempfile.TemporaryDirectory() as copies:
+            for name, content in contents.items():
+                (Path(copies) / name).write_bytes(content)
+            self.client.log_artifacts(run.info.run_id, copies, folder)
 
     def set_status(self, run: Any, status: str, end: int | None = None) -> None:
-        """Set the status of the MLflow run, and when it ended (ms) unless it is RUNNING."""
+        """Set the MLflow run's status and, unless it is RUNNING, its end in ms since 1970."""
         if status == run.info.status:
             return
         if status == "RUNNING":
@@ -120,10 +138,10 @@ class Mlflow:
 
 @contextlib.contextmanager
 def as_backend_error(uri: str) -> Iterator[None]:
-    """Whatever MLflow and what it stands on can raise becomes one line.
+    """Turn what MLflow and its libraries raise into one line.
 
     Raises:
-        BackendError: always, instead of those.
+        BackendError: MLflow, its database or the network has raised an error.
     """
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -135,20 +153,20 @@ def as_backend_error(uri: str) -> Iterator[None]:
 
 
 def as_text(value: object) -> str:
-    """A string as it is, anything else as JSON."""
+    """Return a string as it is and anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def legal(name: str) -> str:
-    """``name`` with only the characters that MLflow takes in metrics and params."""
+    """Return ``name`` with "_" for each character that MLflow allows in no metric or param."""
     return re.sub(r"[^\w\-. :/]", "_", name)
 
 
 def _artifacts(uri: str, root: AnyPath) -> AnyPath | None:
-    """Where a database's artifacts lie; a server keeps them itself.
+    """Return the folder of the artifacts of a database, None for a server, which has its own.
 
-    They lie beside the results. MLflow needs boto3 to put them on an object store, so that of a
-    remote store they lie beside a database that is a local file.
+    It lies beside the results. MLflow needs boto3 to write to an object store; so the artifacts
+    of a store there go beside the database, if that is a local file.
     """
     parts = urlsplit(uri)
     if parts.scheme.startswith(("http", "databricks")):
@@ -159,7 +177,7 @@ def _artifacts(uri: str, root: AnyPath) -> AnyPath | None:
 
 
 def _lock_file(root: AnyPath) -> Path:
-    """Of a remote store it lies in this machine's temporary folder, one for each user."""
+    """Return the lock: of a store on an object store, one for each user in the machine's tmp."""
     if isinstance(root, Path):
         return root / ".mlflow.lock"
     name = hashlib.sha256(f"{root} {os.getuid()}".encode()).hexdigest()[:16]
@@ -168,7 +186,7 @@ def _lock_file(root: AnyPath) -> Path:
 
 @contextlib.contextmanager
 def locked(root: AnyPath) -> Iterator[None]:
-    """One mirror at a time: two would make the same MLflow run twice, or break a new database."""
+    """Let one mirror work at a time: two would create a run twice, or break a new database."""
     import fcntl
 
     with _lock_file(root).open("w") as file:
@@ -176,9 +194,10 @@ def locked(root: AnyPath) -> Iterator[None]:
         yield
 
 
-def _make_database(uri: str) -> None:
-    """Make a sqlite database that is not there, so that it is there whole or not at all: one that
-    a killed process has left half made could never be used again.
+def _create_database(uri: str) -> None:
+    """Create a missing sqlite database beside its path and rename it once it is whole.
+
+    MLflow could never open one that a killed process has left half-written.
     """
     from mlflow import MlflowClient
 
@@ -187,16 +206,16 @@ def _make_database(uri: str) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".mlflow-") as folder:
-        made = Path(folder) / path.name
-        MlflowClient(tracking_uri=f"sqlite:///{made}").search_experiments()
-        made.replace(path)
+        whole = Path(folder) / path.name
+        MlflowClient(tracking_uri=f"sqlite:///{whole}").search_experiments()
+        whole.replace(path)
 
 
 def prepare(uri: str) -> None:
-    """Quieten MLflow before it is imported, and fail at once on a database that does not answer.
+    """Quieten MLflow before its import, and see whether the database's address answers.
 
     Raises:
-        BackendError: nobody listens at the database's address; MLflow would try for 100 s.
+        BackendError: nobody listens at that address; MLflow would try for 100 s.
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)

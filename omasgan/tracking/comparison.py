@@ -1,17 +1,15 @@
 """A comparison as one MLflow run, with a child for each of its entries: which is best, and where.
 
-``comparison.json`` says which runs belong to it. Those with given params are shown here alone;
-winners stand below their studies as well. A child tells what its entry's runs say together: a
-comparison has hundreds of them.
+``comparison.json`` says which runs belong to it. Runs with fixed params are shown here alone;
+winners are shown below their studies as well. A child shows the means over its entry's runs, for
+a comparison has hundreds of runs.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,33 +44,31 @@ class Entry:
 
 
 def benchmarks(store: Store) -> list[str]:
-    """The ids of the benchmarks that have a comparison."""
+    """Return the ids of the benchmarks that have a comparison."""
     return [path.parent.name for path in find(store.root, f"*/{FILE}")]
 
 
 def holds(store: Store, key: RunKey) -> bool:
-    """Whether the runs with the params of ``key`` are an entry of a comparison."""
-    told = find_json(store.root / key.benchmark / FILE)
-    row = {"detector": key.detector, "selection": key.selection, "params_id": key.params_id}
-    return told is not None and row in told["entries"]
+    """Return whether the runs with the params of ``key`` are an entry of a comparison."""
+    return _is_entry(store, key.benchmark, key.detector, key.selection, key.params_id)
 
 
 def ending(store: Store, benchmark: str) -> str:
-    """What MLflow shows of a comparison that nobody is working on."""
+    """Return MLflow's status for a comparison that no driver is working on."""
     complete = read_json(store.root / benchmark / FILE)["status"] == "complete"
     return "FINISHED" if complete else "KILLED"
 
 
 def comparison(mlflow: Mlflow, store: Store, benchmark: str, status: str) -> None:
-    """The comparison with its entries; ``status`` is what its MLflow run shows.
+    """Show the comparison with its entries; ``status`` is MLflow's status of it.
 
-    While it is RUNNING, an entry that holds fewer runs than the fullest one is left for later: a
-    child is drawn once its runs have ended, not after each of them.
+    While it is RUNNING, an entry with fewer runs than the fullest one waits: its pictures are
+    drawn once all its runs have ended, not after each of them.
     """
     entries = _entries(store, benchmark)
     rows = [row for entry in entries for row in entry.rows]
-    place = f"{benchmark}/comparison"
-    run = mlflow.run(place, "comparison", min(map(started, rows), default=now()))
+    parent_key = f"{benchmark}/comparison"
+    run = mlflow.run(parent_key, "comparison", min(map(started, rows), default=now()))
     if status == "RUNNING":
         mlflow.set_status(run, status)
     mlflow.send(run, tags=_about(entries, rows))
@@ -80,35 +76,62 @@ def comparison(mlflow: Mlflow, store: Store, benchmark: str, status: str) -> Non
     fullest = max((len(entry.rows) for entry in entries), default=0)
     for entry in entries:
         if entry.rows and (status != "RUNNING" or len(entry.rows) == fullest):
-            key = f"{place}/{entry.detector}/{entry.selection}/{entry.params_id or 'winners'}"
+            key = f"{parent_key}/{entry.detector}/{entry.selection}/{entry.params_id or 'winners'}"
             child = mlflow.run(key, entry.name, min(map(started, entry.rows)), run)
             _send_entry(mlflow, store, child, entry)
     if status != "RUNNING":
         mlflow.set_status(run, status, max(map(finished, rows), default=None))
 
 
+def winners(mlflow: Mlflow, store: Store, benchmark: str, detector: str, selection: str) -> None:
+    """Show all winners of a sweep as one MLflow run, which has the mean over the folds.
+
+    A winner's own run has the folds of its study alone, so that a sweep with one study needs no
+    such run. Neither does a sweep that is an entry of a comparison: the entry shows the same.
+    """
+    studies = store.study_dir(benchmark, detector, selection, "any").parent
+    if len(find(studies, "*/winner.json")) < 2:
+        return
+    if _is_entry(store, benchmark, detector, selection, None):
+        return
+    rows = tuple(_rows(store, benchmark, detector, selection, None))
+    if rows:
+        entry = Entry(f"winners of {detector} {selection}", detector, selection, None, rows)
+        key = f"{benchmark}/{detector}/{selection}/winners"
+        _send_entry(mlflow, store, mlflow.run(key, entry.name, min(map(started, rows))), entry)
+
+
 def parents(mlflow: Mlflow, store: Store, benchmark: str) -> list[Any]:
-    """The MLflow runs under which the results on a benchmark lie: its comparison, or else its
-    studies; none where params were run without either.
+    """Return the MLflow runs above the results on a benchmark.
+
+    These are its comparison, or else its studies; none where params were run without either.
     """
     if benchmark in benchmarks(store):
         return [mlflow.run(f"{benchmark}/comparison", "comparison", now())]
-    found = [read_study(folder) for folder in store.studies()]
-    return [study_run(mlflow, store, s) for s in found if s.benchmark == benchmark]
+    studies = [read_study(folder) for folder in store.studies()]
+    return [study_run(mlflow, store, s) for s in studies if s.benchmark == benchmark]
+
+
+def _is_entry(
+    store: Store, benchmark: str, detector: str, selection: str, params_id: str | None
+) -> bool:
+    compared = find_json(store.root / benchmark / FILE) or {"entries": []}
+    entry = {"detector": detector, "selection": selection, "params_id": params_id}
+    return entry in compared["entries"]
 
 
 def _entries(store: Store, benchmark: str) -> list[Entry]:
     from omasgan.report.results import tables
 
-    told = read_json(store.root / benchmark / FILE)["entries"]
-    held = [tuple(_rows(store, benchmark, **line)) for line in told]
+    lines = read_json(store.root / benchmark / FILE)["entries"]
+    rows_by_line = [tuple(_rows(store, benchmark, **line)) for line in lines]
     variants = {
         (row["detector"], row["selection"], row["params_id"]): row["variant"]
-        for row in tables.runs(row for rows in held for row in rows).to_dict("records")
+        for row in tables.runs(row for rows in rows_by_line for row in rows).to_dict("records")
     }
-    rules = Counter(name for name, _ in {(line["detector"], line["selection"]) for line in told})
+    rules = Counter(name for name, _ in {(line["detector"], line["selection"]) for line in lines})
     entries = []
-    for line, rows in zip(told, held, strict=True):
+    for line, rows in zip(lines, rows_by_line, strict=True):
         rule = line["selection"] if rules[line["detector"]] > 1 else ""
         parts = (line["detector"], rule, variants.get(tuple(line.values()), ""))
         entries.append(Entry(" ".join(filter(None, parts)), **line, rows=rows))
@@ -118,7 +141,7 @@ def _entries(store: Store, benchmark: str) -> list[Entry]:
 def _rows(
     store: Store, benchmark: str, detector: str, selection: str, params_id: str | None
 ) -> Iterator[Row]:
-    """An entry's rows: of its params, or of every winner on the folds that it has won."""
+    """Yield an entry's rows: of its params, or of each winner on the folds of its study."""
     if params_id is not None:
         yield from group_rows(store, RunKey(benchmark, detector, selection, params_id, 0, 0))
         return
@@ -141,85 +164,84 @@ def _about(entries: Sequence[Entry], rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def _summary(entries: Sequence[Entry]) -> str:
-    """A Markdown table, best mean first, which MLflow shows as the description."""
+    """Return a Markdown table, best mean first, which MLflow shows as the description."""
     from omasgan.report.results.tables import means
 
-    found = [(means(entry.rows), entry) for entry in entries if entry.rows]
-    found.sort(key=lambda line: -line[0].get("auroc", 0.0))
+    with_means = [(means(entry.rows), entry) for entry in entries if entry.rows]
+    with_means.sort(key=lambda line: -line[0].get("auroc", 0.0))
     lines = ["| entry | AUROC | sd | worst fold | runs |", "| --- | ---: | ---: | ---: | ---: |"]
-    for told, entry in found:
+    for values, entry in with_means:
         names = ("auroc", "auroc_sd", "auroc_worst_fold")
-        numbers = " | ".join(f"{told[name]:.3f}" if name in told else "-" for name in names)
+        numbers = " | ".join(f"{values[name]:.3f}" if name in values else "-" for name in names)
         lines.append(f"| {entry.name} | {numbers} | {len(entry.rows)} |")
     return "\n".join(lines)
 
 
 def _send_entry(mlflow: Mlflow, store: Store, run: Any, entry: Entry) -> None:
-    """An entry's metrics, tags and pictures, unless MLflow has them as its runs are now."""
+    """Send an entry's metrics, tags and pictures, unless MLflow has those of the same rows."""
     if run.info.run_name != entry.name:
         mlflow.client.update_run(run.info.run_id, name=entry.name)
     mark = digest(entry.rows)[:12]
     if run.data.tags.get("omasgan.sent") == mark:
         return
-    good = [row for row in entry.rows if row["outcome"] == "ok"]
+    ok_rows = [row for row in entry.rows if row["outcome"] == "ok"]
     shared = ("detector", "selection", "protocol", "data_sha256", "code_version")
     tags = {name: entry.rows[-1][name] for name in shared} | {"outcome": _outcomes(entry.rows)}
     params = None if entry.params_id is None else entry.rows[0]["params"]
-    mlflow.send(run, _points(good), params, tags)
-    _send_pictures(mlflow, store, run, entry.name, good)
-    ended = "FINISHED" if len(good) == len(entry.rows) else "FAILED"
+    mlflow.send(run, _points(ok_rows), params, tags)
+    _send_pictures(mlflow, store, run, entry.name, ok_rows)
+    ended = "FINISHED" if len(ok_rows) == len(entry.rows) else "FAILED"
     mlflow.set_status(run, ended, max(map(finished, entry.rows)))
-    # last: what a crash leaves half sent is sent again
+    # Last, so that a crash before it has everything sent again.
     mlflow.send(run, tags={"sent": mark})
 
 
 def _points(rows: Sequence[Row]) -> list[Point]:
-    """The means at step 0, of which MLflow makes bars, and of the folds the AUROC alone: more
-    would bury it. The folds once more as one curve, whose step is the fold.
+    """Return the means at step 0, which MLflow draws as bars, and the AUROC of each fold, alone
+    and as one curve whose step is the fold.
+
+    Other metrics of single folds would bury the AUROC.
     """
     from omasgan.report.results.tables import means
 
     if not rows:
         return []
-    told = {k: v for k, v in means(rows).items() if "/" not in k or k.startswith("auroc/")}
-    values = told | {"seconds": float(np.mean([row["seconds"] for row in rows]))}
+    values = {k: v for k, v in means(rows).items() if "/" not in k or k.startswith("auroc/")}
+    values |= {"seconds": float(np.mean([row["seconds"] for row in rows]))}
     for name in ("peak_memory_mb", "gpu_peak_memory_mb"):
         peaks = [float(row[name]) for row in rows if row.get(name) is not None]
         values |= {name: max(peaks)} if peaks else {}
     last = max(map(finished, rows))
     points = [(name, value, last, 0) for name, value in values.items()]
     for fold in sorted({row["fold"] for row in rows}):
-        if f"auroc/fold-{fold}" in told:
-            # its own time: a fold that is as it was stays the same point
+        if f"auroc/fold-{fold}" in values:
+            # The fold's own time, so that an unchanged fold stays the same point.
             time = max(finished(row) for row in rows if row["fold"] == fold)
-            points.append(("auroc_by_fold", told[f"auroc/fold-{fold}"], time, fold))
+            points.append(("auroc_by_fold", values[f"auroc/fold-{fold}"], time, fold))
     return points
 
 
 def _send_pictures(mlflow: Mlflow, store: Store, run: Any, name: str, rows: Iterable[Row]) -> None:
-    """ROC curves by fold, one seed's scores by fold, and what the first run drew."""
+    """Send the ROC curves by fold, one seed's scores by fold, and the first run's samples."""
     from omasgan.report.results import figures
 
     curves: dict[str, list[Scored]] = {}
-    drawn: dict[str, Any] = {}
+    drawings: dict[str, Any] = {}
     for row in sorted(rows, key=lambda row: (row["fold"], row["seed"])):
         key = RunKey.of(row)
         if exists(store.run_dir(key) / "scores.parquet"):
             scores = store.scores(key)
             scored = scores["label"].to_numpy(), scores["score"].to_numpy()
             curves.setdefault(f"fold {row['fold']}", []).append(scored)
-        pictures = {} if "samples.png" in drawn else store.pictures(key)
+        pictures = {} if "samples.png" in drawings else store.pictures(key)
         if pictures:
-            where = f"{name}, fold {row['fold']}, seed {row['seed']}"
-            drawn["samples.png"] = figures.samples(pictures, where)
+            title = f"{name}, fold {row['fold']}, seed {row['seed']}"
+            drawings["samples.png"] = figures.samples(pictures, title)
     if curves:
-        drawn["roc.png"] = figures.roc(curves, f"{name}: ROC by fold (mean over seeds)")
-        first = {fold: scored[0] for fold, scored in curves.items()}
-        drawn["histogram.png"] = figures.histogram(first, f"{name}: test scores (one seed)")
-    with tempfile.TemporaryDirectory() as made:
-        for file, figure in drawn.items():
-            (Path(made) / file).write_bytes(figures.png(figure))
-        mlflow.client.log_artifacts(run.info.run_id, made)
+        drawings["roc.png"] = figures.roc(curves, f"{name}: ROC by fold (mean over seeds)")
+        one_seed = {fold: scored[0] for fold, scored in curves.items()}
+        drawings["histogram.png"] = figures.histogram(one_seed, f"{name}: test scores (one seed)")
+    mlflow.send_drawings(run, drawings)
 
 
 def _outcomes(rows: Iterable[Row]) -> str:

@@ -1,12 +1,11 @@
-"""What of a store becomes which MLflow run, metric, param, tag and artifact."""
+"""How studies and runs become MLflow runs with metrics, params, tags and artifacts."""
 
 from __future__ import annotations
 
-import tempfile
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,62 +26,62 @@ NOT_LOSSES = frozenset({"task", "step", "epoch", "phase", "value", "seconds"})
 METRICS = frozenset({"auroc", "average_precision", "fpr95"})
 NOT_STAGES = ("sample_id", "class", "label")
 MAX_POINTS = 1000
-"""Of a longer curve only this many points are sent, evenly spaced; the store keeps them all."""
+"""Of a longer curve MLflow gets this many points, evenly spaced; the store has them all."""
 
 
 def study(mlflow: Mlflow, store: Store, folder: AnyPath, status: str) -> None:
-    """The study with its trials and its winner; ``status`` is what its MLflow run shows."""
-    found = read_study(folder)
-    run = study_run(mlflow, store, found)
+    """Show the study with its trials and its winner; ``status`` is MLflow's status of it."""
+    stored = read_study(folder)
+    run = study_run(mlflow, store, stored)
     if status == "RUNNING":
         mlflow.set_status(run, status)
-    about = {k: v for k, v in found.about.items() if not isinstance(v, dict | list)}
+    about = {k: v for k, v in stored.about.items() if not isinstance(v, dict | list)}
     mlflow.send(run, tags=about)
-    for ended in found.ended:
-        _send_trial(mlflow, store, found, run, ended)
-    _send_winner(mlflow, store, found, run)
+    for ended in stored.ended:
+        _send_trial(mlflow, store, stored, run, ended)
+    _send_winner(mlflow, store, stored, run)
     if status != "RUNNING":
-        mlflow.send(run, _study_points(run, found))
+        mlflow.send(run, _study_points(run, stored))
         for name in ("study.json", "winner.json", "journal.jsonl"):
             mlflow.send_file(run, folder / name)
-        mlflow.set_status(run, status, max(map(_ended, found.ended), default=None))
+        mlflow.set_status(run, status, max(map(_ended, stored.ended), default=None))
 
 
 def trial(mlflow: Mlflow, store: Store, folder: AnyPath, ended: Trial) -> None:
-    """One ended trial, as a child of its study."""
-    found = replace(read_study(folder, with_trials=False), ended=(ended,))
-    _send_trial(mlflow, store, found, study_run(mlflow, store, found), ended)
+    """Show one ended trial as a child of its study."""
+    stored = replace(read_study(folder, with_trials=False), ended=(ended,))
+    _send_trial(mlflow, store, stored, study_run(mlflow, store, stored), ended)
 
 
 def group(mlflow: Mlflow, store: Store, key: RunKey) -> None:
-    """Runs of the same params: as the winner of each study that chose them, or else alone."""
+    """Show the runs of one params: as the winner of each study that chose them, or else alone."""
     siblings = store.study_dir(key.benchmark, key.detector, key.selection, "any").parent
     studies = [read_study(path) for path in store.studies() if path.parent == siblings]
-    for found in studies:
-        if found.winner is not None and found.winner["params_id"] == key.params_id:
-            _send_winner(mlflow, store, found, study_run(mlflow, store, found))
+    for stored in studies:
+        if stored.winner is not None and stored.winner["params_id"] == key.params_id:
+            _send_winner(mlflow, store, stored, study_run(mlflow, store, stored))
     rows = group_rows(store, key)
     if rows and not studies:
         name = f"{key.detector} {key.selection} {key.params_id[:6]}"
-        place = f"{key.benchmark}/{key.detector}/{key.selection}/{key.params_id}"
-        _send_rows(mlflow, store, mlflow.run(place, name, started(rows[0])), rows)
+        run_key = f"{key.benchmark}/{key.detector}/{key.selection}/{key.params_id}"
+        _send_rows(mlflow, store, mlflow.run(run_key, name, started(rows[0])), rows)
 
 
 def study_run(mlflow: Mlflow, store: Store, study: Study) -> Any:
-    """The MLflow run that shows a study, made if there is none."""
+    """Return the MLflow run of a study, created if there is none."""
     times = [_ended(trial) - _duration(trial) for trial in study.ended]
-    return mlflow.run(_place(store, study), study.label, min(times, default=now()))
+    return mlflow.run(_study_key(store, study), study.label, min(times, default=now()))
 
 
 def _send_trial(mlflow: Mlflow, store: Store, study: Study, parent: Any, trial: Trial) -> None:
-    """One trial as a child of its study, unless MLflow has it already."""
-    key = f"{_place(store, study)}/trials/{trial.number:04d}"
+    """Send one trial as a child of its study, unless MLflow has it already."""
+    key = f"{_study_key(store, study)}/trials/{trial.number:04d}"
     end, duration = _ended(trial), _duration(trial)
     run = mlflow.run(key, f"trial {trial.number}", end - duration, parent)
     if run.data.tags.get("omasgan.sent") == "all":
         return
     rows = _epochs_and_values(study, trial)
-    # times follow from the stored start, so that a second try sends the very same points
+    # Times follow from the start that MLflow has, so that a second try sends the same points.
     start = run.info.start_time
     points = [
         (f"{row.get('task', 'trial')}/{name}", value, start + i * duration // len(rows), epoch)
@@ -99,12 +98,12 @@ def _send_trial(mlflow: Mlflow, store: Store, study: Study, parent: Any, trial: 
     mlflow.send(run, points, dict(trial.params))
     status = {"ok": "FINISHED", "pruned": "KILLED"}.get(ending.outcome, "FAILED")
     mlflow.set_status(run, status, start + duration)
-    # Last: it says that nothing is missing, the status neither.
+    # Last, so that the tag says that everything is there, the status too.
     mlflow.send(run, tags=tags)
 
 
 def _send_winner(mlflow: Mlflow, store: Store, study: Study, parent: Any) -> None:
-    """The winner's own trainings, as far as there are any, as a child of its study."""
+    """Send the winner's final runs, if there are any, as a child of its study."""
     if study.winner is None:
         return
     winner = study.winner["params_id"]
@@ -112,25 +111,25 @@ def _send_winner(mlflow: Mlflow, store: Store, study: Study, parent: Any) -> Non
     folds = study.about.get("folds")
     rows = [row for row in group_rows(store, key) if folds is None or row["fold"] in folds]
     if rows:
-        place = f"{_place(store, study)}/winner/{winner}"
-        run = mlflow.run(place, f"winner of {study.name}", started(rows[0]), parent)
+        run_key = f"{_study_key(store, study)}/winner/{winner}"
+        run = mlflow.run(run_key, f"winner of {study.name}", started(rows[0]), parent)
         _send_rows(mlflow, store, run, rows)
 
 
 def _send_rows(mlflow: Mlflow, store: Store, run: Any, rows: Sequence[Row]) -> None:
-    """Finished runs: curves, metrics and artifacts of each that is new, then the means."""
+    """Send finished runs: curves, metrics and artifacts of each new one, then the means."""
     from omasgan.config import digest
     from omasgan.report.results.tables import means
 
     sent = _marks(run)
     for row in rows:
-        place = f"seed-{row['seed']}/fold-{row['fold']}"
+        prefix = f"seed-{row['seed']}/fold-{row['fold']}"
         name, mark = f"{row['seed']}/{row['fold']}", digest(row)[:6]
-        # a run that failed will be trained again: its curves would stand there twice
+        # A failed run is trained again, and its curves would be there twice.
         if row["outcome"] not in DONE or sent.get(name) == mark:
             continue
-        mlflow.send(run, _run_points(store, row, place))
-        _send_artifacts(mlflow, store, run, row, place)
+        mlflow.send(run, _run_points(store, row, prefix))
+        _send_artifacts(mlflow, store, run, row, prefix)
         sent[name] = mark
         mlflow.send(run, tags={"sent": " ".join(f"{n}:{m}" for n, m in sent.items())})
     counts = {o: sum(row["outcome"] == o for row in rows) for o in {r["outcome"] for r in rows}}
@@ -143,72 +142,68 @@ def _send_rows(mlflow: Mlflow, store: Store, run: Any, rows: Sequence[Row]) -> N
 
 
 def _marks(run: Any) -> dict[str, str]:
-    """What the MLflow run holds already: "seed/fold" and a digest of that run's row."""
+    """Return what the MLflow run has already: by "seed/fold", a digest of that run's row."""
     marks = run.data.tags.get("omasgan.sent", "").split()
     return {name: mark for name, _, mark in (mark.partition(":") for mark in marks)}
 
 
-def _run_points(store: Store, row: Row, place: str) -> list[Point]:
+def _run_points(store: Store, row: Row, prefix: str) -> list[Point]:
     start, end = started(row), finished(row)
     curves = [
-        (f"{place}/{name}", value, start + round(1000 * epoch.get("seconds", 0)), epoch["epoch"])
+        (f"{prefix}/{name}", value, start + round(1000 * epoch.get("seconds", 0)), epoch["epoch"])
         for epoch in store.read_epochs(RunKey.of(row))
         for name, value in _numbers(epoch).items()
     ]
     metrics = {k: v for k, v in row.items() if k.split(".")[0] in METRICS}
     metrics |= {name: row.get(name) for name in ("seconds", "peak_memory_mb")}
-    return [*_thinned(curves), *_final({f"{place}/{k}": v for k, v in metrics.items()}, end)]
+    return [*_thinned(curves), *_final({f"{prefix}/{k}": v for k, v in metrics.items()}, end)]
 
 
-def _send_artifacts(mlflow: Mlflow, store: Store, run: Any, row: Row, place: str) -> None:
-    """The scores as they are, with the pictures of them."""
+def _send_artifacts(mlflow: Mlflow, store: Store, run: Any, row: Row, folder: str) -> None:
+    """Send a run's scores and its pictures into a folder of the MLflow run's artifacts."""
     from omasgan.report.results import figures
 
     key = RunKey.of(row)
-    folder = store.run_dir(key)
-    drawn = {}
-    title = f"{row['benchmark']}: {row['detector']} · {row['selection']}, {place}"
-    if exists(folder / "scores.parquet"):
-        mlflow.send_file(run, folder / "scores.parquet", place)
+    scores_file = store.run_dir(key) / "scores.parquet"
+    drawings = {}
+    title = f"{row['benchmark']}: {row['detector']} · {row['selection']}, {folder}"
+    if exists(scores_file):
+        mlflow.send_file(run, scores_file, folder)
         scores = _by_stage(store.scores(key))
-        drawn["roc.png"] = figures.roc({name: [scored] for name, scored in scores.items()}, title)
-        drawn["histogram.png"] = figures.histogram(scores, title)
+        curves = {name: [scored] for name, scored in scores.items()}
+        drawings["roc.png"] = figures.roc(curves, title)
+        drawings["histogram.png"] = figures.histogram(scores, title)
     pictures = store.pictures(key)
     if pictures:
-        drawn["samples.png"] = figures.samples(pictures, title)
-    with tempfile.TemporaryDirectory() as made:
-        for name, figure in drawn.items():
-            (Path(made) / name).write_bytes(figures.png(figure))
-        mlflow.client.log_artifacts(run.info.run_id, made, place)
+        drawings["samples.png"] = figures.samples(pictures, title)
+    mlflow.send_drawings(run, drawings, folder)
 
 
 def _by_stage(scores: pd.DataFrame) -> dict[str, Scored]:
-    """Labels and scores by stage; the stage that is the detector's score says so."""
+    """Return labels and scores by stage; the stage that is the detector's score says so."""
     labels, score = scores["label"].to_numpy(), scores["score"].to_numpy()
     stages = {c: scores[c].to_numpy() for c in scores.columns.drop([*NOT_STAGES, "score"])}
-    found = {
+    scored = {
         f"{name} (score)" if np.array_equal(values, score) else name: (labels, values)
         for name, values in stages.items()
     }
-    return (
-        found
-        if any(name.endswith(" (score)") for name in found)
-        else {"score": (labels, score), **found}
-    )
+    if any(name.endswith(" (score)") for name in scored):
+        return scored
+    return {"score": (labels, score), **scored}
 
 
 def _study_points(run: Any, study: Study) -> list[Point]:
-    """Every objective by trial number, the best one, and the count of each outcome."""
+    """Return the best objective, each trial's objective at its number, and the count of each
+    outcome.
+    """
     start, n = run.info.start_time, len(study.ended)
+    objectives = {t.number: t.objective for t in study.ended if t.objective is not None}
     points: list[Point] = [
-        ("objective", t.objective, start + t.number, t.number)
-        for t in study.ended
-        if t.objective is not None
+        ("trial_objective", value, start + number, number) for number, value in objectives.items()
     ]
-    if study.winner is not None:
-        points.append(("best_objective", float(study.winner["objective"]), start + n, n))
-    for outcome in sorted({str(t.outcome) for t in study.ended}):
-        count = sum(t.outcome == outcome for t in study.ended)
+    if objectives:
+        points.append(("objective", max(objectives.values()), start + n, n))
+    for outcome, count in Counter(str(t.outcome) for t in study.ended).items():
         points.append((f"trials/{outcome}", float(count), start + n, n))
     return points
 
@@ -218,17 +213,17 @@ def group_key(key: RunKey) -> RunKey:
 
 
 def group_rows(store: Store, key: RunKey) -> list[Row]:
-    """The rows of all finished runs with the params of ``key``."""
+    """Return the rows of all finished runs with the params of ``key``."""
     group = store.run_dir(key).parent.parent
     return read_results(group, "seed-*/fold-*/result.json")
 
 
-def _place(store: Store, study: Study) -> str:
+def _study_key(store: Store, study: Study) -> str:
     return relative(study.folder, store.root)
 
 
 def _epochs_and_values(study: Study, trial: Trial) -> list[Row]:
-    """The epochs of a trial, and after those of each task its value."""
+    """Return the epochs of a trial, and after those of each task the task's value."""
     epochs = read_rows(study.folder / "trials" / f"{trial.number:04d}" / "epochs.jsonl")
     names = dict(enumerate(study.about.get("tasks", ())))
     rows: list[Row] = []
@@ -241,6 +236,7 @@ def _epochs_and_values(study: Study, trial: Trial) -> list[Row]:
 
 
 def _ended(trial: Trial) -> int:
+    """Return when a trial ended, in ms since 1970."""
     return round(1000 * (trial.ended_at or 0))
 
 
@@ -250,26 +246,26 @@ def _duration(trial: Trial) -> int:
 
 
 def finished(row: Row) -> int:
-    """When a run ended, in ms since 1970."""
+    """Return when a run ended, in ms since 1970."""
     return round(1000 * datetime.fromisoformat(str(row["finished_at"])).timestamp())
 
 
 def started(row: Row) -> int:
-    """When a run began, in ms; of one whose process died only its end is known."""
+    """Return when a run began, in ms; of one whose process died only the end is known."""
     return finished(row) - round(1000 * float(row["seconds"] or 0))
 
 
 def now() -> int:
-    """This moment, in ms since 1970."""
+    """Return the present time in ms since 1970."""
     return round(1000 * datetime.now(UTC).timestamp())
 
 
 def _numbers(row: Row, keep: Iterable[str] = ()) -> dict[str, float]:
-    left_out = NOT_LOSSES.difference(keep)
+    skipped = NOT_LOSSES.difference(keep)
     return {
         name: float(value)
         for name, value in row.items()
-        if name not in left_out and isinstance(value, int | float)
+        if name not in skipped and isinstance(value, int | float)
     }
 
 
@@ -278,7 +274,7 @@ def _final(values: Mapping[str, Any], time: int) -> list[Point]:
 
 
 def _thinned(points: Sequence[Point]) -> list[Point]:
-    """At most ``MAX_POINTS`` of each metric, evenly spaced, the first and the last among them."""
+    """Return at most ``MAX_POINTS`` of each metric, evenly spaced, with the first and the last."""
     curves: dict[str, list[Point]] = {}
     for point in points:
         curves.setdefault(point[0], []).append(point)

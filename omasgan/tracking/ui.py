@@ -1,4 +1,4 @@
-"""The MLflow UI over a store's own database, on loopback, for as long as one looks at it."""
+"""Serve the MLflow UI over a store's own database, on this machine only, until interrupted."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ START_SECONDS = 120.0
 
 
 def serve(store: Store, port: int, on_ready: Callable[[str], None]) -> None:
-    """Serve until interrupted; ``on_ready`` gets the address once it answers.
+    """Serve until interrupted; ``on_ready`` gets the address once the server answers.
 
-    A store that was tracked elsewhere, or not at all, is mirrored into its own database first; one
-    that is not a folder into a database that is gone afterwards.
+    A store without a database of its own is mirrored into a new one first; a store on an object
+    store into a temporary one.
 
     Raises:
         StoreError: the store holds nothing to show.
         BackendError: the port is taken, or the server does not start.
     """
-    from omasgan.tracking import Tracker, default_uri
+    from omasgan.tracking.tracker import Tracker, default_uri
 
     if not store.results() and not store.studies():
         raise StoreError(f"'{store.root}' holds no results; give the --out folder of a sweep")
@@ -50,12 +50,12 @@ def serve(store: Store, port: int, on_ready: Callable[[str], None]) -> None:
 
 @contextlib.contextmanager
 def _local_folder(store: Store) -> Iterator[Path]:
-    """Where the database lies."""
+    """Yield the folder of the database."""
     if isinstance(store.root, Path):
         yield store.root
     else:
-        with tempfile.TemporaryDirectory(prefix="omasgan-ui-") as made:
-            yield Path(made)
+        with tempfile.TemporaryDirectory(prefix="omasgan-ui-") as folder:
+            yield Path(folder)
 
 
 def _serve(folder: Path, uri: str, port: int, on_ready: Callable[[str], None]) -> None:
@@ -68,7 +68,7 @@ def _serve(folder: Path, uri: str, port: int, on_ready: Callable[[str], None]) -
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    # A terminated parent must take the server with it, as an interrupted one does.
+    # SIGTERM must end the server as well, as Ctrl-C does.
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         _wait_until_ready(server, f"http://{HOST}:{port}", log)

@@ -8,7 +8,7 @@ import pytest
 
 from omasgan.cli.progress import Progress, Watch
 from omasgan.progress import Event
-from omasgan.tracking import Tracker
+from omasgan.tracking.tracker import Tracker
 from tests.results import SPEC, add_comparison, add_run, claimed
 
 STUDY = Path("out/digits-loo-v1/omasgan/nested/studies/fold-3")

@@ -10,7 +10,7 @@ from subprocess import PIPE
 import pytest
 
 from omasgan import cli
-from omasgan.cli.options.place import Place
+from omasgan.cli.options.execution import Execution
 from omasgan.errors import ConfigError
 from omasgan.experiments.sweep import SweepSpec
 from omasgan.store.results import Store
@@ -101,7 +101,9 @@ def test_checkpoints_are_kept_as_the_options_say(
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_cluster_is_asked_for_as_the_options_say() -> None:
-    with contextlib.closing(Place(at_once=3, gpus_per_trial="0.25").open("cpu")) as backend:
+    with contextlib.closing(Execution(at_once=3, gpus_per_trial="0.25").open("cpu")) as backend:
         assert backend.capacity == 3
-    with contextlib.closing(Place(gpus_per_trial="0.5", cpus_per_trial=2).open("cpu")) as backend:
+    with contextlib.closing(
+        Execution(gpus_per_trial="0.5", cpus_per_trial=2).open("cpu")
+    ) as backend:
         assert backend.capacity == 4

@@ -11,12 +11,13 @@ import pytest
 
 from omasgan.errors import BackendError, ConfigError
 from omasgan.report.results import write_report
+from omasgan.report.results.inputs import read_study
 from omasgan.store.files import AnyPath, find
 from omasgan.store.journal import append_rows, read_json, write_json
 from omasgan.store.results import RunKey, Store, params_id
-from omasgan.tracking import Tracker, default_uri
 from omasgan.tracking.client import Mlflow, locked
 from omasgan.tracking.mirror import MAX_POINTS
+from omasgan.tracking.tracker import Tracker, default_uri
 from tests.results import (
     SPEC,
     STAGES,
@@ -105,8 +106,7 @@ def test_a_study_is_a_parent_with_its_trials_as_children(
     assert shown.runs()[STUDY].info.status == "RUNNING"
 
     for number, outcome in enumerate(("ok", "pruned", "diverged")):
-        add_trial(folder, number, outcome)
-        tracker.trial(folder, number)
+        tracker.trial(folder, add_trial(folder, number, outcome))
     tracker.end_study(folder, "complete")
 
     runs = shown.runs()
@@ -151,6 +151,43 @@ def test_the_winner_is_a_child_with_its_own_runs(
     assert run.data.metrics["auroc"] == pytest.approx(sum(r["auroc"] for r in rows) / 2)
 
 
+def test_a_study_shows_its_best_objective_not_its_last(
+    tracker: Tracker, store: Store, shown: Shown
+) -> None:
+    folder = add_study(store, status="running", outcomes=())
+    for number in range(8):
+        add_trial(folder, number)
+    add_trial(folder, 8, "diverged")
+    tracker.end_study(folder, "interrupted")
+    run = shown.runs()[STUDY]
+    assert run.data.metrics["objective"] == objective(6) > objective(7)
+    curve = [(point.step, point.value) for point in shown.history(run, "trial_objective")]
+    assert curve == [(number, objective(number)) for number in range(8)]
+
+    add_trial(folder, 9)
+    tracker.end_study(folder, "complete")
+    assert shown.runs()[STUDY].data.metrics["objective"] == objective(6)
+
+
+def test_a_sweep_shows_the_mean_over_the_folds_of_its_winners(
+    tracker: Tracker, store: Store, shown: Shown
+) -> None:
+    for fold, seeds in ((0, (0, 1)), (1, (0,))):
+        add_study(store, fold=fold)
+        for seed in seeds:
+            add_run(store, params=trial_params(2), selection="nested", fold=fold, seed=seed)
+    tracker.run_group(SPEC.id, "omasgan", "nested", params_id(trial_params(2)))
+    tracker.sync()
+    run = shown.runs()[f"{SPEC.id}/omasgan/nested/winners"]
+    of_fold = {fold: [r["auroc"] for r in store.results() if r["fold"] == fold] for fold in (0, 1)}
+    means = [sum(values) / len(values) for values in of_fold.values()]
+    assert run.data.metrics["auroc"] == pytest.approx(sum(means) / 2)
+    assert [point.value for point in shown.history(run, "auroc_by_fold")] == pytest.approx(means)
+    assert run.info.status == "FINISHED"
+    winner = shown.runs()[f"{STUDY}/winner/{params_id(trial_params(2))}"]
+    assert winner.data.metrics["auroc"] == pytest.approx(means[0])
+
+
 def test_runs_without_a_search_are_one_mlflow_run_with_artifacts(
     tracker: Tracker, store: Store, shown: Shown
 ) -> None:
@@ -162,7 +199,7 @@ def test_runs_without_a_search_are_one_mlflow_run_with_artifacts(
     ((name, run),) = shown.runs().items()
     assert name == f"{SPEC.id}/omasgan/fixed/{key.params_id}"
     assert run.info.status == "FAILED", "one of its runs did not end well"
-    assert run.data.tags["omasgan.data.selection"] == "fixed"
+    assert run.data.tags["omasgan.selection"] == "fixed"
     assert run.data.tags["omasgan.data_sha256"] == "ab" * 32
     assert [p.value for p in shown.history(run, "seed-0/fold-0/loss_g")] == [
         1,
@@ -227,8 +264,7 @@ def test_an_interrupted_study_goes_on_in_the_same_mlflow_run(
     again = Tracker(tracker.uri, store)
     again.begin_study(folder)
     assert shown.runs()[STUDY].info.status == "RUNNING"
-    add_trial(folder, 1)
-    again.trial(folder, 1)
+    again.trial(folder, add_trial(folder, 1))
     write_json(folder / "study.json", read_json(folder / "study.json") | {"status": "complete"})
     again.end_study(folder, "complete")
     runs = shown.runs()
@@ -267,10 +303,10 @@ def test_a_failed_run_leaves_no_curve_until_it_is_trained_again(
 
 def test_long_curves_are_thinned(tracker: Tracker, store: Store, shown: Shown) -> None:
     folder = add_study(store, status="running", outcomes=())
-    add_trial(folder, 0, epochs=0)
+    trial = add_trial(folder, 0, epochs=0)
     rows = [{"task": "t", "step": 0, "epoch": e, "loss": float(e)} for e in range(5000)]
     append_rows(folder / "trials" / "0000" / "epochs.jsonl", rows)
-    tracker.trial(folder, 0)
+    tracker.trial(folder, trial)
     steps = [p.step for p in shown.history(shown.runs()[f"{STUDY}/trials/0000"], "t/loss")]
     assert len(steps) == MAX_POINTS
     assert (steps[0], steps[-1]) == (0, 4999)
@@ -307,7 +343,7 @@ def test_a_store_that_is_no_folder_is_mirrored_to_a_database_elsewhere(
     drawn = {"scores.parquet", "roc.png", "histogram.png", "samples.png"}
     alone = runs[f"{SPEC.id}/omasgan/fixed/{key.params_id}"]
     assert shown.artifacts(alone, "seed-0/fold-0") == {f"seed-0/fold-0/{name}" for name in drawn}
-    assert shown.artifacts(runs[STUDY]) == {"study.json", "winner.json"}
+    assert shown.artifacts(runs[STUDY]) == {"study.json", "winner.json", "journal.jsonl"}
     assert Tracker(uri, store).sync() == 6
     assert shown.points() == points
 
@@ -530,17 +566,18 @@ def test_an_unreachable_server_stops_nothing_and_is_sent_later(
     store: Store, shown: Shown, uri: str, closed_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = add_study(store)
+    ended = read_study(folder).ended[0]
     key = add_run(store, "knn", {"k": 5})
     tracker = Tracker(f"http://127.0.0.1:{closed_port}", store)
-    with caplog.at_level(logging.WARNING, logger="omasgan.tracking"):
+    with caplog.at_level(logging.WARNING, logger="omasgan.tracking.tracker"):
         tracker.begin_study(folder)
         started = time.monotonic()
-        tracker.trial(folder, 0)
+        tracker.trial(folder, ended)
         tracker.end_study(folder, "complete")
         tracker.run_group(SPEC.id, "knn", "fixed", key.params_id)
         tracker.comparison(SPEC.id, "complete")
         assert time.monotonic() - started < 0.1, "later calls do nothing"
-    warnings = [r.getMessage() for r in caplog.records if r.name == "omasgan.tracking"]
+    warnings = [r.getMessage() for r in caplog.records if r.name == "omasgan.tracking.tracker"]
     assert len(warnings) == 1
     assert "--sync-mlflow" in warnings[0]
     assert "\n" not in warnings[0]

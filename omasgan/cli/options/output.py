@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from omasgan.cli.progress import Watch
     from omasgan.store.journal import Row
     from omasgan.store.results import Store
-    from omasgan.tracking import Tracker
+    from omasgan.tracking.tracker import Tracker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Output:
     def open(self) -> tuple[Store, Tracker | None]:
         from omasgan.store.files import open_root
         from omasgan.store.results import Store
-        from omasgan.tracking import Tracker
+        from omasgan.tracking.tracker import Tracker
 
         store = Store(open_root(self.out))
         tracked = self.tracking_uri != NO_TRACKING

@@ -34,7 +34,7 @@ BackendOption = Annotated[BackendName, typer.Option(help="Where trials and runs 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class Execution:
     """The backend, and what it gives a trial."""
 
     backend: BackendOption = BackendName.ray
