@@ -42,7 +42,8 @@ demo: setup
 	$(OMASGAN) report $(DEMO)
 
 docs: setup
-	$(PYTHON) -m mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --quiet --strict
+	@echo "The documentation is site/index.html"
 
 setup:
 	@if ! { $(CURRENT); }; then \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import pkgutil
 import re
 import shlex
@@ -209,10 +210,9 @@ def test_documented_modules_exist() -> None:
         assert path.with_suffix(".py").exists() or (path / "__init__.py").exists(), name
 
 
-def test_the_example_of_a_detector_works(tmp_path: Path) -> None:
-    (example, *_) = (
-        c for kind, c in blocks((DOCS / "own-detector.md").read_text()) if kind == "python"
-    )
+def test_the_example_of_a_detector_works() -> None:
+    page = blocks((DOCS / "own-detector.md").read_text())
+    (example, *_) = (content for language, content in page if language == "python")
     (cls,) = (node.name for node in ast.parse(example).body if isinstance(node, ast.ClassDef))
     names: dict[str, Any] = {}
     exec(compile(example, "own-detector.md", "exec"), names)
@@ -260,23 +260,64 @@ def test_a_wrong_command_is_refused() -> None:
         parse("sweep", "digits-loo", "--trials", "3")
 
 
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output folder of a small comparison with a search, of a saved run and of a report."""
+    folder = tmp_path_factory.mktemp("docs") / "out"
+    small = ["digits-loo", "--max-folds", "2", "--max-train", "60", "--max-test", "40"]
+    output = ["--folds", "0", "--seeds", "0", "--tracking-uri", "none", "--out", str(folder)]
+    tuned = ["--detectors", "pca", "--tune", "1", "--backend", "local"]
+    assert cli.main(["compare", *small, *tuned, *output]) == 0
+    few = [f"--set={phase}_steps=2" for phase in ("gan", "boundary", "retrain", "detector")]
+    assert cli.main(["run", small[0], "omasgan", *small[1:], *few, "--save", *output]) == 0
+    assert cli.main(["report", str(folder)]) == 0
+    return folder
+
+
+def described(heading: str) -> set[str]:
+    """The fields in the first column of the tables below a heading of the page of results."""
+    text = (DOCS / "results.md").read_text()
+    section = re.split(r"^## ", text.split(f"## {heading}")[1], flags=re.MULTILINE)[0]
+    cells = re.findall(r"^\| ([^|]*) \|", section, re.MULTILINE)
+    return {name for cell in cells for name in INLINE.findall(cell)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("heading", "pattern"),
+    [
+        ("result.json", "*/omasgan/*/*/*/*/result.json"),
+        ("epochs.jsonl", "*/omasgan/*/*/*/*/epochs.jsonl"),
+        ("study.json", "*/*/*/studies/*/study.json"),
+        ("winner.json", "*/*/*/studies/*/winner.json"),
+        ("model.json", "*/*/*/*/*/*/model.json"),
+    ],
+)
+def test_every_field_is_described(out: Path, heading: str, pattern: str) -> None:
+    paths = list(out.glob(pattern))
+    assert paths
+    # Losses are named by each detector, and stages stand behind a dot.
+    losses = {"d", "g"} if heading == "epochs.jsonl" else set()
+    for path in paths:
+        text = path.read_text()
+        fields = json.loads(text.splitlines()[0] if path.suffix == ".jsonl" else text).keys()
+        assert {name for name in fields if "." not in name} - losses <= described(heading)
+
+
+@pytest.mark.slow
+def test_every_file_is_described(out: Path) -> None:
+    text = (DOCS / "results.md").read_text()
+    files = [path.relative_to(out) for path in out.rglob("*") if path.is_file()]
+    parts = {path.name if path.parts[0] != "report" else f"`{path.parts[1]}" for path in files}
+    assert {name for name in parts if name not in text} == set()
+
+
 @pytest.mark.slow
 def test_the_site_builds_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
-    build = [
-        sys.executable,
-        "-m",
-        "mkdocs",
-        "build",
-        "--strict",
-        "--quiet",
-        "--site-dir",
-        tmp_path,
-    ]
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path]
     done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    loads = re.compile(
-        r"<(?:script|img|iframe)[^>]*\ssrc=.?https?:|<link[^>]*stylesheet[^>]*https?:"
-    )
+    loads = re.compile(r"<(?:script|img|iframe)[^>]*\ssrc=.?https?:|<link[^>]*stylesheet[^>]*//")
     built = list(tmp_path.rglob("*.html"))
     assert len(built) >= len(PAGES)
     assert [page.name for page in built if loads.search(page.read_text())] == []
