@@ -1,5 +1,6 @@
 # make test: lint, types and tests.  make demo: the main job on embedded data, in minutes.
 # make test-faults: what a sweep survives, in about 20 minutes.
+# make docs: the documentation as a site in site/, without a network.
 # All set themselves up: a virtual environment in .venv, made anew only when it is not current.
 
 VENV := .venv
@@ -15,7 +16,7 @@ CURRENT := [ -f $(STAMP) ] && [ ! pyproject.toml -nt $(STAMP) ] && $(PYTHON) -P 
 	"import omasgan, pathlib; assert pathlib.Path(omasgan.__file__).samefile('omasgan/__init__.py')" \
 	2>/dev/null
 
-.PHONY: test test-faults demo lint types tests setup
+.PHONY: test test-faults demo docs lint types tests setup
 
 test: lint types tests
 
@@ -39,6 +40,10 @@ demo: setup
 		$(OMASGAN) run digits-loo $$detector --folds $(DEMO_FOLDS) --out $(DEMO) || exit; \
 	done
 	$(OMASGAN) report $(DEMO)
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --quiet --strict
+	@echo "The documentation is site/index.html"
 
 setup:
 	@if ! { $(CURRENT); }; then \
