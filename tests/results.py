@@ -14,12 +14,24 @@ from omasgan.data import metrics
 from omasgan.store.files import write_atomic
 from omasgan.store.journal import append_rows, write_json
 from omasgan.store.results import RunKey, Store, params_id
+from omasgan.study.guide import Guide
+from omasgan.study.space import Space
+from omasgan.training.trials import Ending, Trial
 
 SPEC = BenchmarkSpec(
     name="toy-loo", version=1, protocol="leave-one-out", dataset="digits", seeds=(0, 1)
 )
 STAGES = ("task1", "task3", "j", "neighbours", "combined")
 N_FOLDS = 3
+TASK = "class-1"
+SPACE = Space.from_dict(
+    {
+        "form": {"choices": ["pixel", "deformation"]},
+        "mu": {"low": 0.1, "high": 2.0, "when": {"form": "pixel"}},
+        "steps": 100,
+    }
+)
+"""Of the studies; ``trial_params`` are in it."""
 
 
 def claimed(root: Path) -> Store:
@@ -111,7 +123,7 @@ def add_study(
         {
             "detector": "omasgan", "selection": selection, "benchmark": SPEC.identity(),
             "data_sha256": "ab" * 32, "sampler": "TPESampler", "pruner": "NopPruner", "seed": 0,
-            "inner": 2, "space": {"mu": {"low": 0.1, "high": 1.0, "when": {"form": "pixel"}}},
+            "inner": 2, "space": SPACE.to_dict(), "tasks": [TASK],
             "n_trials": len(outcomes), "folds": [fold], "status": status,
         },
     )  # fmt: skip
@@ -146,26 +158,16 @@ def objective(number: int) -> float:
     return 0.6 + 0.05 * (number % 7)
 
 
-def add_trial(folder: Path, number: int, outcome: str = "ok", epochs: int = 3) -> None:
-    trial = folder / "trials" / f"{number:04d}"
+def add_trial(folder: Path, number: int, outcome: str = "ok", epochs: int = 3) -> Trial:
+    """One more ended trial, which must be the study's ``number``-th from 0."""
     rows = [
-        {
-            "task": "class-1",
-            "step": step,
-            "epoch": e,
-            "phase": "gan",
-            "loss_g": 1 / (e + number + 1),
-        }
-        for step in range(1)
+        {"task": TASK, "step": 0, "epoch": e, "phase": "gan", "loss_g": 1 / (e + number + 1)}
         for e in range(epochs)
     ]
-    append_rows(trial / "epochs.jsonl", [*rows, {"task": "class-1", "step": 0, "value": 0.7}])
-    write_json(
-        trial / "trial.json",
-        {
-            "number": number, "params": trial_params(number), "outcome": outcome,
-            "objective": objective(number) if outcome == "ok" else None,
-            "values": {"class-1": objective(number)} if outcome == "ok" else {},
-            "seconds": 3.5, "peak_memory_mb": 400.0, "error": None,
-        },
-    )  # fmt: skip
+    append_rows(folder / "trials" / f"{number:04d}" / "epochs.jsonl", rows)
+    guide = Guide(SPACE, folder, replay=[trial_params(n) for n in range(number + 1)])
+    assert guide.ask().number == number
+    if outcome == "ok":
+        guide.report(number, 0, {"score": objective(number)})
+    value = objective(number) if outcome == "ok" else None
+    return guide.tell(number, Ending(outcome, value, seconds=3.5, peak_memory_mb=400.0))
