@@ -25,7 +25,7 @@ def render(content: Page) -> str:
         ValueError: two of its sections, or two blocks of a section, have the same anchor.
     """
     _check_anchors(content)
-    own = files("omasgan.report.results")
+    own = files("omasgan.report.page")
     style, script = (own.joinpath(n).read_text(encoding="utf-8") for n in ("page.css", "page.js"))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

@@ -141,8 +141,8 @@ def test_the_files_of_a_benchmark_are_there(files: ReportFiles) -> None:
 CHILD = """
 import sys
 from pathlib import Path
-from omasgan.report import write_report
-from tests.report.test_report import fill
+from omasgan.report.results import write_report
+from tests.report.results.test_report import fill
 write_report(fill(Path(sys.argv[1])))
 """
 
