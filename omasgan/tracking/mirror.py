@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omasgan.report.results.inputs import Study, read_study
+from omasgan.report.results.inputs import StoredStudy, read_study
 from omasgan.store.files import AnyPath, exists, relative
 from omasgan.store.journal import Row, read_results, read_rows
 from omasgan.store.results import DONE, RunKey, Store
@@ -71,13 +71,13 @@ def group(mlflow: Mlflow, store: Store, key: RunKey) -> None:
         _send_rows(mlflow, store, mlflow.run(place, name, started(rows[0])), rows)
 
 
-def study_run(mlflow: Mlflow, store: Store, study: Study) -> Any:
+def study_run(mlflow: Mlflow, store: Store, study: StoredStudy) -> Any:
     """The MLflow run that shows a study, made if there is none."""
     times = [_written(study, trial) - round(1000 * trial["seconds"]) for trial in study.trials]
     return mlflow.run(_place(store, study), study.label, min(times, default=now()))
 
 
-def _send_trial(mlflow: Mlflow, store: Store, study: Study, parent: Any, trial: Row) -> None:
+def _send_trial(mlflow: Mlflow, store: Store, study: StoredStudy, parent: Any, trial: Row) -> None:
     """One trial as a child of its study, unless MLflow has it already."""
     key = f"{_place(store, study)}/trials/{trial['number']:04d}"
     end = _written(study, trial)
@@ -105,7 +105,7 @@ def _send_trial(mlflow: Mlflow, store: Store, study: Study, parent: Any, trial: 
     mlflow.send(run, tags=tags)
 
 
-def _send_winner(mlflow: Mlflow, store: Store, study: Study, parent: Any) -> None:
+def _send_winner(mlflow: Mlflow, store: Store, study: StoredStudy, parent: Any) -> None:
     """The winner's own trainings, as far as there are any, as a child of its study."""
     if study.winner is None:
         return
@@ -199,7 +199,7 @@ def _by_stage(scores: pd.DataFrame) -> dict[str, Scored]:
     )
 
 
-def _study_points(run: Any, study: Study) -> list[Point]:
+def _study_points(run: Any, study: StoredStudy) -> list[Point]:
     """Every objective by trial number, the best one, and the count of each outcome."""
     start, n = run.info.start_time, len(study.trials)
     scored = [t for t in study.trials if t.get("objective") is not None]
@@ -224,11 +224,11 @@ def group_rows(store: Store, key: RunKey) -> list[Row]:
     return read_results(group, "seed-*/fold-*/result.json")
 
 
-def _place(store: Store, study: Study) -> str:
+def _place(store: Store, study: StoredStudy) -> str:
     return relative(study.folder, store.root)
 
 
-def _written(study: Study, trial: Row) -> int:
+def _written(study: StoredStudy, trial: Row) -> int:
     path = study.folder / "trials" / f"{trial['number']:04d}" / "trial.json"
     return round(1000 * path.stat().st_mtime)
 

@@ -16,7 +16,7 @@ from omasgan.data.selection import SENSITIVITY
 from omasgan.report import statistics
 from omasgan.report.page.blocks import Block, Command, Figure, Section, Table, slug
 from omasgan.report.results import causes, commands, published, ranking, tables
-from omasgan.report.results.inputs import Benchmark, Study, read_benchmark, read_study
+from omasgan.report.results.inputs import Benchmark, StoredStudy, read_benchmark, read_study
 from omasgan.store.journal import Row
 from omasgan.store.results import Store
 
@@ -38,7 +38,7 @@ INTERVAL = (
     "- stands where a fold has one seed only."
 )
 HELD = (
-    "folds, seeds and runs read: held/in the benchmark; not ok: runs that gave no score; seconds: "
+    "folds, seeds and runs read: held/in the benchmark; failed: runs that gave no score; seconds: "
     "mean of a run; peak MB: the most that a run took."
 )
 FPR95 = "fpr95: false positive rate at 95 % true positive rate, less is better."
@@ -90,7 +90,7 @@ class Contents:
     benchmark: Benchmark
     rows: tuple[Row, ...]
     frame: pd.DataFrame
-    studies: tuple[Study, ...]
+    studies: tuple[StoredStudy, ...]
     numbers: tuple[Number, ...]
 
     @property
@@ -281,7 +281,7 @@ def _by_entry(table: Table, made: tuple[Command, ...]) -> Table:
     return replace(table, made_by=by)
 
 
-def _course(study: Study) -> str:
+def _course(study: StoredStudy) -> str:
     found = [trial["objective"] for trial in study.trials if trial["outcome"] == "ok"]
     best = f"; the best objective is {max(found):.3f}" if found else ""
     return f"Objectives of {len(study.trials)} trials in their order{best}."
@@ -303,7 +303,7 @@ def _diagram(means: pd.DataFrame) -> Drawing:
     return figures.critical_difference(means, "")
 
 
-def _search(study: Study) -> Drawing:
+def _search(study: StoredStudy) -> Drawing:
     from omasgan.report.results import figures
 
     return figures.search(study.trials, "")

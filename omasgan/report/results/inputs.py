@@ -37,7 +37,7 @@ class Benchmark:
 
 
 @dataclass(frozen=True)
-class Study:
+class StoredStudy:
     """What a study's folder says: its identity, state, trials and winner, if there is one."""
 
     folder: AnyPath
@@ -66,7 +66,7 @@ def read_benchmark(root: AnyPath, benchmark: str, rows: Sequence[Mapping[str, An
     return Benchmark(benchmark, about or {}, max(told, default=None))
 
 
-def read_study(folder: AnyPath, only: int | None = None) -> Study:
+def read_study(folder: AnyPath, only: int | None = None) -> StoredStudy:
     """The study in ``<root>/<benchmark>/<detector>/<selection>/studies/<name>``.
 
     Trials that have not ended are left out, and all but the one with the number ``only``.
@@ -78,7 +78,7 @@ def read_study(folder: AnyPath, only: int | None = None) -> Study:
     about = read_json(folder / "study.json")
     number = "*" if only is None else f"{only:04d}"
     trials = read_results(folder, f"trials/{number}/trial.json")
-    return Study(
+    return StoredStudy(
         folder=folder,
         benchmark=rule.parent.parent.name,
         detector=str(about.get("detector", rule.parent.name)),

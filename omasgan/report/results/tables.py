@@ -15,7 +15,7 @@ import pandas as pd
 
 from omasgan.checks.geometry import Card
 from omasgan.report import statistics
-from omasgan.report.results.inputs import Benchmark, Study
+from omasgan.report.results.inputs import Benchmark, StoredStudy
 
 OUTCOMES = ("ok", "pruned", "diverged", "out-of-memory", "failed")
 METRICS = ("auroc", "average_precision", "fpr95")
@@ -34,7 +34,7 @@ CONTROL = ("negatives", "boundary")
 RUN_KEY = ["benchmark", "detector", "selection", "params_id", "seed", "fold"]
 
 
-def runs(rows: Iterable[Mapping[str, Any]], studies: Sequence[Study] = ()) -> pd.DataFrame:
+def runs(rows: Iterable[Mapping[str, Any]], studies: Sequence[StoredStudy] = ()) -> pd.DataFrame:
     """One line a run, sorted; ``entry`` names what the run counts for.
 
     An entry is a detector under a selection rule. Under ``fixed`` each params are an entry of
@@ -71,7 +71,7 @@ def comparison(frame: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
 
     ``params`` are what sets them apart, the first digits of their ids, or how many winners there
     are. ``interval`` is that of the mean AUROC (``statistics.interval``). ``folds``, ``seeds`` and
-    ``runs`` read "held/in the benchmark"; ``not ok`` counts the runs without a metric; ``seconds``
+    ``runs`` read "held/in the benchmark"; ``failed`` counts the runs without a metric; ``seconds``
     is the mean time of a run, ``peak MB`` the most memory that one took.
     """
     lines = {}
@@ -88,7 +88,7 @@ def comparison(frame: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
             **spread,
             **{name: _fold_means(good, name).mean() for name in METRICS[1:]},
             **benchmark.held(good["fold"].nunique(), good["seed"].nunique(), len(good)),
-            "not ok": len(all_runs) - len(good),
+            "failed": len(all_runs) - len(good),
             "seconds": good["seconds"].mean(),
             "peak MB": _peak(good),
         }
@@ -124,7 +124,7 @@ def stages(frame: pd.DataFrame) -> pd.DataFrame:
     return _fold_columns_last(pd.DataFrame(lines))
 
 
-def studies(found: Sequence[Study]) -> pd.DataFrame:
+def studies(found: Sequence[StoredStudy]) -> pd.DataFrame:
     """One line a study: its trials by outcome, the best objective and the winner."""
     return pd.DataFrame(
         {
@@ -142,7 +142,7 @@ def studies(found: Sequence[Study]) -> pd.DataFrame:
     )
 
 
-def winners(found: Sequence[Study]) -> pd.DataFrame:
+def winners(found: Sequence[StoredStudy]) -> pd.DataFrame:
     """The winners' params: one line a parameter, one column a study that has a winner."""
     columns = {s.label: s.winner["params"] for s in found if s.winner}
     names = list(dict.fromkeys(name for params in columns.values() for name in params))
@@ -322,7 +322,7 @@ def _differing(params: Sequence[Mapping[str, Any]]) -> list[str]:
     return [n for n in names if len({json.dumps(values.get(n)) for values in params}) > 1]
 
 
-def _current(frame: pd.DataFrame, found: Sequence[Study]) -> list[bool]:
+def _current(frame: pd.DataFrame, found: Sequence[StoredStudy]) -> list[bool]:
     winning: dict[tuple[str, str, str], set[str]] = {}
     for study in found:
         if study.winner:
