@@ -116,7 +116,7 @@ def _blocks(pool: Pool) -> Iterator[Block]:
         yield from _dependences(
             pool, sorted(dependences, key=lambda d: ranked.index(d.param.name))
         )
-        apart = {one.param for one in importances if one.is_told_apart}
+        apart = {one.param for one in importances if one.is_significant}
         yield from _contours(pool, sorted(ranked, key=lambda name: name not in apart))
     shown = ranked[:SHOWN]
     yield Figure(
@@ -146,7 +146,7 @@ def importance_table(pool: Pool, found: Sequence[Importance]) -> pd.DataFrame:
 
 
 def _verdict(pool: Pool, one: Importance) -> str:
-    if not one.is_told_apart:
+    if not one.is_significant:
         return "not told from a random param"
     return "matters" if pool.is_sure else "a hint that it matters"
 
