@@ -12,10 +12,10 @@ import pandas as pd
 from omasgan import detectors
 from omasgan.experiments.paper.planning import Line, SuitePlan
 from omasgan.experiments.paper.training import Part
+from omasgan.report.page import formats
 from omasgan.report.page.blocks import Block, Command, Details, Page, Section, Table
 from omasgan.report.paper import captions, drawings
 from omasgan.report.paper.results import Results, sd
-from omasgan.report.results import tables
 from omasgan.store.results import Store
 
 TABLE = "auroc: mean over a fold's seeds, then over folds; sd: over folds; worst: the least fold. "
@@ -80,7 +80,7 @@ def auroc(made: SuitePlan, results: Sequence[Results], shown: Sequence[Line]) ->
                     "benchmark": one.part.benchmark.name,
                     "arm": line.label,
                     "auroc": whole.value,
-                    "interval": tables.range_text(whole.interval),
+                    "interval": formats.interval(whole.interval),
                     "sd": sd(list(folds.values())),
                     "worst": float(np.min(list(folds.values()))),
                     "printed": "; ".join(f"{n.value:.3f}" for n in whole.printed) or "-",

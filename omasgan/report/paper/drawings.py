@@ -18,10 +18,10 @@ from omasgan.experiments.paper.planning import Line, SuitePlan
 from omasgan.experiments.paper.suites import Drawing, Kind
 from omasgan.experiments.sensitivity.design import SYMBOLS
 from omasgan.report import statistics
+from omasgan.report.page import formats
 from omasgan.report.page.blocks import Block, Figure, Table, slug
 from omasgan.report.paper import captions, figures, plane
 from omasgan.report.paper.results import Cell, Results, sd
-from omasgan.report.results import tables
 from omasgan.report.sensitivity.figures import heat_map
 from omasgan.store.results import Store
 
@@ -330,7 +330,7 @@ def _stage_table(drawing: Drawing, made: SuitePlan, results: Sequence[Results]) 
             "arm": line.label,
             "stage": stage,
             "auroc": (cell := one.cell(line, f"auroc.{stage}")).value,
-            "interval": tables.range_text(cell.interval),
+            "interval": formats.interval(cell.interval),
             "printed": "; ".join(f"{n.value:.3f}" for n in cell.printed) or "-",
         }
         for one in results
@@ -381,7 +381,7 @@ def _told(shown: Mapping[str, Sequence[Cell]], groups: Sequence[str]) -> str:
 
 
 def _ranged(values: Sequence[float]) -> str:
-    interval = tables.range_text(statistics.interval({0: values}))
+    interval = formats.interval(statistics.interval({0: values}))
     return f"{np.mean(values):.3f}" + ("" if interval == "-" else f" ({interval})")
 
 

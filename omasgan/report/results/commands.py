@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from omasgan.config import digest
+from omasgan.report.page import formats
 from omasgan.report.page.blocks import Command
 from omasgan.report.results import tables
 from omasgan.report.results.inputs import Benchmark, StoredStudy
@@ -31,7 +32,7 @@ def made_by(commands: Sequence[Command], lines: Iterable[Iterable[str]]) -> list
     commands that make one of them.
     """
     return [
-        tuple(i for i, c in enumerate(commands) if wanted.intersection(c.makes))
+        tuple(i for i, c in enumerate(commands) if wanted.intersection(c.produces))
         for wanted in map(set, lines)
     ]
 
@@ -43,8 +44,9 @@ def _runs(benchmark: Benchmark, frame: pd.DataFrame) -> Iterator[Command]:
     for (detector, params_id), group in fixed.groupby(["detector", "params_id"], sort=False):
         file = f"params/{params_id}.toml"
         yield Command(
-            f"omasgan run {_place(benchmark)} {detector} --folds {tables.numbers(group['fold'])} "
-            f"--seeds {tables.numbers(group['seed'])} --params report/{file}",
+            f"omasgan run {_place(benchmark)} {detector} "
+            f"--folds {formats.distinct(group['fold'])} "
+            f"--seeds {formats.distinct(group['seed'])} --params report/{file}",
             tuple(group["entry"].unique()),
             {file: _toml(json.loads(group["params"].iloc[0]))},
         )

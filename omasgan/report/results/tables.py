@@ -15,6 +15,7 @@ import pandas as pd
 
 from omasgan.checks.geometry import Card
 from omasgan.report import statistics
+from omasgan.report.page import formats
 from omasgan.report.results.inputs import Benchmark, StoredStudy
 
 OUTCOMES = ("ok", "pruned", "diverged", "out-of-memory", "failed")
@@ -24,11 +25,6 @@ STAGE_ORDER = ("task1", "task3", "j", "neighbours", "combined")
 """The order in which OMASGAN's stages build on each other; other names follow in their own."""
 MOST_DIFFERING = 2
 """Params that differ in more than this are told by their id."""
-FORMATS = {
-    "seconds": ".1f", "hours": ".2f", "peak MB": ".0f", "worst fold": ".0f",
-    "average rank": ".2f", "difference": "+.3f", "gap": "+.3f",
-}  # fmt: skip
-"""How a number reads where it is no metric, by column."""
 CONTROL = ("negatives", "boundary")
 """The param of OMASGAN that its controls differ in, and what the method itself has there."""
 RUN_KEY = ["benchmark", "detector", "selection", "params_id", "seed", "fold"]
@@ -84,7 +80,7 @@ def comparison(frame: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
             "selection": all_runs["selection"].iloc[0],
             "params": all_runs["variant"].iloc[0] or _short_ids(all_runs["params_id"]),
             "auroc": spread.pop("auroc"),
-            "interval": range_text(statistics.interval(aurocs.get(str(entry), {}))),
+            "interval": formats.interval(statistics.interval(aurocs.get(str(entry), {}))),
             **spread,
             **{name: _fold_means(good, name).mean() for name in METRICS[1:]},
             **benchmark.held(good["fold"].nunique(), good["seed"].nunique(), len(good)),
@@ -149,7 +145,7 @@ def winners(found: Sequence[StoredStudy]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "parameter": name,
-            **{label: _plain(params.get(name)) for label, params in columns.items()},
+            **{label: formats.param(params.get(name)) for label, params in columns.items()},
         }
         for name in names
     )
@@ -163,11 +159,11 @@ def settings(frame: pd.DataFrame) -> pd.DataFrame:
             {
                 "entry": entry,
                 "params": params_id,
-                "folds": numbers(group["fold"]),
-                "seeds": numbers(group["seed"]),
-                "code": _distinct(group["code_version"]),
-                "torch": _distinct(group["torch_version"]),
-                "device": _distinct(group["device"]),
+                "folds": formats.distinct(group["fold"]),
+                "seeds": formats.distinct(group["seed"]),
+                "code": _list(group["code_version"]),
+                "torch": _list(group["torch_version"]),
+                "device": _list(group["device"]),
                 "hours": group["seconds"].sum() / 3600,
                 "peak MB": _peak(group),
             }
@@ -217,26 +213,6 @@ def means(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
             if len(folds) > 1:
                 found["auroc_sd"] = float(folds.std())
     return found
-
-
-def shown(column: str, value: object) -> str:
-    """A cell as text: three decimals for metrics, others by ``FORMATS``, "-" for none."""
-    if not isinstance(value, float):
-        return "-" if value is None else str(value)
-    if pd.isna(value):
-        return "-"
-    if column.startswith("p ") and value < 0.0005:
-        return "<0.001"
-    return f"{value:{FORMATS.get(column, '.3f')}}"
-
-
-def range_text(interval: statistics.Interval) -> str:
-    """An interval as a cell, "-" for none.
-
-    >>> range_text(statistics.Interval(0.8124, 0.845))
-    '0.812-0.845'
-    """
-    return "-" if pd.isna(interval.low) else f"{interval.low:.3f}-{interval.high:.3f}"
 
 
 def _stage_place(column: str) -> int:
@@ -313,7 +289,7 @@ def _variant(params_id: str, values: Mapping[str, Any], differing: Sequence[str]
     few = 0 < len(differing) <= MOST_DIFFERING
     # a control is to be known as one, and the method too, whatever else they differ in
     named = differing if few else [name for name in differing if name == CONTROL[0]]
-    told = [f"{name}={_plain(values.get(name))}" for name in named]
+    told = [f"{name}={formats.param(values.get(name))}" for name in named]
     return ", ".join(told if few else [params_id[:6], *told])
 
 
@@ -340,13 +316,5 @@ def _short_ids(ids: pd.Series[str]) -> str:
     return " ".join(short) if len(short) < 3 else f"{len(short)} winners"
 
 
-def numbers(values: pd.Series[Any]) -> str:
-    return ",".join(str(value) for value in sorted(set(values)))
-
-
-def _distinct(values: pd.Series[Any]) -> str:
-    return ", ".join(sorted({str(value) for value in values}))
-
-
-def _plain(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else "-" if value is None else str(value)
+def _list(values: pd.Series[Any]) -> str:
+    return formats.distinct(values.astype(str), ", ")

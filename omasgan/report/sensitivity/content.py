@@ -16,11 +16,11 @@ from omasgan import detectors
 from omasgan.experiments.sensitivity.design import Axis, SensitivityPlan
 from omasgan.experiments.sensitivity.training import SensitivitySpec
 from omasgan.report import statistics
+from omasgan.report.page import formats
 from omasgan.report.page.blocks import Block, Command, Details, Figure, Page, Section, Table, slug
 from omasgan.report.results import tables
 from omasgan.report.sensitivity import effects
 from omasgan.report.sensitivity.effects import Cube, Effect
-from omasgan.report.sensitivity.figures import text
 
 WARNING = (
     "No result, sensitivity only: these trainings were tested on the benchmark's own anomalies. "
@@ -92,8 +92,8 @@ def own_params(detector: type[Any], params: Mapping[str, Any]) -> dict[str, Any]
 def _about(spec: SensitivitySpec) -> str:
     plan = spec.plan
     ranges = "; ".join(
-        f"{axis.name} in {', '.join(map(text, axis.values))} (base {text(axis.base)}; "
-        f"range: {axis.source})"
+        f"{axis.name} in {', '.join(map(formats.param, axis.values))} "
+        f"(base {formats.param(axis.base)}; range: {axis.source})"
         for axis in plan.axes
     )
     return f"{plan}. {ranges}."
@@ -119,7 +119,7 @@ def _doubts(
         if cube is None:
             yield f"{axis.name} is left out: the base, or all its other values, lack runs."
         elif cube.lost:
-            lost = ", ".join(f"{text(v)} ({n} runs)" for v, n in cube.lost.items())
+            lost = ", ".join(f"{formats.param(v)} ({n} runs)" for v, n in cube.lost.items())
             yield f"{axis.name} is shown without the values whose runs gave no score: {lost}."
 
 
@@ -168,12 +168,12 @@ def effects_table(found: Mapping[str, Effect]) -> pd.DataFrame:
         {
             "parameter": name,
             "effect": e.size,
-            "interval": tables.range_text(e.interval),
+            "interval": formats.interval(e.interval),
             "chance": e.chance,
             "p Holm": p[name],
             "verdict": _verdict(e, p[name], len(found)),
-            "best value": text(e.best),
-            "worst value": text(e.worst),
+            "best value": formats.param(e.best),
+            "worst value": formats.param(e.worst),
         }
         for name, e in sorted(found.items(), key=lambda item: -item[1].size)
     ]
@@ -197,7 +197,7 @@ def values_table(held: Sequence[tuple[Axis, Cube]]) -> pd.DataFrame:
             lines.append(
                 {
                     "parameter": axis.name,
-                    "value": text(value) + (" (base)" if base else ""),
+                    "value": formats.param(value) + (" (base)" if base else ""),
                     "auroc": float(cube.metric[i].mean()),
                     "difference": float("nan") if base else float(change[i]),
                     "interval": told,
@@ -233,7 +233,7 @@ def _stages(plan: SensitivityPlan, frame: pd.DataFrame, axes: Sequence[Axis]) ->
     for axis, of_axis in drawn:
         for stage, cube in of_axis.items():
             e = effects.effect(cube)
-            interval = tables.range_text(e.interval)
+            interval = formats.interval(e.interval)
             lines.append(
                 {
                     "parameter": axis.name,
@@ -243,7 +243,7 @@ def _stages(plan: SensitivityPlan, frame: pd.DataFrame, axes: Sequence[Axis]) ->
                     "interval": interval,
                     "chance": e.chance,
                     "p": e.p,
-                    "best value": text(e.best),
+                    "best value": formats.param(e.best),
                 }
             )
     about = "As the table Effects, for the score of each stage that the same trainings give; p is "
