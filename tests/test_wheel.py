@@ -29,6 +29,7 @@ def test_what_a_wheel_carries(wheel: Path) -> None:
         assert shipped <= names
     assert "omasgan/_data/benchmarks/digits-loo.toml" in names
     assert "omasgan/_data/benchmarks/published.csv" in names
+    assert {f"omasgan/report/page/page.{kind}" for kind in ("html.j2", "css", "js")} <= names
     assert not [name for name in names if name.startswith(("tests", "benchmarks", "scripts"))]
 
 

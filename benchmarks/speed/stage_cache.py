@@ -30,8 +30,8 @@ from omasgan import config, detectors
 from omasgan.backends.local import LocalBackend
 from omasgan.data import protocols
 from omasgan.data.datasets import Dataset
-from omasgan.experiments.sensitivity.design import Plan
-from omasgan.experiments.sensitivity.study import StudySpec, train
+from omasgan.experiments.sensitivity.design import SensitivityPlan
+from omasgan.experiments.sensitivity.training import SensitivitySpec, train
 from omasgan.store.results import RunKey, Store
 from omasgan.training.jobs import RunJob
 
@@ -58,7 +58,7 @@ def base_params(settings: str) -> dict[str, Any]:
     return detectors.check_params(detectors.load("omasgan"), given)
 
 
-def plan(base: dict[str, Any], gan_steps: int, scale: float) -> Plan:
+def plan(base: dict[str, Any], gan_steps: int, scale: float) -> SensitivityPlan:
     """The settings, with Task 1 of so many steps."""
     lengths = {name: base[name] for name in LENGTHS} | {"gan_steps": gan_steps}
     base = base | {name: max(1, round(scale * n)) for name, n in lengths.items()}
@@ -67,10 +67,10 @@ def plan(base: dict[str, Any], gan_steps: int, scale: float) -> Plan:
         for divergence in DIVERGENCES
         for ablation in ABLATIONS
     )
-    return Plan("one-at-a-time", 0, (), settings[0], settings, (0,), (0,))
+    return SensitivityPlan("one-at-a-time", 0, (), settings[0], settings, (0,), (0,))
 
 
-def without_cache(study: StudySpec, store: Store, dataset: Dataset) -> list[dict[str, Any]]:
+def without_cache(study: SensitivitySpec, store: Store, dataset: Dataset) -> list[dict[str, Any]]:
     jobs = [
         RunJob(fold, study.detector, dict(params), seed, "sensitivity", store, study.device)
         for params in study.plan.settings
@@ -80,7 +80,7 @@ def without_cache(study: StudySpec, store: Store, dataset: Dataset) -> list[dict
     return LocalBackend().runs(jobs, study.benchmark, dataset, lambda event: None)
 
 
-def measure(study: StudySpec, dataset: Dataset, folder: Path) -> tuple[float, float]:
+def measure(study: SensitivitySpec, dataset: Dataset, folder: Path) -> tuple[float, float]:
     """CPU seconds without and with the cache."""
     plain, cached = Store(folder / "plain"), Store(folder / "cached")
     start = time.process_time()
@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("steps of all phases  settings  without (CPU s)  with (CPU s)  ratio")
     for steps in map(int, (given.gan_steps or str(base["gan_steps"])).split(",")):
         made = plan(base, steps, given.scale)
-        study = StudySpec(spec.name, spec, "omasgan", made, device="cpu")
+        study = SensitivitySpec(spec.name, spec, "omasgan", made, device="cpu")
         with tempfile.TemporaryDirectory() as folder:
             without, cached = measure(study, dataset, Path(folder))
         lengths = " ".join(str(made.base[name]) for name in LENGTHS)

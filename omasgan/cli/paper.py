@@ -18,7 +18,7 @@ from omasgan.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from omasgan.backends.contract import Backend
     from omasgan.data.datasets import Dataset
-    from omasgan.experiments.paper.planning import Plan
+    from omasgan.experiments.paper.planning import SuitePlan
     from omasgan.experiments.paper.suites import BudgetName
     from omasgan.progress import OnEvent
     from omasgan.store.journal import Row
@@ -62,7 +62,7 @@ def paper(
         raise ConfigError("--all takes all suites; give it or their names, not both")
     chosen = _budget(budget)
     names = suites or shipped.names()
-    plans = [planning.plan(shipped.load(name), chosen) for name in names]
+    plans = [planning.schedule(shipped.load(name), chosen) for name in names]
     if not suites and not all_:
         _list(plans)
         return
@@ -95,14 +95,16 @@ def _budget(name: str) -> BudgetName:
     raise unknown("budget", name, BUDGETS)
 
 
-def _list(plans: Sequence[Plan]) -> None:
+def _list(plans: Sequence[SuitePlan]) -> None:
     width = max(len(made.suite.title) for made in plans)
     for made in plans:
         count = f"{made.trainings} trainings at budget {made.budget}"
         print(f"{made.suite.name:10} {made.suite.title:{width}}  {count}")
 
 
-def _load(plans: Sequence[Plan], root: Path | None, download: bool) -> dict[str, Dataset | str]:
+def _load(
+    plans: Sequence[SuitePlan], root: Path | None, download: bool
+) -> dict[str, Dataset | str]:
     """By benchmark, its data, or why there are none."""
     from omasgan.data import protocols
 
@@ -116,18 +118,18 @@ def _load(plans: Sequence[Plan], root: Path | None, download: bool) -> dict[str,
     return found
 
 
-def _has_data(made: Plan, data: dict[str, Dataset | str]) -> bool:
+def _has_data(made: SuitePlan, data: dict[str, Dataset | str]) -> bool:
     held = [not isinstance(data[spec.name], str) for spec in made.benchmarks]
     return any(held) or not held
 
 
-def _missing(made: Plan, data: dict[str, Dataset | str]) -> dict[str, str]:
+def _missing(made: SuitePlan, data: dict[str, Dataset | str]) -> dict[str, str]:
     """By benchmark without data, why."""
     reasons = {spec.name: data[spec.name] for spec in made.benchmarks}
     return {name: reason for name, reason in reasons.items() if isinstance(reason, str)}
 
 
-def _check_data(made: Plan, data: dict[str, Dataset | str], *, skip: bool) -> None:
+def _check_data(made: SuitePlan, data: dict[str, Dataset | str], *, skip: bool) -> None:
     """Say what is missing; refuse a suite of which there is nothing, unless it may be skipped."""
     missing = _missing(made, data)
     if not _has_data(made, data) and not skip:
@@ -138,7 +140,7 @@ def _check_data(made: Plan, data: dict[str, Dataset | str], *, skip: bool) -> No
 
 
 def _carry_out(
-    made: Plan,
+    made: SuitePlan,
     data: dict[str, Dataset | str],
     store: Store,
     backend: Backend,

@@ -19,7 +19,7 @@ from omasgan.errors import ConfigError
 
 if TYPE_CHECKING:
     from omasgan.config import BenchmarkSpec
-    from omasgan.experiments.sensitivity.design import Plan
+    from omasgan.experiments.sensitivity.design import SensitivityPlan
     from omasgan.report.page.blocks import Page
     from omasgan.store.files import AnyPath
 
@@ -71,11 +71,11 @@ class Settings:
     def ranges(self) -> str | None:
         return None if self.space is None else str(self.space)
 
-    def plan(self, spec: BenchmarkSpec, detector: str, folds: list[int]) -> Plan:
+    def plan(self, spec: BenchmarkSpec, detector: str, folds: list[int]) -> SensitivityPlan:
         """What is to be trained.
 
         Raises:
-            ConfigError: it cannot be, see ``omasgan.experiments.sensitivity.design.plan``.
+            ConfigError: it cannot be, see ``omasgan.experiments.sensitivity.design.design``.
         """
         from omasgan import config, detectors
         from omasgan.experiments.sensitivity import design
@@ -86,7 +86,7 @@ class Settings:
         source = self.space or shipped
         space = load_space(source, cls) if source else None
         base = values.params(detector, self.around, None)
-        return design.plan(
+        return design.design(
             cls,
             design.varied(space, base) if self.params is None else self.params.split(","),
             base,
@@ -151,7 +151,7 @@ def _from_trainings(
     resume: bool,
     device: str,
 ) -> None:
-    from omasgan.experiments.sensitivity import study
+    from omasgan.experiments.sensitivity import training
     from omasgan.report.sensitivity import content
     from omasgan.store.files import open_root
     from omasgan.store.results import Store
@@ -163,12 +163,14 @@ def _from_trainings(
     dataset, folds = data.load(spec, wanted)
     indices = [fold.index for fold in (folds if wanted else folds[:FOLDS])]
     plan = settings.plan(spec, detector, indices)
-    made = study.StudySpec(benchmark, spec, detector, plan, settings.ranges, device, resume)
+    made = training.SensitivitySpec(
+        benchmark, spec, detector, plan, settings.ranges, device, resume
+    )
     store = Store(open_root(out))
     print(f"omasgan: {plan}", file=sys.stderr)
     with contextlib.closing(execution.open(device)) as backend, at_work(store, None) as watch:
-        rows = study.train(made, store, backend, dataset, on_event=watch)
-    _write(study.folder(store, spec.id, detector), content.page(made, rows))
+        rows = training.train(made, store, backend, dataset, on_event=watch)
+    _write(training.folder(store, spec.id, detector), content.page(made, rows))
     lost = [row for row in rows if row["outcome"] != "ok"]
     for row in lost:
         where = f"{row['params_id']}, fold {row['fold']}, seed {row['seed']}"

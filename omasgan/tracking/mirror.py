@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omasgan.report.results.inputs import Study, read_study
+from omasgan.report.results.inputs import StoredStudy, read_study
 from omasgan.store.files import AnyPath, exists, relative
 from omasgan.store.journal import Row, read_results, read_rows
 from omasgan.store.results import DONE, RunKey, Store
@@ -67,13 +67,15 @@ def group(mlflow: Mlflow, store: Store, key: RunKey) -> None:
         _send_rows(mlflow, store, mlflow.run(run_key, name, started(rows[0])), rows)
 
 
-def study_run(mlflow: Mlflow, store: Store, study: Study) -> Any:
+def study_run(mlflow: Mlflow, store: Store, study: StoredStudy) -> Any:
     """Return the MLflow run of a study, created if there is none."""
     times = [_ended(trial) - _duration(trial) for trial in study.ended]
     return mlflow.run(_study_key(store, study), study.label, min(times, default=now()))
 
 
-def _send_trial(mlflow: Mlflow, store: Store, study: Study, parent: Any, trial: Trial) -> None:
+def _send_trial(
+    mlflow: Mlflow, store: Store, study: StoredStudy, parent: Any, trial: Trial
+) -> None:
     """Send one trial as a child of its study, unless MLflow has it already."""
     key = f"{_study_key(store, study)}/trials/{trial.number:04d}"
     end, duration = _ended(trial), _duration(trial)
@@ -102,7 +104,7 @@ def _send_trial(mlflow: Mlflow, store: Store, study: Study, parent: Any, trial: 
     mlflow.send(run, tags=tags)
 
 
-def _send_winner(mlflow: Mlflow, store: Store, study: Study, parent: Any) -> None:
+def _send_winner(mlflow: Mlflow, store: Store, study: StoredStudy, parent: Any) -> None:
     """Send the winner's final runs, if there are any, as a child of its study."""
     if study.winner is None:
         return
@@ -192,7 +194,7 @@ def _by_stage(scores: pd.DataFrame) -> dict[str, Scored]:
     return {"score": (labels, score), **scored}
 
 
-def _study_points(run: Any, study: Study) -> list[Point]:
+def _study_points(run: Any, study: StoredStudy) -> list[Point]:
     """Return the best objective, each trial's objective at its number, and the count of each
     outcome.
     """
@@ -218,11 +220,11 @@ def group_rows(store: Store, key: RunKey) -> list[Row]:
     return read_results(group, "seed-*/fold-*/result.json")
 
 
-def _study_key(store: Store, study: Study) -> str:
+def _study_key(store: Store, study: StoredStudy) -> str:
     return relative(study.folder, store.root)
 
 
-def _epochs_and_values(study: Study, trial: Trial) -> list[Row]:
+def _epochs_and_values(study: StoredStudy, trial: Trial) -> list[Row]:
     """Return the epochs of a trial, and after those of each task the task's value."""
     epochs = read_rows(study.folder / "trials" / f"{trial.number:04d}" / "epochs.jsonl")
     names = dict(enumerate(study.about.get("tasks", ())))

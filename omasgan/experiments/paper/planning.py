@@ -38,7 +38,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SuitePlan:
     """A suite at a budget; all ``lines`` are trained on all ``benchmarks``; ``printed`` is all
     that the literature prints.
     """
@@ -83,7 +83,7 @@ class Plan:
         ]
 
 
-def plan(suite: Suite, budget: BudgetName) -> Plan:
+def schedule(suite: Suite, budget: BudgetName) -> SuitePlan:
     """What ``suite`` trains at ``budget``.
 
     Raises:
@@ -96,7 +96,7 @@ def plan(suite: Suite, budget: BudgetName) -> Plan:
         for name in suite.benchmarks
     )
     lines = tuple(line for name, arm in suite.arms.items() for line in _lines(name, arm, chosen))
-    made = Plan(suite, budget, benchmarks, lines, tuple(published.read()))
+    made = SuitePlan(suite, budget, benchmarks, lines, tuple(published.read()))
     _check_sources(made)
     return made
 
@@ -130,7 +130,7 @@ def _settings(arm: Arm, budget: Budget) -> tuple[str, dict[str, Any]]:
     return DEFAULTS, {}
 
 
-def _check_sources(made: Plan) -> None:
+def _check_sources(made: SuitePlan) -> None:
     for name, arm in made.suite.arms.items():
         line = next(line for line in made.lines if line.arm == name)
         told = {n.source for b in made.benchmarks for n in made.numbers(b, line)}

@@ -11,7 +11,7 @@ from omasgan.data import protocols
 from omasgan.data.datasets import Dataset
 from omasgan.data.protocols import Fold
 from omasgan.errors import StoreError
-from omasgan.experiments.paper.planning import RULE, Plan
+from omasgan.experiments.paper.planning import RULE, SuitePlan
 from omasgan.experiments.sharing import waves
 from omasgan.progress import EpochEnded, Event, OnEvent, RunEnded
 from omasgan.store.files import AnyPath, exists
@@ -35,13 +35,13 @@ class Part:
         return len(protocols.folds(self.benchmark, self.dataset))
 
 
-def folder(store: Store, made: Plan) -> AnyPath:
+def folder(store: Store, made: SuitePlan) -> AnyPath:
     """Where the page of a suite at a budget lies."""
     return store.root / "paper" / f"{made.suite.name}-{made.budget}"
 
 
 def train(
-    made: Plan,
+    made: SuitePlan,
     data: Mapping[str, Dataset],
     store: Store,
     backend: Backend,

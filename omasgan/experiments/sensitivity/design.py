@@ -44,7 +44,7 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SensitivityPlan:
     """All that is trained: settings of the axes' params, on folds, with seeds.
 
     ``points`` are the values of a param at most, choices apart.
@@ -70,7 +70,7 @@ class Plan:
         )
 
 
-def plan(
+def design(
     detector: type[Any],
     names: Sequence[str],
     base: Mapping[str, Any],
@@ -81,7 +81,7 @@ def plan(
     folds: Sequence[int],
     seeds: Sequence[int],
     budget: int | None = None,
-) -> Plan:
+) -> SensitivityPlan:
     """The study of the params ``names`` around ``base``.
 
     Args:
@@ -108,7 +108,7 @@ def plan(
     for count in range(points, LEAST_POINTS - 1, -1):
         axes = tuple(_axis(detector, name, base, space, count) for name in chosen)
         settings = tuple(_settings(design, axes, base, space))
-        made = Plan(design, count, axes, base, settings, tuple(folds), tuple(seeds))
+        made = SensitivityPlan(design, count, axes, base, settings, tuple(folds), tuple(seeds))
         if budget is None or made.trainings <= budget:
             return made
         least = made.trainings

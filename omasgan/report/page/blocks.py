@@ -1,7 +1,7 @@
-"""What a page is made of: titled tables and figures in sections, and the commands behind them.
+"""The content of a page: sections of titled tables and figures, with the commands behind them.
 
-Nothing here is laid out: ``page`` makes HTML of it, ``plain`` Markdown, LaTeX and terminal tables,
-``output`` the files of a folder.
+Nothing here knows a format: ``html``, ``plain`` and ``latex`` render these blocks, ``files``
+names the files.
 """
 
 from __future__ import annotations
@@ -19,25 +19,27 @@ if TYPE_CHECKING:
 
     from omasgan.report.page.drawing import Drawn
 
-MadeBy: TypeAlias = Sequence[Sequence[int]]
-"""For each line of a table, which of the section's commands made it, counted from 0."""
+CommandNumbers: TypeAlias = Sequence[Sequence[int]]
+"""For each row of a table, the section's commands that produce it, counted from 0."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command line, the entries and studies that it ``makes``, and the files that it reads: by
-    path in the report's folder, their text.
+    """A command line, the entries and studies that it ``produces``, and the ``files`` that it
+    reads: their text by path in the report's folder.
     """
 
     text: str
-    makes: tuple[str, ...] = ()
+    produces: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A frame with what has to be said about it; a terminal has no room for columns ``aside``,
-    nor for a table that is ``page_only``.
+    """A frame with its title and caption.
+
+    A terminal leaves out the columns ``aside``, and the whole table if it is ``page_only``:
+    it has no room for them. ``commands`` has a row for each row of the frame, or none at all.
     """
 
     title: str
@@ -45,16 +47,21 @@ class Table:
     frame: pd.DataFrame
     aside: tuple[str, ...] = ()
     page_only: bool = False
-    made_by: MadeBy = ()
+    commands: CommandNumbers = ()
+
+    @property
+    def command_numbers(self) -> list[int]:
+        """The commands of all rows, each once."""
+        return sorted({number for of_row in self.commands for number in of_row})
 
 
 @dataclass(frozen=True)
 class Figure:
     """A picture, drawn when it is first asked for.
 
-    ``name`` is unique in a page and fit for a file; ``alt`` says what the picture shows to whoever
-    cannot see it. ``draw`` gives a new matplotlib figure, whose artists may be marked with
-    ``drawing.mark`` so that they answer to a pointer.
+    ``name`` is unique in a page and fit for a file; ``alt`` describes the picture to a reader who
+    cannot see it. ``draw`` returns a new matplotlib figure, whose artists may be marked with
+    ``drawing.mark`` so that they respond to a pointer.
     """
 
     name: str
@@ -73,7 +80,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Details:
-    """Blocks that a reader opens when they want them."""
+    """Blocks that stay folded until a reader opens them."""
 
     title: str
     blocks: tuple[Table | Figure, ...]
@@ -94,11 +101,12 @@ class Section:
 
     @property
     def tables(self) -> Iterator[Table]:
-        """The tables that say something."""
+        """All tables that have rows, those in details too."""
         return (b for b in self._flat if isinstance(b, Table) and not b.frame.empty)
 
     @property
     def figures(self) -> Iterator[Figure]:
+        """All figures, those in details too."""
         return (b for b in self._flat if isinstance(b, Figure))
 
     @property
@@ -113,7 +121,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A whole page; ``notes`` stand below its title."""
+    """A whole page; its ``notes`` follow the title."""
 
     title: str
     notes: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""A matplotlib figure as files for a paper and as SVG within a page, the same bytes every time."""
+"""A matplotlib figure as SVG for a page, and as PNG and PDF files: the same bytes every time."""
 
 from __future__ import annotations
 
@@ -17,22 +17,17 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-COLOURS = {
-    "#0072b2": "blue", "#d55e00": "red", "#009e73": "green", "#cc79a7": "pink",
-    "#e69f00": "orange", "#56b4e9": "sky", "#882255": "wine", "#777777": "grey",
-    "#000000": "ink", "#b0b0b0": "line",
-}  # fmt: skip
-"""Colours that a page shows lighter on a dark ground, and their names in its style."""
+from omasgan.report.page.palette import NAMES
 
 PDF_DATES = ("CreationDate", "Creator", "Producer")
-"""What would tell one making of a PDF from another."""
+"""Metadata that would differ between two renderings of the same figure."""
 DPI = 150
 REFERENCE = re.compile(r"#([\w-]+)")
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """One picture: ``svg`` is an element for a page, ``png`` and ``pdf`` are files' bytes."""
+    """One picture: ``svg`` is an element for a page; ``png`` and ``pdf`` are bytes of files."""
 
     svg: str
     png: bytes
@@ -40,31 +35,43 @@ class Drawn:
 
 
 def mark(artist: Artist, *, series: str = "", tips: Sequence[str] = ()) -> None:
-    """Make ``artist`` answer in a page: a ``series`` can be hidden and shown by its name, and each
-    point of a scatter (or the whole, if there is one tip) tells its tip.
+    """Make ``artist`` respond to a pointer in a page.
+
+    Args:
+        artist: a line, a scatter, a bar, ...
+        series: the name by which a reader hides and shows it.
+        tips: a text for each point of a scatter, or one for the whole artist.
     """
     # the id is the only thing about an artist that matplotlib carries over to an SVG
     artist.set_gid(json.dumps({"series": series, "tips": list(tips)}))
 
 
+def png(figure: Figure, dpi: int = 100) -> bytes:
+    """The bytes of a PNG file alone."""
+    buffer = io.BytesIO()
+    # a tight bounding box would draw everything twice, and the layout leaves no margin to cut off
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
+
+
 def render(figure: Figure, name: str) -> Drawn:
-    """The figure in all forms; ids in the SVG begin with ``name``."""
+    """The figure in all three formats; the ids in the SVG begin with ``name``."""
     figure.draw_without_rendering()
-    # laid out once for all three; savefig would draw each twice
+    # one layout for all three: savefig would draw each figure twice
     figure.set_layout_engine("none")
     figure.set_dpi(DPI)
-    svg, png, pdf = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    svg, bitmap, pdf = io.BytesIO(), io.BytesIO(), io.BytesIO()
     with matplotlib.rc_context():
-        matplotlib.rcParams["svg.fonttype"] = "none"  # texts stay texts
-        matplotlib.rcParams["svg.hashsalt"] = "omasgan"  # ids follow from what is drawn
-        matplotlib.rcParams["pdf.fonttype"] = 42  # which journals take
+        matplotlib.rcParams["svg.fonttype"] = "none"  # texts remain texts
+        matplotlib.rcParams["svg.hashsalt"] = "omasgan"  # ids depend on the content alone
+        matplotlib.rcParams["pdf.fonttype"] = 42  # the type that journals accept
         agg: Any = FigureCanvasAgg(figure)
-        agg.print_png(png, metadata={"Software": None})
+        agg.print_png(bitmap, metadata={"Software": None})
         vector: Any = FigureCanvasSVG(figure)
         vector.print_svg(svg, metadata={"Date": None})
         paper: Any = FigureCanvasPdf(figure)
         paper.print_pdf(pdf, metadata=dict.fromkeys(PDF_DATES))
-    return Drawn(_for_page(svg.getvalue(), name), png.getvalue(), pdf.getvalue())
+    return Drawn(_for_page(svg.getvalue(), name), bitmap.getvalue(), pdf.getvalue())
 
 
 def _for_page(svg: bytes, name: str) -> str:
@@ -74,14 +81,14 @@ def _for_page(svg: bytes, name: str) -> str:
     used = {match for e in root.iter() for v in e.attrib.values() for match in _references(v)}
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
-        told = element.attrib.pop("id", None)
+        gid = element.attrib.pop("id", None)
         attributes = {key.rpartition("}")[2]: v for key, v in element.attrib.items()}
         element.attrib.clear()
-        element.attrib.update({k: _in_page(v, name, used) for k, v in attributes.items()})
-        if told in used:
-            element.set("id", f"{name}-{told}")
-        elif told and told.startswith("{"):
-            _answer(element, **json.loads(told))
+        element.attrib.update({k: _adapted(v, name, used) for k, v in attributes.items()})
+        if gid in used:
+            element.set("id", f"{name}-{gid}")
+        elif gid and gid.startswith("{"):
+            _add_response(element, **json.loads(gid))
     width = float(root.attrib.pop("width").removesuffix("pt"))
     del root.attrib["height"], root.attrib["version"]
     root.set("class", "plot")
@@ -100,17 +107,17 @@ def _references(value: str) -> list[str]:
     return REFERENCE.findall(value) if value.startswith("#") or "url(#" in value else []
 
 
-def _in_page(value: str, name: str, used: set[str]) -> str:
-    """An attribute with ids of this page and colours of its style."""
+def _adapted(value: str, name: str, used: set[str]) -> str:
+    """The value of an attribute, with the ids of this page and the colours of its style."""
     if any(reference in used for reference in _references(value)):
         value = re.sub(r"(^|url\()#", rf"\1#{name}-", value)
     value = value.replace("fill: #ffffff", "fill: none")
-    for colour, told in COLOURS.items():
-        value = value.replace(colour, f"var(--{told})")
+    for colour, variable in NAMES.items():
+        value = value.replace(colour, f"var(--{variable})")
     return value
 
 
-def _answer(element: ElementTree.Element, series: str, tips: Sequence[str]) -> None:
+def _add_response(element: ElementTree.Element, series: str, tips: Sequence[str]) -> None:
     """Give an element the name of its series, and its points their tips."""
     if series:
         element.set("data-series", series)

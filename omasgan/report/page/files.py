@@ -1,28 +1,30 @@
-"""A page as files: the HTML, Markdown, and each table and figure by itself for use in a paper."""
+"""A page as files: the HTML, the Markdown, and each table and figure by itself for a paper."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from omasgan.report.page import html, plain
+from omasgan.report.page import html, latex, plain
 from omasgan.report.page.blocks import Page, Section
 
 if TYPE_CHECKING:
     from omasgan.store.files import AnyPath
 
+PAGE, SUMMARY = "index.html", "summary.md"
+
 
 def of_page(content: Page) -> dict[str, bytes]:
-    """Everything, by path in the report's folder: index.html, summary.md and ``of_section`` of
+    """All files by path in the report's folder: the page, its summary, and ``of_section`` of
     each section.
     """
-    found = {
-        "index.html": html.render(content).encode(),
-        "summary.md": plain.summary(content).encode(),
+    contents = {
+        PAGE: html.render(content).encode(),
+        SUMMARY: plain.summary(content).encode(),
     }
     for section in content.sections:
-        found |= of_section(section)
-    return found
+        contents |= of_section(section)
+    return contents
 
 
 def of_section(section: Section) -> dict[str, bytes]:
@@ -31,25 +33,21 @@ def of_section(section: Section) -> dict[str, bytes]:
     for table in section.tables:
         name = f"tables/{section.name(table)}"
         texts[f"{name}.md"] = plain.markdown(table, section)
-        texts[f"{name}.tex"] = plain.latex(table, section)
-    found = {name: text.encode() for name, text in texts.items()}
+        texts[f"{name}.tex"] = latex.latex(table, section)
+    contents = {name: text.encode() for name, text in texts.items()}
     for figure in section.figures:
-        found[f"figures/{figure.name}.png"] = figure.drawn.png
-        found[f"figures/{figure.name}.pdf"] = figure.drawn.pdf
-    return found
+        contents[f"figures/{figure.name}.png"] = figure.drawn.png
+        contents[f"figures/{figure.name}.pdf"] = figure.drawn.pdf
+    return contents
 
 
-def write(folder: AnyPath, files: Mapping[str, bytes]) -> None:
-    """Put ``files`` into ``folder``, the page last: what it names is there.
+def write(folder: AnyPath, contents: Mapping[str, bytes]) -> None:
+    """Write the files into ``folder``, the page last: all that it refers to is there by then.
 
     Raises:
         StoreError: the folder cannot be written.
     """
     from omasgan.store.files import write_atomic
 
-    for name in _page_last(files):
-        write_atomic(folder / name, files[name])
-
-
-def _page_last(names: Iterable[str]) -> list[str]:
-    return sorted(names, key=lambda name: (name == "index.html", name))
+    for name in sorted(contents, key=lambda name: (name == PAGE, name)):
+        write_atomic(folder / name, contents[name])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from omasgan import detectors
-from omasgan.experiments.paper.planning import RULE, Line, Plan
+from omasgan.experiments.paper.planning import RULE, Line, SuitePlan
 from omasgan.experiments.paper.suites import DEFAULTS
 from omasgan.experiments.paper.training import Part
 
@@ -19,7 +19,7 @@ PRINTED = (
 )
 
 
-def scope(made: Plan, parts: Sequence[Part], lines: Iterable[Line]) -> str:
+def scope(made: SuitePlan, parts: Sequence[Part], lines: Iterable[Line]) -> str:
     """Budget, folds, seeds, caps, rule, and what the settings of ``lines`` have seen.
 
     A capped budget says that it brings no result.
@@ -27,7 +27,7 @@ def scope(made: Plan, parts: Sequence[Part], lines: Iterable[Line]) -> str:
     return " ".join([budget(made, parts), rule(lines)])
 
 
-def budget(made: Plan, parts: Sequence[Part]) -> str:
+def budget(made: SuitePlan, parts: Sequence[Part]) -> str:
     """How much is trained."""
     chosen = made.settings
     held = sorted({f"{len(chosen.folds)} of {part.n_folds}" for part in parts})

@@ -10,18 +10,18 @@ import numpy as np
 import pandas as pd
 
 from omasgan import detectors
-from omasgan.experiments.paper.planning import Line, Plan
+from omasgan.experiments.paper.planning import Line, SuitePlan
 from omasgan.experiments.paper.training import Part
+from omasgan.report.page import formats
 from omasgan.report.page.blocks import Block, Command, Details, Page, Section, Table
 from omasgan.report.paper import captions, drawings
 from omasgan.report.paper.results import Results, sd
-from omasgan.report.results import tables
 from omasgan.store.results import Store
 
 TABLE = "auroc: mean over a fold's seeds, then over folds; sd: over folds; worst: the least fold. "
 
 
-def page(made: Plan, parts: Sequence[Part], store: Store, missing: Sequence[str]) -> Page:
+def page(made: SuitePlan, parts: Sequence[Part], store: Store, missing: Sequence[str]) -> Page:
     """The page of ``made`` with the rows of ``parts``; ``missing`` are benchmarks that
     are left out because their data are not there.
 
@@ -42,7 +42,7 @@ def page(made: Plan, parts: Sequence[Part], store: Store, missing: Sequence[str]
     return Page(made.suite.title, notes, (section,))
 
 
-def _blocks(made: Plan, results: Sequence[Results], store: Store) -> Iterator[Block]:
+def _blocks(made: SuitePlan, results: Sequence[Results], store: Store) -> Iterator[Block]:
     for drawing in made.suite.drawings:
         yield from drawings.KINDS[drawing.kind](drawing, made, results, store)
     if made.lines:
@@ -66,7 +66,7 @@ PARAMS = (
 )
 
 
-def auroc(made: Plan, results: Sequence[Results], shown: Sequence[Line]) -> pd.DataFrame:
+def auroc(made: SuitePlan, results: Sequence[Results], shown: Sequence[Line]) -> pd.DataFrame:
     """One line a benchmark and arm, in the suite's order, with its folds; columns in which all
     lines are empty or the same are left out.
     """
@@ -80,7 +80,7 @@ def auroc(made: Plan, results: Sequence[Results], shown: Sequence[Line]) -> pd.D
                     "benchmark": one.part.benchmark.name,
                     "arm": line.label,
                     "auroc": whole.value,
-                    "interval": tables.range_text(whole.interval),
+                    "interval": formats.interval(whole.interval),
                     "sd": sd(list(folds.values())),
                     "worst": float(np.min(list(folds.values()))),
                     "printed": "; ".join(f"{n.value:.3f}" for n in whole.printed) or "-",
@@ -93,7 +93,7 @@ def auroc(made: Plan, results: Sequence[Results], shown: Sequence[Line]) -> pd.D
     return pd.DataFrame(lines).drop(columns=idle, errors="ignore")
 
 
-def printed(made: Plan, results: Sequence[Results]) -> pd.DataFrame:
+def printed(made: SuitePlan, results: Sequence[Results]) -> pd.DataFrame:
     """One line a printed number, with ours of the same fold and stage."""
     lines = []
     for one in results:
@@ -117,7 +117,7 @@ def printed(made: Plan, results: Sequence[Results]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def params(made: Plan) -> pd.DataFrame:
+def params(made: SuitePlan) -> pd.DataFrame:
     """One line an arm: detector, where its settings come from, and what is not at its default."""
     return pd.DataFrame(
         {
@@ -137,7 +137,7 @@ def _own(line: Line) -> Iterator[str]:
             yield f"{name} {value if isinstance(value, str) else json.dumps(value)}"
 
 
-def _quotes(made: Plan) -> pd.DataFrame:
+def _quotes(made: SuitePlan) -> pd.DataFrame:
     return pd.DataFrame(quote.model_dump() for quote in made.suite.quotes)
 
 

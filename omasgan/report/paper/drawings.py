@@ -14,24 +14,24 @@ import pandas as pd
 
 from omasgan import detectors
 from omasgan.detectors.base import Property
-from omasgan.experiments.paper.planning import Line, Plan
+from omasgan.experiments.paper.planning import Line, SuitePlan
 from omasgan.experiments.paper.suites import Drawing, Kind
 from omasgan.experiments.sensitivity.design import SYMBOLS
 from omasgan.report import statistics
+from omasgan.report.page import formats
 from omasgan.report.page.blocks import Block, Figure, Table, slug
 from omasgan.report.paper import captions, figures, plane
 from omasgan.report.paper.results import Cell, Results, sd
-from omasgan.report.results import tables
 from omasgan.report.sensitivity.figures import heat_map
 from omasgan.store.results import Store
 
-Draw: TypeAlias = Callable[[Drawing, Plan, Sequence[Results], Store], Iterator[Block]]
+Draw: TypeAlias = Callable[[Drawing, SuitePlan, Sequence[Results], Store], Iterator[Block]]
 
 BARS = "Whiskers: intervals. Diamonds: printed numbers."
 
 
 def _folds(
-    drawing: Drawing, made: Plan, results: Sequence[Results], store: Store
+    drawing: Drawing, made: SuitePlan, results: Sequence[Results], store: Store
 ) -> Iterator[Block]:
     """Arms beside each other, fold by fold and in the mean."""
     for one in results:
@@ -40,7 +40,7 @@ def _folds(
 
 
 def _stages(
-    drawing: Drawing, made: Plan, results: Sequence[Results], store: Store
+    drawing: Drawing, made: SuitePlan, results: Sequence[Results], store: Store
 ) -> Iterator[Block]:
     """For each arm its stages beside each other, fold by fold and in the mean."""
     for one in results:
@@ -51,7 +51,7 @@ def _stages(
 
 
 def _divergences(
-    drawing: Drawing, made: Plan, results: Sequence[Results], store: Store
+    drawing: Drawing, made: SuitePlan, results: Sequence[Results], store: Store
 ) -> Iterator[Block]:
     """The arms' stages beside each other, in the mean over the folds."""
     lines = made.of(drawing)
@@ -69,7 +69,7 @@ def _divergences(
 
 
 def _benchmarks(
-    drawing: Drawing, made: Plan, results: Sequence[Results], store: Store
+    drawing: Drawing, made: SuitePlan, results: Sequence[Results], store: Store
 ) -> Iterator[Block]:
     """Arms beside each other, one group a benchmark."""
     if results:
@@ -85,7 +85,7 @@ def _benchmarks(
 
 
 def _seeds(
-    drawing: Drawing, made: Plan, results: Sequence[Results], store: Store
+    drawing: Drawing, made: SuitePlan, results: Sequence[Results], store: Store
 ) -> Iterator[Block]:
     """For each arm how far its seeds lie apart, fold by fold."""
     last = max(made.settings.seeds)
@@ -122,7 +122,7 @@ def _seeds(
 
 
 def _properties(
-    drawing: Drawing, made: Plan, results: Sequence[Results], store: Store
+    drawing: Drawing, made: SuitePlan, results: Sequence[Results], store: Store
 ) -> Iterator[Block]:
     """What each detector says that it is built on, most properties first."""
     names: tuple[Property, ...] = get_args(Property)
@@ -144,7 +144,7 @@ def _properties(
 
 
 def _plane(
-    drawing: Drawing, made: Plan, results: Sequence[Results], store: Store
+    drawing: Drawing, made: SuitePlan, results: Sequence[Results], store: Store
 ) -> Iterator[Block]:
     """Samples of G and B and the field of J, a row an arm, a figure a benchmark."""
     for one in results:
@@ -167,7 +167,7 @@ def _plane(
 
 
 def _evolution(
-    drawing: Drawing, made: Plan, results: Sequence[Results], store: Store
+    drawing: Drawing, made: SuitePlan, results: Sequence[Results], store: Store
 ) -> Iterator[Block]:
     """B's samples after each length of Task 2: trainings that share all before it."""
     for one in results:
@@ -188,7 +188,7 @@ def _evolution(
 
 
 def _losses(
-    drawing: Drawing, made: Plan, results: Sequence[Results], store: Store
+    drawing: Drawing, made: SuitePlan, results: Sequence[Results], store: Store
 ) -> Iterator[Block]:
     """The losses of each arm, phase by phase."""
     for one in results:
@@ -205,7 +205,7 @@ def _losses(
 
 
 def _grid(
-    drawing: Drawing, made: Plan, results: Sequence[Results], store: Store
+    drawing: Drawing, made: SuitePlan, results: Sequence[Results], store: Store
 ) -> Iterator[Block]:
     """What two varied params do to a stage's AUROC and to Task 2's convergence."""
     lines = made.of(drawing)
@@ -242,7 +242,7 @@ def _grid(
 
 
 def _thresholds(
-    drawing: Drawing, made: Plan, results: Sequence[Results], store: Store
+    drawing: Drawing, made: SuitePlan, results: Sequence[Results], store: Store
 ) -> Iterator[Block]:
     """Metrics with and without a threshold, stage by stage."""
     lines, found = made.of(drawing), []
@@ -289,7 +289,7 @@ KINDS: Mapping[Kind, Draw] = {
 
 def _bars(
     drawing: Drawing,
-    made: Plan,
+    made: SuitePlan,
     one: Results,
     groups: Sequence[str],
     shown: Mapping[str, Sequence[Cell]],
@@ -305,7 +305,7 @@ def _bars(
 
 def _figure(
     drawing: Drawing,
-    made: Plan,
+    made: SuitePlan,
     one: Results,
     lines: Sequence[Line],
     caption: str,
@@ -324,13 +324,13 @@ def _figure(
     )
 
 
-def _stage_table(drawing: Drawing, made: Plan, results: Sequence[Results]) -> Table:
+def _stage_table(drawing: Drawing, made: SuitePlan, results: Sequence[Results]) -> Table:
     lines = [
         {
             "arm": line.label,
             "stage": stage,
             "auroc": (cell := one.cell(line, f"auroc.{stage}")).value,
-            "interval": tables.range_text(cell.interval),
+            "interval": formats.interval(cell.interval),
             "printed": "; ".join(f"{n.value:.3f}" for n in cell.printed) or "-",
         }
         for one in results
@@ -381,7 +381,7 @@ def _told(shown: Mapping[str, Sequence[Cell]], groups: Sequence[str]) -> str:
 
 
 def _ranged(values: Sequence[float]) -> str:
-    interval = tables.range_text(statistics.interval({0: values}))
+    interval = formats.interval(statistics.interval({0: values}))
     return f"{np.mean(values):.3f}" + ("" if interval == "-" else f" ({interval})")
 
 

@@ -12,14 +12,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from omasgan.report.page.drawing import mark
+from omasgan.report.page.palette import ANOMALOUS, FIELD, GREY, INK, LINES, NORMAL, WIDTH
 from omasgan.report.paper.results import Cell, sd
-from omasgan.report.results.figures import ANOMALOUS, GREY, LINES, NORMAL
 
-WIDTH = 7.2
-INK = "#000000"
 COLOURS = (*(colour for colour in LINES if colour != INK), GREY)
 """Of bars; ink is for printed numbers."""
-FIELD = "cividis"
 POINTS = 250
 """So many samples of a kind are drawn."""
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from omasgan.data.published import Number
-from omasgan.experiments.paper.planning import Line, Plan
+from omasgan.experiments.paper.planning import Line, SuitePlan
 from omasgan.experiments.paper.training import Part
 from omasgan.report import statistics
 from omasgan.report.statistics import NONE, Interval
@@ -32,7 +32,7 @@ class Cell(NamedTuple):
 class Results:
     """What a plan has brought on one benchmark."""
 
-    made: Plan
+    made: SuitePlan
     part: Part
 
     @property

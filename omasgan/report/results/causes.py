@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from omasgan.report.results.inputs import Study
+from omasgan.report.results.inputs import StoredStudy
 
 REMEDIES = {
     "pruned": "none needed: the search gave it up for better ones",
@@ -35,7 +35,7 @@ class _Bad:
     place: str
 
 
-def table(frame: pd.DataFrame, studies: Sequence[Study]) -> pd.DataFrame:
+def table(frame: pd.DataFrame, studies: Sequence[StoredStudy]) -> pd.DataFrame:
     """One line for each entry or study, outcome and cause; most frequent first.
 
     Errors that differ in numbers alone are one cause, told by the first of them. Indexed by the
@@ -75,7 +75,7 @@ def _runs(frame: pd.DataFrame) -> Iterator[_Bad]:
         yield _Bad("run", row["entry"], row["outcome"], _line(error), place)
 
 
-def _trials(studies: Iterable[Study]) -> Iterator[_Bad]:
+def _trials(studies: Iterable[StoredStudy]) -> Iterator[_Bad]:
     for study in studies:
         for trial in study.trials:
             if trial["outcome"] != "ok":

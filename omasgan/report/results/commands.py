@@ -10,15 +10,16 @@ from typing import Any
 import pandas as pd
 
 from omasgan.config import digest
+from omasgan.report.page import formats
 from omasgan.report.page.blocks import Command
 from omasgan.report.results import tables
-from omasgan.report.results.inputs import Benchmark, Study
+from omasgan.report.results.inputs import Benchmark, StoredStudy
 
 SWEEP_FLAGS = ("selection", "inner", "sampler", "pruner", "seed")
 
 
 def of_benchmark(
-    benchmark: Benchmark, frame: pd.DataFrame, studies: Sequence[Study]
+    benchmark: Benchmark, frame: pd.DataFrame, studies: Sequence[StoredStudy]
 ) -> tuple[Command, ...]:
     """A command for each params that were given, then one for all studies that differ in their
     fold alone.
@@ -31,7 +32,7 @@ def made_by(commands: Sequence[Command], lines: Iterable[Iterable[str]]) -> list
     commands that make one of them.
     """
     return [
-        tuple(i for i, c in enumerate(commands) if wanted.intersection(c.makes))
+        tuple(i for i, c in enumerate(commands) if wanted.intersection(c.produces))
         for wanted in map(set, lines)
     ]
 
@@ -43,17 +44,18 @@ def _runs(benchmark: Benchmark, frame: pd.DataFrame) -> Iterator[Command]:
     for (detector, params_id), group in fixed.groupby(["detector", "params_id"], sort=False):
         file = f"params/{params_id}.toml"
         yield Command(
-            f"omasgan run {_place(benchmark)} {detector} --folds {tables.numbers(group['fold'])} "
-            f"--seeds {tables.numbers(group['seed'])} --params report/{file}",
+            f"omasgan run {_place(benchmark)} {detector} "
+            f"--folds {formats.distinct(group['fold'])} "
+            f"--seeds {formats.distinct(group['seed'])} --params report/{file}",
             tuple(group["entry"].unique()),
             {file: _toml(json.loads(group["params"].iloc[0]))},
         )
 
 
 def _sweeps(
-    benchmark: Benchmark, frame: pd.DataFrame, studies: Sequence[Study]
+    benchmark: Benchmark, frame: pd.DataFrame, studies: Sequence[StoredStudy]
 ) -> Iterator[Command]:
-    sweeps: dict[str, list[Study]] = {}
+    sweeps: dict[str, list[StoredStudy]] = {}
     for study in studies:
         same = {k: v for k, v in study.about.items() if k not in ("folds", "n_trials", "status")}
         sweeps.setdefault(json.dumps(same, sort_keys=True), []).append(study)
@@ -71,7 +73,7 @@ def _sweeps(
         )
 
 
-def _sweep_flags(members: Sequence[Study]) -> str:
+def _sweep_flags(members: Sequence[StoredStudy]) -> str:
     about = members[0].about
     folds = sorted({fold for study in members for fold in study.about.get("folds", ())})
     told = {"folds": ",".join(map(str, folds)), **{k: about.get(k) for k in SWEEP_FLAGS}}
@@ -85,7 +87,7 @@ def _sweep_flags(members: Sequence[Study]) -> str:
     return flags
 
 
-def _winners(frame: pd.DataFrame, study: Study) -> dict[str, str]:
+def _winners(frame: pd.DataFrame, study: StoredStudy) -> dict[str, str]:
     """The params that sweeps of the study's detector under its rule have chosen."""
     if frame.empty:
         return {}
@@ -97,7 +99,7 @@ def _winners(frame: pd.DataFrame, study: Study) -> dict[str, str]:
     }
 
 
-def _space_id(study: Study) -> str:
+def _space_id(study: StoredStudy) -> str:
     """A name for a study's space that is the same for the same space."""
     return f"{study.detector.replace(':', '.')}-{digest(study.about['space'])[:12]}"
 

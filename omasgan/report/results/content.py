@@ -16,7 +16,7 @@ from omasgan.data.selection import SENSITIVITY
 from omasgan.report import statistics
 from omasgan.report.page.blocks import Block, Command, Figure, Section, Table, slug
 from omasgan.report.results import causes, commands, published, ranking, tables
-from omasgan.report.results.inputs import Benchmark, Study, read_benchmark, read_study
+from omasgan.report.results.inputs import Benchmark, StoredStudy, read_benchmark, read_study
 from omasgan.store.journal import Row
 from omasgan.store.results import Store
 
@@ -38,7 +38,7 @@ INTERVAL = (
     "- stands where a fold has one seed only."
 )
 HELD = (
-    "folds, seeds and runs read: held/in the benchmark; not ok: runs that gave no score; seconds: "
+    "folds, seeds and runs read: held/in the benchmark; failed: runs that gave no score; seconds: "
     "mean of a run; peak MB: the most that a run took."
 )
 FPR95 = "fpr95: false positive rate at 95 % true positive rate, less is better."
@@ -90,7 +90,7 @@ class Contents:
     benchmark: Benchmark
     rows: tuple[Row, ...]
     frame: pd.DataFrame
-    studies: tuple[Study, ...]
+    studies: tuple[StoredStudy, ...]
     numbers: tuple[Number, ...]
 
     @property
@@ -137,7 +137,7 @@ def section(store: Store, contents: Contents, *, with_scores: bool) -> Section:
     blocks += _searches(contents, made)
     bad = causes.table(frame, contents.studies)
     by = commands.made_by(made, ([of] for of in bad.index))
-    blocks.append(Table("Failures and their causes", FAILURES, bad, page_only=True, made_by=by))
+    blocks.append(Table("Failures and their causes", FAILURES, bad, page_only=True, commands=by))
     if with_scores and not frame.empty:
         from omasgan.report.results import scores
 
@@ -147,7 +147,7 @@ def section(store: Store, contents: Contents, *, with_scores: bool) -> Section:
         settings = tables.settings(frame)
         by = commands.made_by(made, ([entry] for entry in settings["entry"]))
         title = "How these numbers were made"
-        blocks.append(Table(title, SETTINGS, settings, page_only=True, made_by=by))
+        blocks.append(Table(title, SETTINGS, settings, page_only=True, commands=by))
     name = contents.benchmark.id
     return Section(name, name, tuple(prose), tuple(blocks), made)
 
@@ -179,7 +179,7 @@ def _results(store: Store, contents: Contents, made: tuple[Command, ...]) -> Ite
         " ".join(notes),
         comparison,
         ("average_precision", "folds", "seeds"),
-        made_by=commands.made_by(made, ([str(entry)] for entry in comparison.index)),
+        commands=commands.made_by(made, ([str(entry)] for entry in comparison.index)),
     )
     means = tables.fold_means(frame)
     if means:
@@ -224,7 +224,7 @@ def _ranks(contents: Contents, made: tuple[Command, ...]) -> Iterator[Block]:
     ledger = ranking.optimism(contents.frame)
     if not ledger.empty:
         by = commands.made_by(made, ledger.index)
-        yield Table("Optimism ledger", OPTIMISM, ledger, made_by=by)
+        yield Table("Optimism ledger", OPTIMISM, ledger, commands=by)
 
 
 def _beside(store: Store, contents: Contents, made: tuple[Command, ...]) -> Iterator[Table]:
@@ -236,12 +236,12 @@ def _beside(store: Store, contents: Contents, made: tuple[Command, ...]) -> Iter
             frame["detector"].isin(("knn", "gmm")) & (frame["selection"] == "fixed")
         ]
         by = commands.made_by(made, [set(yardsticks["entry"])] * len(cards))
-        yield Table("Geometry card", GEOMETRY, tables.geometry(cards), made_by=by)
+        yield Table("Geometry card", GEOMETRY, tables.geometry(cards), commands=by)
     means = published.means(frame, benchmark, numbers)
     if not means.empty:
         ours = ([source.removeprefix(published.OURS)] for source in means["source"])
         by = commands.made_by(made, ours)
-        yield Table("Published numbers", PUBLISHED, means, page_only=True, made_by=by)
+        yield Table("Published numbers", PUBLISHED, means, page_only=True, commands=by)
     folds = published.by_fold(benchmark, numbers)
     if not folds.empty:
         caption = "Beside the table AUROC by fold."
@@ -257,12 +257,12 @@ def _searches(contents: Contents, made: tuple[Command, ...]) -> Iterator[Block]:
         "Trials by outcome. The objective is the mean AUROC over the selection rule's own tasks, "
         "not a test result.",
         tables.studies(studies),
-        made_by=commands.made_by(made, ([study.label] for study in studies)),
+        commands=commands.made_by(made, ([study.label] for study in studies)),
     )
     winners = tables.winners(studies)
     if not winners.empty:
         by = commands.made_by(made, [[study.label for study in studies]] * len(winners))
-        yield Table("Winners", "Params of each study's best trial.", winners, made_by=by)
+        yield Table("Winners", "Params of each study's best trial.", winners, commands=by)
     for study in studies:
         if study.trials:
             yield Figure(
@@ -278,10 +278,10 @@ def _searches(contents: Contents, made: tuple[Command, ...]) -> Iterator[Block]:
 def _by_entry(table: Table, made: tuple[Command, ...]) -> Table:
     """The table, whose lines tell their entries, with the commands that made them."""
     by = commands.made_by(made, ([entry] for entry in table.frame["entry"]))
-    return replace(table, made_by=by)
+    return replace(table, commands=by)
 
 
-def _course(study: Study) -> str:
+def _course(study: StoredStudy) -> str:
     found = [trial["objective"] for trial in study.trials if trial["outcome"] == "ok"]
     best = f"; the best objective is {max(found):.3f}" if found else ""
     return f"Objectives of {len(study.trials)} trials in their order{best}."
@@ -303,7 +303,7 @@ def _diagram(means: pd.DataFrame) -> Drawing:
     return figures.critical_difference(means, "")
 
 
-def _search(study: Study) -> Drawing:
+def _search(study: StoredStudy) -> Drawing:
     from omasgan.report.results import figures
 
     return figures.search(study.trials, "")

@@ -6,7 +6,6 @@ An empty title leaves no room for one: a page or a paper has its own. Points and
 
 from __future__ import annotations
 
-import io
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
@@ -20,28 +19,12 @@ from numpy.typing import NDArray
 
 from omasgan.report import statistics
 from omasgan.report.page.drawing import mark
+from omasgan.report.page.palette import ANOMALOUS, GREY, LINES, NORMAL, OUTCOMES, WIDTH
 
 Scored: TypeAlias = tuple[NDArray[Any], NDArray[Any]]
 """Labels (0 normal, 1 anomalous) and scores of the same samples, each ``(n,)``."""
 
-NORMAL, ANOMALOUS, GREY = "#0072B2", "#D55E00", "#777777"
-OUTCOME_COLOURS = {
-    "ok": NORMAL,
-    "pruned": "#E69F00",
-    "diverged": ANOMALOUS,
-    "out-of-memory": "#CC79A7",
-    "failed": "#000000",
-}
-LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
 FALSE_POSITIVE_RATES = np.linspace(0.0, 1.0, 201)
-
-
-def png(figure: Figure, dpi: int = 100) -> bytes:
-    """The figure as a PNG file's bytes."""
-    buffer = io.BytesIO()
-    # a tight bounding box would draw everything twice; the layout leaves no room to cut off
-    figure.savefig(buffer, format="png", dpi=dpi)
-    return buffer.getvalue()
 
 
 def box_plot(folds: Mapping[str, Sequence[float]], title: str) -> Figure:
@@ -52,7 +35,7 @@ def box_plot(folds: Mapping[str, Sequence[float]], title: str) -> Figure:
         title: what stands above the plot.
     """
     order = sorted(folds, key=lambda name: float(np.mean(folds[name])))
-    figure = Figure(figsize=(7.2, 1.2 + 0.4 * len(order)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.2 + 0.4 * len(order)), layout="constrained")
     axes = figure.subplots()
     axes.boxplot(
         [list(folds[name]) for name in order],
@@ -133,7 +116,7 @@ def roc(curves: Mapping[str, Sequence[Scored]], title: str) -> Figure:
     Several scorings of an entry are averaged vertically (the mean true positive rate at each
     false positive rate); the legend gives their mean AUROC.
     """
-    figure = Figure(figsize=(7.2, 4.4), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 4.4), layout="constrained")
     axes = figure.subplots()
     for index, (name, scorings) in enumerate(curves.items()):
         found = [_curve(*scored) for scored in scorings]
@@ -166,7 +149,7 @@ def histogram(panels: Mapping[str, Scored], title: str) -> Figure:
 
     Each row has its own scale: the scores of two trainings have no common unit.
     """
-    figure = Figure(figsize=(7.2, 1.3 + 0.55 * len(panels)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.3 + 0.55 * len(panels)), layout="constrained")
     axes = figure.subplots()
     for row, (labels, scores) in enumerate(panels.values()):
         _histogram_row(axes, np.asarray(labels), np.asarray(scores), -row)
@@ -203,7 +186,7 @@ def samples(pictures: Mapping[str, NDArray[np.float32]], title: str) -> Figure:
         title: what stands above the rows.
     """
     rows = {name: images for name, images in pictures.items() if is_images(images)}
-    figure = Figure(figsize=(7.2, 0.4 + 0.75 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.4 + 0.75 * len(rows)), layout="constrained")
     if not rows:
         return figure
     for axes, (name, images) in zip(
@@ -228,12 +211,12 @@ def search(trials: Sequence[Mapping[str, Any]], title: str) -> Figure:
         trials: dicts with ``number``, ``outcome`` and ``objective`` (AUROC in [0, 1] or None).
         title: what stands above the plot.
     """
-    figure = Figure(figsize=(7.2, 3.2), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
     axes = figure.subplots()
     trials = sorted(trials, key=lambda trial: int(trial["number"]))
     found = [t for t in trials if t["outcome"] == "ok" and t.get("objective") is not None]
     floor = min([0.5, *(float(t["objective"]) for t in found)]) - 0.05
-    for outcome, colour in OUTCOME_COLOURS.items():
+    for outcome, colour in OUTCOMES.items():
         chosen = [t for t in trials if t["outcome"] == outcome]
         if not chosen:
             continue

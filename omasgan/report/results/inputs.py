@@ -41,7 +41,7 @@ class Benchmark:
 
 
 @dataclass(frozen=True)
-class Study:
+class StoredStudy:
     """What a study's folder says: its identity, state, trials and winner, if there is one."""
 
     folder: AnyPath
@@ -83,7 +83,7 @@ def read_benchmark(root: AnyPath, benchmark: str, rows: Sequence[Mapping[str, An
     return Benchmark(benchmark, about or {}, max(told, default=None))
 
 
-def read_study(folder: AnyPath, *, with_trials: bool = True) -> Study:
+def read_study(folder: AnyPath, *, with_trials: bool = True) -> StoredStudy:
     """The study in ``<root>/<benchmark>/<detector>/<selection>/studies/<name>``.
 
     Trials that have not ended are left out, and all of them unless ``with_trials``.
@@ -95,7 +95,7 @@ def read_study(folder: AnyPath, *, with_trials: bool = True) -> Study:
     about = read_json(folder / "study.json")
     space = Space.from_dict(about.get("space", {}))
     trials = read_trials(folder, space) if with_trials else []
-    return Study(
+    return StoredStudy(
         folder=folder,
         benchmark=rule.parent.parent.name,
         detector=str(about.get("detector", rule.parent.name)),

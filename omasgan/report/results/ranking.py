@@ -11,7 +11,8 @@ import pandas as pd
 
 from omasgan.errors import OmasganError
 from omasgan.report import statistics
-from omasgan.report.results.tables import CONTROL, numbers, range_text
+from omasgan.report.page import formats
+from omasgan.report.results.tables import CONTROL
 
 FIXED, ORACLE = "fixed", "oracle"
 METHOD = "omasgan"
@@ -88,7 +89,7 @@ def table(group: Group) -> pd.DataFrame:
                 "difference": means[entry].mean() - means[other].mean(),
                 "p Holm": p[str(entry)],
                 "P(better)": statistics.improvement(*pair),
-                "interval": range_text(statistics.improvement_interval(*pair)),
+                "interval": formats.interval(statistics.improvement_interval(*pair)),
             }
         )
     found = pd.DataFrame(lines)
@@ -123,7 +124,7 @@ def optimism(frame: pd.DataFrame) -> pd.DataFrame:
                     "selected": value["selected"],
                     "oracle": value["oracle"],
                     "gap": value["oracle"] - value["selected"],
-                    "folds": numbers(means.index.to_series()),
+                    "folds": formats.distinct(means.index),
                 }
             )
     return pd.DataFrame(lines, index=pd.Index(shown_entries, tupleize_cols=False))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from omasgan.report.page import formats
 from omasgan.report.page.blocks import Details, Figure, slug
 from omasgan.report.results import figures as draw
 from omasgan.report.results import tables
@@ -75,7 +76,7 @@ def _figures(store: Store, entry: str, rows: Sequence[Mapping[Any, Any]]) -> Ite
     yield Figure(
         slug(start, "roc"),
         f"ROC by fold: {entry}",
-        f"{rule}; mean over seeds {tables.numbers(pd.Series([row['seed'] for row in rows]))}.",
+        f"{rule}; mean over seeds {formats.distinct(row['seed'] for row in rows)}.",
         _range([(row["auroc"], f"fold {row['fold']}") for row in rows], "AUROC of a run"),
         partial(draw.roc, curves, ""),
     )

@@ -15,7 +15,8 @@ import pandas as pd
 
 from omasgan.checks.geometry import Card
 from omasgan.report import statistics
-from omasgan.report.results.inputs import Benchmark, Study
+from omasgan.report.page import formats
+from omasgan.report.results.inputs import Benchmark, StoredStudy
 
 OUTCOMES = ("ok", "pruned", "diverged", "out-of-memory", "failed")
 METRICS = ("auroc", "average_precision", "fpr95")
@@ -24,17 +25,12 @@ STAGE_ORDER = ("task1", "task3", "j", "neighbours", "combined")
 """The order in which OMASGAN's stages build on each other; other names follow in their own."""
 MOST_DIFFERING = 2
 """Params that differ in more than this are told by their id."""
-FORMATS = {
-    "seconds": ".1f", "hours": ".2f", "peak MB": ".0f", "worst fold": ".0f",
-    "average rank": ".2f", "difference": "+.3f", "gap": "+.3f",
-}  # fmt: skip
-"""How a number reads where it is no metric, by column."""
 CONTROL = ("negatives", "boundary")
 """The param of OMASGAN that its controls differ in, and what the method itself has there."""
 RUN_KEY = ["benchmark", "detector", "selection", "params_id", "seed", "fold"]
 
 
-def runs(rows: Iterable[Mapping[str, Any]], studies: Sequence[Study] = ()) -> pd.DataFrame:
+def runs(rows: Iterable[Mapping[str, Any]], studies: Sequence[StoredStudy] = ()) -> pd.DataFrame:
     """One line a run, sorted; ``entry`` names what the run counts for.
 
     An entry is a detector under a selection rule. Under ``fixed`` each params are an entry of
@@ -71,7 +67,7 @@ def comparison(frame: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
 
     ``params`` are what sets them apart, the first digits of their ids, or how many winners there
     are. ``interval`` is that of the mean AUROC (``statistics.interval``). ``folds``, ``seeds`` and
-    ``runs`` read "held/in the benchmark"; ``not ok`` counts the runs without a metric; ``seconds``
+    ``runs`` read "held/in the benchmark"; ``failed`` counts the runs without a metric; ``seconds``
     is the mean time of a run, ``peak MB`` the most memory that one took.
     """
     lines = {}
@@ -84,11 +80,11 @@ def comparison(frame: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
             "selection": all_runs["selection"].iloc[0],
             "params": all_runs["variant"].iloc[0] or _short_ids(all_runs["params_id"]),
             "auroc": spread.pop("auroc"),
-            "interval": range_text(statistics.interval(aurocs.get(str(entry), {}))),
+            "interval": formats.interval(statistics.interval(aurocs.get(str(entry), {}))),
             **spread,
             **{name: _fold_means(good, name).mean() for name in METRICS[1:]},
             **benchmark.held(good["fold"].nunique(), good["seed"].nunique(), len(good)),
-            "not ok": len(all_runs) - len(good),
+            "failed": len(all_runs) - len(good),
             "seconds": good["seconds"].mean(),
             "peak MB": _peak(good),
         }
@@ -124,7 +120,7 @@ def stages(frame: pd.DataFrame) -> pd.DataFrame:
     return _fold_columns_last(pd.DataFrame(lines))
 
 
-def studies(found: Sequence[Study]) -> pd.DataFrame:
+def studies(found: Sequence[StoredStudy]) -> pd.DataFrame:
     """One line a study: its trials by outcome, the best objective and the winner."""
     return pd.DataFrame(
         {
@@ -142,14 +138,14 @@ def studies(found: Sequence[Study]) -> pd.DataFrame:
     )
 
 
-def winners(found: Sequence[Study]) -> pd.DataFrame:
+def winners(found: Sequence[StoredStudy]) -> pd.DataFrame:
     """The winners' params: one line a parameter, one column a study that has a winner."""
     columns = {s.label: s.winner["params"] for s in found if s.winner}
     names = list(dict.fromkeys(name for params in columns.values() for name in params))
     return pd.DataFrame(
         {
             "parameter": name,
-            **{label: _plain(params.get(name)) for label, params in columns.items()},
+            **{label: formats.param(params.get(name)) for label, params in columns.items()},
         }
         for name in names
     )
@@ -163,11 +159,11 @@ def settings(frame: pd.DataFrame) -> pd.DataFrame:
             {
                 "entry": entry,
                 "params": params_id,
-                "folds": numbers(group["fold"]),
-                "seeds": numbers(group["seed"]),
-                "code": _distinct(group["code_version"]),
-                "torch": _distinct(group["torch_version"]),
-                "device": _distinct(group["device"]),
+                "folds": formats.distinct(group["fold"]),
+                "seeds": formats.distinct(group["seed"]),
+                "code": _list(group["code_version"]),
+                "torch": _list(group["torch_version"]),
+                "device": _list(group["device"]),
                 "hours": group["seconds"].sum() / 3600,
                 "peak MB": _peak(group),
             }
@@ -217,26 +213,6 @@ def means(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
             if len(folds) > 1:
                 found["auroc_sd"] = float(folds.std())
     return found
-
-
-def shown(column: str, value: object) -> str:
-    """A cell as text: three decimals for metrics, others by ``FORMATS``, "-" for none."""
-    if not isinstance(value, float):
-        return "-" if value is None else str(value)
-    if pd.isna(value):
-        return "-"
-    if column.startswith("p ") and value < 0.0005:
-        return "<0.001"
-    return f"{value:{FORMATS.get(column, '.3f')}}"
-
-
-def range_text(interval: statistics.Interval) -> str:
-    """An interval as a cell, "-" for none.
-
-    >>> range_text(statistics.Interval(0.8124, 0.845))
-    '0.812-0.845'
-    """
-    return "-" if pd.isna(interval.low) else f"{interval.low:.3f}-{interval.high:.3f}"
 
 
 def _stage_place(column: str) -> int:
@@ -313,7 +289,7 @@ def _variant(params_id: str, values: Mapping[str, Any], differing: Sequence[str]
     few = 0 < len(differing) <= MOST_DIFFERING
     # a control is to be known as one, and the method too, whatever else they differ in
     named = differing if few else [name for name in differing if name == CONTROL[0]]
-    told = [f"{name}={_plain(values.get(name))}" for name in named]
+    told = [f"{name}={formats.param(values.get(name))}" for name in named]
     return ", ".join(told if few else [params_id[:6], *told])
 
 
@@ -322,7 +298,7 @@ def _differing(params: Sequence[Mapping[str, Any]]) -> list[str]:
     return [n for n in names if len({json.dumps(values.get(n)) for values in params}) > 1]
 
 
-def _current(frame: pd.DataFrame, found: Sequence[Study]) -> list[bool]:
+def _current(frame: pd.DataFrame, found: Sequence[StoredStudy]) -> list[bool]:
     winning: dict[tuple[str, str, str], set[str]] = {}
     for study in found:
         if study.winner:
@@ -340,13 +316,5 @@ def _short_ids(ids: pd.Series[str]) -> str:
     return " ".join(short) if len(short) < 3 else f"{len(short)} winners"
 
 
-def numbers(values: pd.Series[Any]) -> str:
-    return ",".join(str(value) for value in sorted(set(values)))
-
-
-def _distinct(values: pd.Series[Any]) -> str:
-    return ", ".join(sorted({str(value) for value in values}))
-
-
-def _plain(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else "-" if value is None else str(value)
+def _list(values: pd.Series[Any]) -> str:
+    return formats.distinct(values.astype(str), ", ")

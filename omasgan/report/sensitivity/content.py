@@ -13,14 +13,14 @@ import numpy as np
 import pandas as pd
 
 from omasgan import detectors
-from omasgan.experiments.sensitivity.design import Axis, Plan
-from omasgan.experiments.sensitivity.study import StudySpec
+from omasgan.experiments.sensitivity.design import Axis, SensitivityPlan
+from omasgan.experiments.sensitivity.training import SensitivitySpec
 from omasgan.report import statistics
+from omasgan.report.page import formats
 from omasgan.report.page.blocks import Block, Command, Details, Figure, Page, Section, Table, slug
 from omasgan.report.results import tables
 from omasgan.report.sensitivity import effects
 from omasgan.report.sensitivity.effects import Cube, Effect
-from omasgan.report.sensitivity.figures import text
 
 WARNING = (
     "No result, sensitivity only: these trainings were tested on the benchmark's own anomalies. "
@@ -45,7 +45,7 @@ STAGE = "auroc."
 BASE = "base.toml"
 
 
-def page(spec: StudySpec, rows: Sequence[Mapping[str, Any]]) -> Page:
+def page(spec: SensitivitySpec, rows: Sequence[Mapping[str, Any]]) -> Page:
     """The page of a study whose rows are ``rows``."""
     plan = spec.plan
     frame = effects.frame(rows, plan)
@@ -62,7 +62,7 @@ def page(spec: StudySpec, rows: Sequence[Mapping[str, Any]]) -> Page:
     return Page(title, (WARNING,), (section,))
 
 
-def _command(spec: StudySpec) -> Command:
+def _command(spec: SensitivitySpec) -> Command:
     """What makes the page again; a base point of its own lies beside the page."""
     plan, caps = spec.plan, ("max_train", "max_test")
     base = own_params(detectors.load(spec.detector), plan.base)
@@ -89,18 +89,18 @@ def own_params(detector: type[Any], params: Mapping[str, Any]) -> dict[str, Any]
     return {k: v for k, v in params.items() if v is not None and v != defaults[k]}
 
 
-def _about(spec: StudySpec) -> str:
+def _about(spec: SensitivitySpec) -> str:
     plan = spec.plan
     ranges = "; ".join(
-        f"{axis.name} in {', '.join(map(text, axis.values))} (base {text(axis.base)}; "
-        f"range: {axis.source})"
+        f"{axis.name} in {', '.join(map(formats.param, axis.values))} "
+        f"(base {formats.param(axis.base)}; range: {axis.source})"
         for axis in plan.axes
     )
     return f"{plan}. {ranges}."
 
 
 def _doubts(
-    plan: Plan, frame: pd.DataFrame, cubes: Sequence[tuple[Axis, Cube | None]]
+    plan: SensitivityPlan, frame: pd.DataFrame, cubes: Sequence[tuple[Axis, Cube | None]]
 ) -> Iterator[str]:
     """What makes these numbers less sure than they look."""
     units = len(plan.folds) * len(plan.seeds)
@@ -119,11 +119,13 @@ def _doubts(
         if cube is None:
             yield f"{axis.name} is left out: the base, or all its other values, lack runs."
         elif cube.lost:
-            lost = ", ".join(f"{text(v)} ({n} runs)" for v, n in cube.lost.items())
+            lost = ", ".join(f"{formats.param(v)} ({n} runs)" for v, n in cube.lost.items())
             yield f"{axis.name} is shown without the values whose runs gave no score: {lost}."
 
 
-def _blocks(plan: Plan, frame: pd.DataFrame, held: Sequence[tuple[Axis, Cube]]) -> Iterator[Block]:
+def _blocks(
+    plan: SensitivityPlan, frame: pd.DataFrame, held: Sequence[tuple[Axis, Cube]]
+) -> Iterator[Block]:
     from omasgan.report.sensitivity import figures as draw
 
     if held:
@@ -150,7 +152,7 @@ def _blocks(plan: Plan, frame: pd.DataFrame, held: Sequence[tuple[Axis, Cube]]) 
     yield Table("Cost", COST, _cost(frame))
 
 
-def _scope(plan: Plan) -> str:
+def _scope(plan: SensitivityPlan) -> str:
     others = "the others at the base" if plan.design == "one-at-a-time" else "mean over the others"
     return (
         f"Rule sensitivity (the test set is looked at); {plan.trainings} trainings, folds "
@@ -166,12 +168,12 @@ def effects_table(found: Mapping[str, Effect]) -> pd.DataFrame:
         {
             "parameter": name,
             "effect": e.size,
-            "interval": tables.range_text(e.interval),
+            "interval": formats.interval(e.interval),
             "chance": e.chance,
             "p Holm": p[name],
             "verdict": _verdict(e, p[name], len(found)),
-            "best value": text(e.best),
-            "worst value": text(e.worst),
+            "best value": formats.param(e.best),
+            "worst value": formats.param(e.worst),
         }
         for name, e in sorted(found.items(), key=lambda item: -item[1].size)
     ]
@@ -195,7 +197,7 @@ def values_table(held: Sequence[tuple[Axis, Cube]]) -> pd.DataFrame:
             lines.append(
                 {
                     "parameter": axis.name,
-                    "value": text(value) + (" (base)" if base else ""),
+                    "value": formats.param(value) + (" (base)" if base else ""),
                     "auroc": float(cube.metric[i].mean()),
                     "difference": float("nan") if base else float(change[i]),
                     "interval": told,
@@ -209,7 +211,7 @@ def _signed(interval: statistics.Interval) -> str:
     return "-" if np.isnan(interval.low) else f"{interval.low:+.3f} to {interval.high:+.3f}"
 
 
-def _stages(plan: Plan, frame: pd.DataFrame, axes: Sequence[Axis]) -> Iterator[Block]:
+def _stages(plan: SensitivityPlan, frame: pd.DataFrame, axes: Sequence[Axis]) -> Iterator[Block]:
     """The same for the score of every stage that one training gives."""
     from omasgan.report.sensitivity import figures as draw
 
@@ -231,7 +233,7 @@ def _stages(plan: Plan, frame: pd.DataFrame, axes: Sequence[Axis]) -> Iterator[B
     for axis, of_axis in drawn:
         for stage, cube in of_axis.items():
             e = effects.effect(cube)
-            interval = tables.range_text(e.interval)
+            interval = formats.interval(e.interval)
             lines.append(
                 {
                     "parameter": axis.name,
@@ -241,7 +243,7 @@ def _stages(plan: Plan, frame: pd.DataFrame, axes: Sequence[Axis]) -> Iterator[B
                     "interval": interval,
                     "chance": e.chance,
                     "p": e.p,
-                    "best value": text(e.best),
+                    "best value": formats.param(e.best),
                 }
             )
     about = "As the table Effects, for the score of each stage that the same trainings give; p is "
@@ -255,7 +257,7 @@ def _stages(plan: Plan, frame: pd.DataFrame, axes: Sequence[Axis]) -> Iterator[B
     )  # fmt: skip
 
 
-def _heat_maps(plan: Plan, frame: pd.DataFrame) -> Iterator[Block]:
+def _heat_maps(plan: SensitivityPlan, frame: pd.DataFrame) -> Iterator[Block]:
     """One a pair of params; the others are averaged over."""
     from omasgan.report.sensitivity import figures as draw
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from omasgan.experiments.sensitivity.design import Axis, Plan
+from omasgan.experiments.sensitivity.design import Axis, SensitivityPlan
 from omasgan.report.statistics import LEVEL, NONE, Interval, holm
 from omasgan.store.results import params_id
 
@@ -62,7 +62,7 @@ class Effect:
     worst: Any
 
 
-def frame(rows: Sequence[Mapping[str, Any]], plan: Plan) -> pd.DataFrame:
+def frame(rows: Sequence[Mapping[str, Any]], plan: SensitivityPlan) -> pd.DataFrame:
     """One line a run of the plan: fold, seed, metrics, and each axis' value as "=<name>"."""
     wanted = {params_id(setting) for setting in plan.settings}
     lines = [
@@ -73,7 +73,9 @@ def frame(rows: Sequence[Mapping[str, Any]], plan: Plan) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def cube(found: pd.DataFrame, plan: Plan, axis: Axis, column: str = "auroc") -> Cube | None:
+def cube(
+    found: pd.DataFrame, plan: SensitivityPlan, axis: Axis, column: str = "auroc"
+) -> Cube | None:
     """The metric ``column`` along ``axis``; None where the base itself has no complete runs."""
     others = [a for a in plan.axes if a.name != axis.name]
     if plan.design == "one-at-a-time":
@@ -151,7 +153,7 @@ def _percentiles(drawn: NDArray[np.float64]) -> Interval:
 
 
 def surface(
-    found: pd.DataFrame, plan: Plan, x: Axis, y: Axis, column: str = "auroc"
+    found: pd.DataFrame, plan: SensitivityPlan, x: Axis, y: Axis, column: str = "auroc"
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The mean of ``column`` over the values of two params, ``(y, x)``, and half the width of the
     interval of its difference to the base's cell; NaN where runs are missing.

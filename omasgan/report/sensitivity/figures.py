@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from omasgan.experiments.sensitivity.design import Axis
 from omasgan.report.page.drawing import mark
-from omasgan.report.results.figures import ANOMALOUS, GREY, LINES, NORMAL
+from omasgan.report.page.formats import param
+from omasgan.report.page.palette import ANOMALOUS, FIELD, GREY, LINES, NORMAL, WIDTH
 from omasgan.report.sensitivity.effects import Cube, Effect, differences
 from omasgan.report.statistics import Interval
 
-WIDTH = 7.2
 COLUMNS = 3
 
 
@@ -93,7 +93,7 @@ def heat_map(
     size = (WIDTH, 1.4 + 0.62 * len(y[1]))
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
-    drawn = axes.imshow(mean, cmap="cividis", aspect="auto", origin="lower")
+    drawn = axes.imshow(mean, cmap=FIELD, aspect="auto", origin="lower")
     middle = (np.nanmin(mean) + np.nanmax(mean)) / 2
     for (row, column), value in np.ndenumerate(mean):
         if np.isnan(value):
@@ -102,21 +102,12 @@ def heat_map(
         told = f"{value:.3f}" + ("" if np.isnan(width) else f"\n±{width:.3f}")
         colour = "#ffffff" if value < middle else "#111111"
         axes.text(column, row, told, ha="center", va="center", fontsize=8, color=colour)
-    axes.set_xticks(range(len(x[1])), [text(v) for v in x[1]])
-    axes.set_yticks(range(len(y[1])), [text(v) for v in y[1]])
+    axes.set_xticks(range(len(x[1])), [param(v) for v in x[1]])
+    axes.set_yticks(range(len(y[1])), [param(v) for v in y[1]])
     axes.set_xlabel(x[0])
     axes.set_ylabel(y[0])
     figure.colorbar(drawn, ax=axes, label="AUROC")
     return figure
-
-
-def text(value: Any) -> str:
-    """A param's value as a label.
-
-    >>> text(0.30000000000000004), text("pixel"), text(True)
-    ('0.3', 'pixel', 'True')
-    """
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def panels(n: int) -> tuple[Figure, list[Axes]]:
@@ -145,7 +136,7 @@ def _value_axis(axes: Axes, axis: Axis, cube: Cube) -> None:
         axes.set_xscale("log")
     if not axis.ordered or len(axis.values) <= 5:
         where = axis.values if axis.ordered else range(len(axis.values))
-        axes.set_xticks(list(where), [text(value) for value in axis.values])
+        axes.set_xticks(list(where), [param(value) for value in axis.values])
         axes.xaxis.set_minor_formatter(NullFormatter())
     axes.tick_params(labelsize=8)
     if not axis.ordered:

@@ -8,10 +8,9 @@ from functools import partial
 
 import pandas as pd
 
+from omasgan.report.page import formats
 from omasgan.report.page.blocks import Block, Command, Details, Figure, Page, Section, Table, slug
-from omasgan.report.results import tables
 from omasgan.report.sensitivity import trials
-from omasgan.report.sensitivity.figures import text
 from omasgan.report.sensitivity.trials import Dependence, Importance, Pool
 from omasgan.report.statistics import NONE, Interval
 from omasgan.study.space import Choice
@@ -116,7 +115,7 @@ def _blocks(pool: Pool) -> Iterator[Block]:
         yield from _dependences(
             pool, sorted(dependences, key=lambda d: ranked.index(d.param.name))
         )
-        apart = {one.param for one in importances if one.is_told_apart}
+        apart = {one.param for one in importances if one.is_significant}
         yield from _contours(pool, sorted(ranked, key=lambda name: name not in apart))
     shown = ranked[:SHOWN]
     yield Figure(
@@ -137,7 +136,7 @@ def importance_table(pool: Pool, found: Sequence[Importance]) -> pd.DataFrame:
             "measure": one.evaluator,
             "parameter": one.param,
             "share": float(one.share),
-            "interval": tables.range_text(one.interval),
+            "interval": formats.interval(one.interval),
             "chance": one.chance,
             "verdict": _verdict(pool, one),
         }
@@ -146,7 +145,7 @@ def importance_table(pool: Pool, found: Sequence[Importance]) -> pd.DataFrame:
 
 
 def _verdict(pool: Pool, one: Importance) -> str:
-    if not one.is_told_apart:
+    if not one.is_significant:
         return "not told from a random param"
     return "matters" if pool.is_sure else "a hint that it matters"
 
@@ -180,7 +179,7 @@ def _dependence_table(found: Sequence[Dependence]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "parameter": one.param.name,
-            "value": text(trials.value_at(one.param, float(at))),
+            "value": formats.param(trials.value_at(one.param, float(at))),
             "objective": f"{mean:+.3f}",
             "interval": f"{interval.low:+.3f} to {interval.high:+.3f}",
         }
@@ -198,8 +197,8 @@ def _length_table(pool: Pool, found: Sequence[Dependence]) -> pd.DataFrame:
         lines.append(
             {
                 "phase's length": one.param.name,
-                "from": text(trials.value_at(one.param, 0.0)),
-                "to": text(trials.value_at(one.param, 1.0)),
+                "from": formats.param(trials.value_at(one.param, 0.0)),
+                "to": formats.param(trials.value_at(one.param, 1.0)),
                 "change": f"{change:+.3f}",
                 "interval": f"{interval.low:+.3f} to {interval.high:+.3f}",
                 "seconds": seconds,

@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from omasgan.report.page.drawing import mark
-from omasgan.report.results.figures import ANOMALOUS, GREY, NORMAL
-from omasgan.report.sensitivity.figures import WIDTH, panels, text
+from omasgan.report.page.formats import param as param_text
+from omasgan.report.page.palette import ANOMALOUS, FIELD, GREY, NORMAL, WIDTH
+from omasgan.report.sensitivity.figures import panels
 from omasgan.report.sensitivity.trials import (
     Dependence,
     Importance,
@@ -25,8 +26,6 @@ from omasgan.report.sensitivity.trials import (
     value_at,
 )
 from omasgan.study.space import Choice, Param
-
-COLOURS = "cividis"
 
 
 def importance(found: Sequence[Importance]) -> Figure:
@@ -80,13 +79,13 @@ def contour(found: Surface, pool: Pool) -> Figure:
     dots = pool.positions[:, [names.index(found.x.name), names.index(found.y.name)]]
     both = ((left, found.mean, "objective less its study's mean"), (right, found.half, "±"))
     for axes, height, told in both:
-        drawn = axes.contourf(found.at, found.at, height, levels=9, cmap=COLOURS)
+        drawn = axes.contourf(found.at, found.at, height, levels=9, cmap=FIELD)
         axes.scatter(*dots.T, s=5, color="#ffffff", edgecolors="#777777", linewidths=0.4)
         bar = figure.colorbar(drawn, ax=axes, location="top", ticks=MaxNLocator(4))
         bar.set_label(told, fontsize=9)
         _places(axes, found.x)
         axes.set_xlabel(found.x.name, fontsize=10)
-    left.set_yticks([0.0, 0.5, 1.0], [text(value_at(found.y, at)) for at in (0.0, 0.5, 1.0)])
+    left.set_yticks([0.0, 0.5, 1.0], [param_text(value_at(found.y, at)) for at in (0.0, 0.5, 1.0)])
     left.set_ylabel(found.y.name, fontsize=10)
     return figure
 
@@ -103,13 +102,13 @@ def parallel_coordinates(pool: Pool, names: Sequence[str]) -> Figure:
     for row in np.argsort(pool.objective):
         trial = pool.params[row]
         y = [place(p, trial[p.name]) if p.name in trial else math.nan for p in params]
-        colour = colormaps[COLOURS](scale(pool.objective[row]))
+        colour = colormaps[FIELD](scale(pool.objective[row]))
         axes.plot(x, y, color=colour, linewidth=0.9, alpha=0.8)
     for at, param in enumerate(params):
         axes.axvline(at, color=GREY, linewidth=0.8)
         for where in _marks(param):
             axes.annotate(
-                text(value_at(param, where)), (at, where), (2, 2),
+                param_text(value_at(param, where)), (at, where), (2, 2),
                 textcoords="offset points", fontsize=7,
                 bbox={"facecolor": "#ffffff", "alpha": 0.7, "edgecolor": "none", "pad": 0.5},
             )  # fmt: skip
@@ -117,9 +116,7 @@ def parallel_coordinates(pool: Pool, names: Sequence[str]) -> Figure:
     axes.set_yticks([])
     axes.set_xlim(-0.1, len(params) - 0.5)
     axes.set_ylim(-0.04, 1.08)
-    figure.colorbar(
-        ScalarMappable(scale, COLOURS), ax=axes, label="objective less its study's mean"
-    )
+    figure.colorbar(ScalarMappable(scale, FIELD), ax=axes, label="objective less its study's mean")
     return figure
 
 
@@ -132,7 +129,7 @@ def _marks(param: Param) -> list[float]:
 
 def _places(axes: Axes, param: Param) -> None:
     marks = _marks(param)
-    axes.set_xticks(marks, [text(value_at(param, where)) for where in marks])
+    axes.set_xticks(marks, [param_text(value_at(param, where)) for where in marks])
     axes.tick_params(labelsize=8)
     if isinstance(param.domain, Choice):
         axes.tick_params(axis="x", labelrotation=20)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from omasgan.config import digest
 from omasgan.errors import StoreError
-from omasgan.report.results.inputs import Study, read_study
+from omasgan.report.results.inputs import StoredStudy, read_study
 from omasgan.report.statistics import NONE, Interval
 from omasgan.store.results import Store
 from omasgan.study.importance import EVALUATORS, RANDOM, Importances
@@ -41,7 +41,7 @@ class Pool:
     detector: str
     rule: str
     space: Space
-    studies: tuple[Study, ...]
+    studies: tuple[StoredStudy, ...]
 
     @cached_property
     def searched(self) -> list[Param]:
@@ -130,7 +130,7 @@ class Importance:
     chance: float
 
     @property
-    def is_told_apart(self) -> bool:
+    def is_significant(self) -> bool:
         return self.interval.low > self.chance
 
 
@@ -181,7 +181,7 @@ def pools(store: Store, benchmark: str | None = None, detector: str | None = Non
     Raises:
         StoreError: there is none with an ok trial.
     """
-    groups: dict[tuple[str, str, str, str], list[Study]] = {}
+    groups: dict[tuple[str, str, str, str], list[StoredStudy]] = {}
     for study in map(read_study, store.studies()):
         named = benchmark in (None, study.benchmark, study.about["benchmark"]["name"])
         if named and detector in (None, study.detector):

@@ -37,7 +37,7 @@ def test_every_figure_and_table_of_the_paper_has_its_suite() -> None:
 @pytest.mark.parametrize("name", COUNTS)
 def test_trainings_by_budget(name: str) -> None:
     suite = suites.load(name)
-    plans = [planning.plan(suite, budget) for budget in suites.BUDGETS]
+    plans = [planning.schedule(suite, budget) for budget in suites.BUDGETS]
     assert tuple(made.trainings for made in plans) == COUNTS[name]
     smoke, small, full = plans
     for made in plans:
@@ -49,7 +49,7 @@ def test_trainings_by_budget(name: str) -> None:
 
 def test_the_small_budget_is_the_defaults_own_on_three_folds() -> None:
     for name in ("figure-4", "figure-6", "figure-8", "figure-9"):
-        made = planning.plan(suites.load(name), "small")
+        made = planning.schedule(suites.load(name), "small")
         assert len(made.settings.folds) >= 3
         for line in made.lines:
             if line.settings == suites.DEFAULTS:
@@ -59,7 +59,7 @@ def test_the_small_budget_is_the_defaults_own_on_three_folds() -> None:
 
 
 def test_the_full_budget_takes_the_papers_settings() -> None:
-    made = planning.plan(suites.load("figure-6"), "full")
+    made = planning.schedule(suites.load("figure-6"), "full")
     by_label = {line.label: line for line in made.lines}
     printed = by_label["OMASGAN, printed settings"].params
     named = ("mu", "nu", "boundary_batch", "boundary_reference", "zeta", "gamma", "latent_dim")
@@ -72,7 +72,7 @@ def test_the_full_budget_takes_the_papers_settings() -> None:
 def test_suites_on_the_same_images_share_their_trainings() -> None:
     keys = {}
     for name in ("figure-4", "figure-5", "figure-8"):
-        made = planning.plan(suites.load(name), "smoke")
+        made = planning.schedule(suites.load(name), "smoke")
         (benchmark,) = made.benchmarks
         keys[name] = {
             key for key, line in made.keys(benchmark).items() if line.arm[:7] == "OMASGAN"
@@ -83,13 +83,13 @@ def test_suites_on_the_same_images_share_their_trainings() -> None:
 def test_every_f_divergence_is_a_base_of_figure_9() -> None:
     from omasgan.nn.divergences import F_DIVERGENCES
 
-    made = planning.plan(suites.load("figure-9"), "small")
+    made = planning.schedule(suites.load("figure-9"), "small")
     assert {line.params["divergence"] for line in made.lines} == {"kl-wgan", *F_DIVERGENCES}
 
 
 @pytest.mark.parametrize("name", COUNTS)
 def test_printed_numbers_are_of_the_same_data_protocol_and_detector(name: str) -> None:
-    made = planning.plan(suites.load(name), "smoke")
+    made = planning.schedule(suites.load(name), "smoke")
     for benchmark in made.benchmarks:
         for line in made.lines:
             for number in made.numbers(benchmark, line):

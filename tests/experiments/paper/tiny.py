@@ -8,7 +8,7 @@ from typing import Any
 from omasgan.data import protocols
 from omasgan.data.datasets import Dataset
 from omasgan.experiments.paper import planning, suites
-from omasgan.experiments.paper.planning import Plan
+from omasgan.experiments.paper.planning import SuitePlan
 
 CAPS = "folds = [0, 1]\nseeds = [0, 1]\nmax_train = 100\nmax_test = 60"
 STEPS = {"gan": 4, "boundary": 2, "retrain": 2, "detector": 4}
@@ -58,11 +58,11 @@ def write(folder: Path, text: str = TINY) -> str:
     return str(path)
 
 
-def plan(folder: Path, text: str = TINY) -> Plan:
-    return planning.plan(suites.load(write(folder, text)), "smoke")
+def plan(folder: Path, text: str = TINY) -> SuitePlan:
+    return planning.schedule(suites.load(write(folder, text)), "smoke")
 
 
-def data(made: Plan) -> dict[str, Dataset]:
+def data(made: SuitePlan) -> dict[str, Dataset]:
     return {spec.name: protocols.load_data(spec) for spec in made.benchmarks}
 
 

@@ -12,7 +12,7 @@ from omasgan.detectors import check_params
 from omasgan.detectors.omasgan import OMASGAN
 from omasgan.errors import ConfigError
 from omasgan.experiments.sensitivity import design
-from omasgan.experiments.sensitivity.design import Plan
+from omasgan.experiments.sensitivity.design import SensitivityPlan
 from omasgan.study.space import Space, load_space
 
 BASE = check_params(OMASGAN, {})
@@ -21,9 +21,9 @@ SPACE = load_space("omasgan", OMASGAN)
 
 def plan(
     names: str, base: dict[str, Any] = BASE, space: Space | None = SPACE, **more: Any
-) -> Plan:
+) -> SensitivityPlan:
     options = {"folds": [0, 1], "seeds": [0, 1]} | more
-    return design.plan(OMASGAN, names.split(","), base, space, **options)
+    return design.design(OMASGAN, names.split(","), base, space, **options)
 
 
 def values(name: str, **more: Any) -> tuple[Any, ...]:

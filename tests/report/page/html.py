@@ -1,4 +1,4 @@
-"""A page as its structure: what a reader of HTML finds, and what is wrong with it."""
+"""The structure of a page as a parser sees it, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ PARENTS = {
 
 @dataclass
 class Page:
-    """``pictures`` are the texts instead of pictures; ``text`` is that of elements with an id;
-    ``made_by`` tells, by a table's anchor and a line's first cell, the command it links to.
+    """``pictures`` are the alternative texts of pictures; ``cells`` the texts of table cells;
+    ``text`` is that of elements with an id. ``commands`` maps a table's anchor and the first cell
+    of a row to the command that the row links to.
     """
 
     wrong: list[str] = field(default_factory=list)
@@ -25,8 +26,9 @@ class Page:
     links: set[str] = field(default_factory=set)
     headings: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     pictures: list[str] = field(default_factory=list)
+    cells: list[str] = field(default_factory=list)
     text: dict[str, str] = field(default_factory=dict)
-    made_by: dict[tuple[str, str], str] = field(default_factory=dict)
+    commands: dict[tuple[str, str], str] = field(default_factory=dict)
     policy: str = ""
 
 
@@ -44,25 +46,25 @@ class _Reader(HTMLParser):
         self.page = Page()
         self.open: list[tuple[str, dict[str, str]]] = []
         self.data: list[str] = []
-        self.table = self.line = self.command = ""
+        self.table = self.row = self.command = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        told = {name: value or "" for name, value in attrs}
-        self._check(tag, told)
+        attributes = {name: value or "" for name, value in attrs}
+        self._check(tag, attributes)
         if tag not in VOID:
-            self.open.append((tag, told))
+            self.open.append((tag, attributes))
         if tag in ("h1", "h2", "h3", "td", "code"):
             self.data = []
         if tag == "tr":
-            self.line = ""
-        if told.get("class") == "wide":
-            self.table = told.get("aria-labelledby", "")
-        if "-command-" in told.get("id", ""):
-            self.command = told["id"]
-        if tag == "a" and "-command-" in told["href"]:
-            self.page.made_by.setdefault((self.table, self.line), told["href"][1:])
-        if tag == "meta" and told.get("http-equiv") == "Content-Security-Policy":
-            self.page.policy = told["content"]
+            self.row = ""
+        if attributes.get("class") == "wide":
+            self.table = attributes.get("aria-labelledby", "")
+        if "-command-" in attributes.get("id", ""):
+            self.command = attributes["id"]
+        if tag == "a" and "-command-" in attributes["href"]:
+            self.page.commands.setdefault((self.table, self.row), attributes["href"][1:])
+        if tag == "meta" and attributes.get("http-equiv") == "Content-Security-Policy":
+            self.page.policy = attributes["content"]
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._check(tag, {name: value or "" for name, value in attrs})
@@ -76,33 +78,33 @@ class _Reader(HTMLParser):
         if tag in ("h1", "h2", "h3"):
             self.page.headings[tag].append(text)
         if tag == "td":
-            self.line = self.line or text
+            self.page.cells.append(text)
+            self.row = self.row or text
         if tag == "code":
             self.page.text[self.command] = text
 
     def handle_data(self, data: str) -> None:
         self.data.append(data)
 
-    def _check(self, tag: str, told: dict[str, str]) -> None:
+    def _check(self, tag: str, attributes: dict[str, str]) -> None:
         page, parents = self.page, [name for name, _ in self.open]
-        if "id" in told:
-            page.wrong += [f"id {told['id']} twice"] if told["id"] in page.ids else []
-            page.ids.add(told["id"])
+        if "id" in attributes:
+            page.wrong += [f"id {attributes['id']} twice"] if attributes["id"] in page.ids else []
+            page.ids.add(attributes["id"])
         for name in ("href", "src", "action", "data"):
-            value = told.get(name, "")
+            value = attributes.get(name, "")
             if value.startswith("#"):
                 page.links.add(value[1:])
             elif value and not value.startswith("data:image/"):
                 page.wrong.append(f"<{tag} {name}={value}> is not in the page")
-        for name in ("aria-labelledby",):
-            page.links |= set(told.get(name, "").split())
-        if "url(" in told.get("style", "").replace("url(#", ""):
+        page.links |= set(attributes.get("aria-labelledby", "").split())
+        if "url(" in attributes.get("style", "").replace("url(#", ""):
             page.wrong.append(f"a style of <{tag}> is not in the page")
         if tag in PARENTS and not (parents and parents[-1] in PARENTS[tag]):
             page.wrong.append(f"<{tag}> in {parents[-1:]}")
         if tag in FLOW and {"p", "h1", "h2", "h3", "button", "a", "span"} & set(parents):
             page.wrong.append(f"<{tag}> in {parents}")
         if tag in ("svg", "img") and "svg" not in parents:
-            page.pictures.append(told.get("aria-label" if tag == "svg" else "alt", ""))
-        if tag == "th" and told.get("scope") != "col":
+            page.pictures.append(attributes.get("aria-label" if tag == "svg" else "alt", ""))
+        if tag == "th" and attributes.get("scope") != "col":
             page.wrong.append("<th> without a scope")

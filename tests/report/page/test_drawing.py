@@ -1,27 +1,28 @@
 from __future__ import annotations
 
+from importlib.resources import files
 from xml.etree import ElementTree
 
 import pytest
 from matplotlib.figure import Figure
 
-from omasgan.report.page import drawing
-from omasgan.report.page.drawing import COLOURS, mark, render
-from omasgan.report.results.figures import ANOMALOUS, LINES, NORMAL
+from omasgan.report.page import palette
+from omasgan.report.page.drawing import mark, render
+from omasgan.report.page.palette import LINES, NORMAL, OUTCOMES
 
 
 def figure(n_points: int = 5, n_tips: int = 5) -> Figure:
-    made = Figure(figsize=(4, 3), layout="constrained")
-    axes = made.subplots()
+    drawn = Figure(figsize=(4, 3), layout="constrained")
+    axes = drawn.subplots()
     dots = axes.scatter(range(n_points), range(n_points), color=NORMAL)
     mark(dots, series="dots", tips=[f"point <{i}>" for i in range(n_tips)])
     (line,) = axes.plot([0, 4], [4, 0], color="#000000")
     mark(line, series="line", tips=["the line"])
     axes.set_xlabel("the x")
-    return made
+    return drawn
 
 
-def test_a_picture_in_a_page_answers_and_follows_its_colours() -> None:
+def test_a_picture_in_a_page_responds_and_has_the_pages_colours() -> None:
     svg = ElementTree.fromstring(render(figure(), "name").svg)
     assert svg.tag == "svg" and svg.get("class") == "plot"
     series = {e.get("data-series"): e for e in svg.iter() if e.get("data-series")}
@@ -35,7 +36,7 @@ def test_a_picture_in_a_page_answers_and_follows_its_colours() -> None:
     assert "#ffffff" not in text and "<style" not in text
 
 
-def test_ids_are_the_pictures_own_and_resolve() -> None:
+def test_ids_begin_with_the_pictures_name_and_resolve() -> None:
     svg = ElementTree.fromstring(render(figure(), "name").svg)
     ids = [e.get("id") for e in svg.iter() if e.get("id")]
     assert ids and all(str(i).startswith("name-") for i in ids)
@@ -44,7 +45,7 @@ def test_ids_are_the_pictures_own_and_resolve() -> None:
     assert used <= set(ids)
 
 
-def test_files_are_the_same_every_time_and_carry_no_date() -> None:
+def test_files_are_the_same_every_time_and_contain_no_date() -> None:
     first, second = render(figure(), "name"), render(figure(), "name")
     assert first == second
     assert first.png.startswith(b"\x89PNG") and first.pdf.startswith(b"%PDF")
@@ -57,9 +58,8 @@ def test_tips_without_a_point_are_refused() -> None:
 
 
 def test_the_colours_of_figures_have_names_that_the_style_knows() -> None:
-    style = (drawing.__spec__.origin or "").replace("drawing.py", "page.css")
-    with open(style, encoding="utf-8") as file:  # noqa: PTH123
-        css = file.read()
-    assert {c.lower() for c in (*LINES, NORMAL, ANOMALOUS)} <= set(COLOURS)
-    for name in COLOURS.values():
-        assert css.count(f"--{name}: ") == 2, f"{name}: on a light and on a dark ground"
+    css = files("omasgan.report.page").joinpath("page.css").read_text(encoding="utf-8")
+    drawn = (*LINES, *OUTCOMES.values(), palette.GREY)
+    assert {colour.lower() for colour in drawn} <= set(palette.NAMES)
+    for name in palette.NAMES.values():
+        assert css.count(f"--{name}: ") == 2, f"{name}: on a light and on a dark background"

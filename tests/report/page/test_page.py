@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from matplotlib.figure import Figure as Drawing
 
-from omasgan.report.page import files, html, plain
+from omasgan.report.page import files, html, latex, plain
 from omasgan.report.page.blocks import Command, Details, Figure, Page, Section, Table
 from tests.report.page.html import read_page
 
@@ -14,14 +16,14 @@ FRAME = pd.DataFrame(
 
 
 def drawing() -> Drawing:
-    made = Drawing(figsize=(2, 2))
-    made.subplots().plot([0, 1], [0, 1])
-    return made
+    figure = Drawing(figsize=(2, 2))
+    figure.subplots().plot([0, 1], [0, 1])
+    return figure
 
 
 @pytest.fixture
 def section() -> Section:
-    table = Table("A table", "About 5 % & more.", FRAME, made_by=((0, 1), ()))
+    table = Table("A table", "About 5 % & more.", FRAME, commands=((0, 1), ()))
     inner = (Figure("s-b", "Inner", "caption", "a line", drawing),)
     figure = Figure("s-a", "Outer", "caption <1>", "a line\nthat rises", drawing)
     commands = (
@@ -35,14 +37,14 @@ def section() -> Section:
 
 def test_a_page_is_well_formed(section: Section) -> None:
     text = html.render(Page("A & B", ("Made.",), (section,)))
-    found = read_page(text)
-    assert found.wrong == []
-    assert found.links <= found.ids
-    assert found.headings["h2"] == ["Contents", "S <1>"]
-    assert found.headings["h3"] == ["A table", "Outer", "Inner", "Commands"]
-    assert found.pictures == ["Outer. a line\nthat rises", "Inner. a line"]
-    assert found.made_by == {("s-a-table", "a_b & <c>"): "s-command-1"}
-    assert found.text["s-command-1"] == "omasgan run x y --folds 0 --seeds 1"
+    page = read_page(text)
+    assert page.wrong == []
+    assert page.links <= page.ids
+    assert page.headings["h2"] == ["Contents", "S <1>"]
+    assert page.headings["h3"] == ["A table", "Outer", "Inner", "Commands"]
+    assert page.pictures == ["Outer. a line\nthat rises", "Inner. a line"]
+    assert page.commands == {("s-a-table", "a_b & <c>"): "s-command-1"}
+    assert page.text["s-command-1"] == "omasgan run x y --folds 0 --seeds 1"
     assert 'data-value="0.91239"' in text, "sorted finer than it reads"
     assert "Nothing" not in text
 
@@ -53,7 +55,19 @@ def test_headings_of_tables_are_buttons_and_boxes_scroll_by_keyboard(section: Se
     assert text.count('role="region" tabindex="0"') == 3
 
 
-def test_anchors_that_stand_twice_are_refused(section: Section) -> None:
+@settings(max_examples=20)
+@given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1))
+def test_any_text_appears_as_it_is_and_as_text_alone(text: str) -> None:
+    table = Table("A table", text, pd.DataFrame({text: [text]}))
+    command = Command(f"omasgan {text} --folds 0", (text,), {text: text})
+    section = Section("s", text, (text,), (table,), (command,))
+    page = read_page(html.render(Page(text, (text,), (section,))))
+    assert page.wrong == []
+    assert page.headings["h1"] == [text] and page.cells == [text]
+    assert page.text["s-command-1"] == f"omasgan {text} --folds 0"
+
+
+def test_repeated_anchors_are_refused(section: Section) -> None:
     with pytest.raises(ValueError, match="got twice: s, s-a-table"):
         html.render(Page("A", (), (section, section)))
 
@@ -69,7 +83,7 @@ def test_a_table_as_markdown(section: Section) -> None:
 
 
 def test_a_table_as_latex(section: Section) -> None:
-    text = plain.latex(next(iter(section.tables)), section)
+    text = latex.latex(next(iter(section.tables)), section)
     lines = text.splitlines()
     assert lines[:2] == ["% omasgan run x y --folds 0 --seeds 1", "% omasgan sweep x y"]
     assert r"\caption{S \textless{}1\textgreater{}: A table. About 5 \% \& more.}" in lines

@@ -12,7 +12,7 @@ from omasgan.backends.local import LocalBackend
 from omasgan.data.published import Number
 from omasgan.errors import StoreError
 from omasgan.experiments.paper import planning, suites, training
-from omasgan.experiments.paper.planning import Plan
+from omasgan.experiments.paper.planning import SuitePlan
 from omasgan.report.page import files
 from omasgan.report.page.blocks import Page
 from omasgan.report.paper import captions, content, plane
@@ -71,26 +71,30 @@ stages = ["task1", "j"]
 """
 
 
-def train(made: Plan, root: Path, **more: Any) -> tuple[list[training.Part], Store]:
+def train(made: SuitePlan, root: Path, **more: Any) -> tuple[list[training.Part], Store]:
     store = Store(root)
     return training.train(made, tiny.data(made), store, LocalBackend(), **more), store
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, list[training.Part], Store]:
+def digits(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[SuitePlan, list[training.Part], Store]:
     folder = tmp_path_factory.mktemp("digits")
     made = tiny.plan(folder)
     return (made, *train(made, folder / "out", device="cpu"))
 
 
 @pytest.fixture(scope="module")
-def page(digits: tuple[Plan, list[training.Part], Store]) -> Page:
+def page(digits: tuple[SuitePlan, list[training.Part], Store]) -> Page:
     made, parts, store = digits
     return content.page(made, parts, store, [])
 
 
 @pytest.fixture(scope="module")
-def square(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, list[training.Part], Store]:
+def square(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[SuitePlan, list[training.Part], Store]:
     folder = tmp_path_factory.mktemp("square")
     made = tiny.plan(folder, PLANE)
     return (made, *train(made, folder / "out", device="cpu"))
@@ -107,19 +111,19 @@ def test_every_caption_of_a_number_states_budget_and_rule(page: Page) -> None:
 
 
 def test_what_has_seen_no_test_data_is_not_said_to_have(
-    digits: tuple[Plan, list[training.Part], Store],
+    digits: tuple[SuitePlan, list[training.Part], Store],
 ) -> None:
     made, _, _ = digits
     (knn,) = [line for line in made.lines if line.detector == "knn"]
     assert SEEN not in captions.rule([knn])
-    small = planning.plan(suites.load("figure-4"), "small")
+    small = planning.schedule(suites.load("figure-4"), "small")
     assert "Capped" not in captions.budget(small, []) and "Budget small" in captions.budget(
         small, []
     )
 
 
 def test_means_are_those_of_the_rows(
-    digits: tuple[Plan, list[training.Part], Store], page: Page
+    digits: tuple[SuitePlan, list[training.Part], Store], page: Page
 ) -> None:
     made, (part,), store = digits
     assert len(store.results()) == made.trainings == len(part.rows) == 8
@@ -135,7 +139,7 @@ def test_means_are_those_of_the_rows(
 
 
 def test_the_same_results_make_the_same_files_with_fixed_names(
-    digits: tuple[Plan, list[training.Part], Store], page: Page
+    digits: tuple[SuitePlan, list[training.Part], Store], page: Page
 ) -> None:
     made, parts, store = digits
     written = files.of_page(page)
@@ -149,7 +153,7 @@ def test_the_same_results_make_the_same_files_with_fixed_names(
 
 
 def test_what_is_done_is_not_trained_again(
-    digits: tuple[Plan, list[training.Part], Store],
+    digits: tuple[SuitePlan, list[training.Part], Store],
 ) -> None:
     made, (part,), store = digits
     before = {path: path.stat().st_mtime_ns for path in Path(store.root).rglob("result.json")}
@@ -174,7 +178,7 @@ def test_an_interrupted_suite_goes_on_with_resume_alone(tmp_path: Path) -> None:
 
 
 def test_a_lost_run_is_told_and_leaves_no_mean(
-    digits: tuple[Plan, list[training.Part], Store],
+    digits: tuple[SuitePlan, list[training.Part], Store],
 ) -> None:
     made, (part,), store = digits
     lost = {key: dict(row) for key, row in part.rows.items()}
@@ -191,7 +195,7 @@ def test_a_lost_run_is_told_and_leaves_no_mean(
 
 
 def test_a_printed_number_stands_at_its_fold_and_stage(
-    digits: tuple[Plan, list[training.Part], Store],
+    digits: tuple[SuitePlan, list[training.Part], Store],
 ) -> None:
     made, (part,), _ = digits
 
@@ -208,7 +212,7 @@ def test_a_printed_number_stands_at_its_fold_and_stage(
     )
     arm = made.suite.arms["OMASGAN"].model_copy(update={"published": ("a source",)})
     suite = made.suite.model_copy(update={"arms": {**made.suite.arms, "OMASGAN": arm}})
-    one = Results(Plan(suite, "smoke", made.benchmarks, made.lines, numbers), part)
+    one = Results(SuitePlan(suite, "smoke", made.benchmarks, made.lines, numbers), part)
     line = made.lines[0]
     # the score here is "combined"; what the paper prints without a stage is J's
     assert one.cell(line).printed == ()
@@ -219,7 +223,7 @@ def test_a_printed_number_stands_at_its_fold_and_stage(
 
 
 def test_the_plane_is_drawn_and_its_detectors_are_kept(
-    square: tuple[Plan, list[training.Part], Store],
+    square: tuple[SuitePlan, list[training.Part], Store],
 ) -> None:
     made, parts, store = square
     (section,) = content.page(made, parts, store, []).sections
@@ -237,7 +241,7 @@ def test_the_plane_is_drawn_and_its_detectors_are_kept(
 
 
 def test_arms_that_differ_in_task_2_share_task_1(
-    square: tuple[Plan, list[training.Part], Store],
+    square: tuple[SuitePlan, list[training.Part], Store],
 ) -> None:
     _, (part,), _ = square
     spared = [row["cached_seconds"] > 0 for row in part.rows.values()]
@@ -245,7 +249,7 @@ def test_arms_that_differ_in_task_2_share_task_1(
 
 
 def test_the_threshold_is_the_held_out_normals_and_not_the_tests(
-    square: tuple[Plan, list[training.Part], Store], monkeypatch: pytest.MonkeyPatch
+    square: tuple[SuitePlan, list[training.Part], Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, (part,), store = square
     key = Results(made, part).key(made.lines[0], 0, 0)

@@ -68,10 +68,10 @@ def test_the_page_says_how_each_number_was_made(store: Store, files: ReportFiles
         "omasgan sweep toy-loo omasgan --trials 6 --folds 0 --selection nested --inner 2 "
         f"--sampler TPESampler --pruner NopPruner --seed 0 --space report/spaces/{space}.toml"
     )
-    assert page.text[page.made_by["toy-loo-v1-auroc-by-fold", "knn · fixed"]] == run
-    assert page.text[page.made_by["toy-loo-v1-auroc-by-fold", "omasgan · nested"]] == sweep
-    assert page.text[page.made_by["toy-loo-v1-detectors", "knn"]] == run
-    assert page.text[page.made_by["toy-loo-v1-studies", "omasgan · nested · fold-0"]] == sweep
+    assert page.text[page.commands["toy-loo-v1-auroc-by-fold", "knn · fixed"]] == run
+    assert page.text[page.commands["toy-loo-v1-auroc-by-fold", "omasgan · nested"]] == sweep
+    assert page.text[page.commands["toy-loo-v1-detectors", "knn"]] == run
+    assert page.text[page.commands["toy-loo-v1-studies", "omasgan · nested · fold-0"]] == sweep
     params = tomllib.loads((files.folder / "params" / f"{knn}.toml").read_text())
     assert params == {"k": 1}
     text = (files.folder / "spaces" / f"{space}.toml").read_text()
@@ -141,8 +141,8 @@ def test_the_files_of_a_benchmark_are_there(files: ReportFiles) -> None:
 CHILD = """
 import sys
 from pathlib import Path
-from omasgan.report import write_report
-from tests.report.test_report import fill
+from omasgan.report.results import write_report
+from tests.report.results.test_report import fill
 write_report(fill(Path(sys.argv[1])))
 """
 

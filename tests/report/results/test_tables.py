@@ -54,14 +54,14 @@ def test_seeds_are_averaged_before_folds() -> None:
 def test_runs_without_a_metric_are_counted_and_not_averaged() -> None:
     frame = tables.runs([row(0, 0, 0.8), row(1, 0, None)])
     (line,) = tables.comparison(frame, BENCHMARK).to_dict("records")
-    assert (line["auroc"], line["not ok"], line["runs"]) == (0.8, 1, "1/6")
+    assert (line["auroc"], line["failed"], line["runs"]) == (0.8, 1, "1/6")
 
 
 def test_a_detector_that_never_ended_well_keeps_its_line() -> None:
     frame = tables.runs([row(0, 0, None)])
     (line,) = tables.comparison(frame, BENCHMARK).to_dict("records")
     assert pd.isna(line["auroc"])
-    assert line["not ok"] == 1
+    assert line["failed"] == 1
     assert tables.fold_means(frame) == {}
 
 

@@ -11,23 +11,26 @@ import pytest
 
 from omasgan.detectors import check_params
 from omasgan.experiments.sensitivity import design
-from omasgan.experiments.sensitivity.design import Plan
-from omasgan.experiments.sensitivity.study import StudySpec
+from omasgan.experiments.sensitivity.design import SensitivityPlan
+from omasgan.experiments.sensitivity.training import SensitivitySpec
 from omasgan.report.sensitivity import content, effects
 from tests.experiments.sensitivity.staged import StagedDetector
 
 BASE = check_params(StagedDetector, {})
 
 
-def plan(names: str = "tail,idle", folds: int = 3, seeds: int = 3, **more: Any) -> Plan:
-    return design.plan(
+def plan(names: str = "tail,idle", folds: int = 3, seeds: int = 3, **more: Any) -> SensitivityPlan:
+    return design.design(
         StagedDetector, names.split(","), BASE, None,
         folds=range(folds), seeds=range(seeds), points=3, **more,
     )  # fmt: skip
 
 
 def rows(
-    made: Plan, auroc: Callable[[dict[str, Any]], float], noise: float = 0.01, seed: int = 0
+    made: SensitivityPlan,
+    auroc: Callable[[dict[str, Any]], float],
+    noise: float = 0.01,
+    seed: int = 0,
 ) -> list[dict[str, Any]]:
     """What a study would store if the AUROC were this; folds have levels of their own."""
     rng = np.random.default_rng(seed)
@@ -46,7 +49,9 @@ def rows(
     return found
 
 
-def cube_of(made: Plan, found: list[dict[str, Any]], place: int = 0) -> effects.Cube | None:
+def cube_of(
+    made: SensitivityPlan, found: list[dict[str, Any]], place: int = 0
+) -> effects.Cube | None:
     return effects.cube(effects.frame(found, made), made, made.axes[place])
 
 
@@ -147,9 +152,9 @@ def test_rows_of_other_settings_do_not_count() -> None:
     assert len(effects.frame(found, made)) == made.trainings
 
 
-def page(made: Plan, found: list[dict[str, Any]], spec: Any) -> Any:
+def page(made: SensitivityPlan, found: list[dict[str, Any]], spec: Any) -> Any:
     name = f"{StagedDetector.__module__}:StagedDetector"
-    return content.page(StudySpec("digits-loo", spec, name, made), found)
+    return content.page(SensitivitySpec("digits-loo", spec, name, made), found)
 
 
 def test_the_page_says_what_it_is_and_how_sure(small_spec: Any) -> None:

@@ -72,9 +72,9 @@ def test_studies_of_a_space_are_pooled_each_at_its_own_level() -> None:
 @pytest.mark.slow
 def test_importance_finds_what_matters_and_not_what_is_idle() -> None:
     found = {(i.evaluator, i.param): i for i in trials.importances(rich())}
-    assert found["fanova", "form"].is_told_apart
-    assert not found["fanova", "idle"].is_told_apart
-    assert not found["ped-anova", "idle"].is_told_apart
+    assert found["fanova", "form"].is_significant
+    assert not found["fanova", "idle"].is_significant
+    assert not found["ped-anova", "idle"].is_significant
     # a conditional param has no share of the variance over the whole space
     assert ("fanova", "radius") not in found and ("ped-anova", "radius") in found
     for one in found.values():

@@ -15,8 +15,8 @@ from omasgan.data.datasets import Dataset
 from omasgan.detectors import check_params
 from omasgan.errors import StoreError
 from omasgan.experiments import sharing
-from omasgan.experiments.sensitivity import design, study
-from omasgan.experiments.sensitivity.study import StudySpec
+from omasgan.experiments.sensitivity import design, training
+from omasgan.experiments.sensitivity.training import SensitivitySpec
 from omasgan.report.results import terminal_tables
 from omasgan.store.results import RunKey, Store
 from omasgan.training import evaluate
@@ -29,16 +29,18 @@ def _nothing_trained() -> None:
     StagedDetector.trained.clear()
 
 
-def spec(small_spec: BenchmarkSpec, names: str = "tail,idle", **more: Any) -> StudySpec:
+def spec(small_spec: BenchmarkSpec, names: str = "tail,idle", **more: Any) -> SensitivitySpec:
     base = check_params(StagedDetector, more.pop("base", {}))
     options = {"folds": [0, 1], "seeds": [0, 1], "points": 3} | more
     resume = options.pop("resume", False)
-    plan = design.plan(StagedDetector, names.split(","), base, None, **options)
-    return StudySpec("digits-loo", small_spec, NAME, plan, device="cpu", resume=resume)
+    plan = design.design(StagedDetector, names.split(","), base, None, **options)
+    return SensitivitySpec("digits-loo", small_spec, NAME, plan, device="cpu", resume=resume)
 
 
-def train(made: StudySpec, root: Path, dataset: Dataset, **more: Any) -> list[dict[str, Any]]:
-    return study.train(made, Store(root), LocalBackend(), dataset, **more)
+def train(
+    made: SensitivitySpec, root: Path, dataset: Dataset, **more: Any
+) -> list[dict[str, Any]]:
+    return training.train(made, Store(root), LocalBackend(), dataset, **more)
 
 
 def test_the_shared_beginning_is_trained_once_a_fold_and_seed(

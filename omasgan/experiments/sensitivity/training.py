@@ -11,7 +11,7 @@ from omasgan.config import BenchmarkSpec, difference
 from omasgan.data.datasets import Dataset
 from omasgan.data.selection import SENSITIVITY
 from omasgan.errors import StoreError
-from omasgan.experiments.sensitivity.design import Plan
+from omasgan.experiments.sensitivity.design import SensitivityPlan
 from omasgan.experiments.sharing import waves
 from omasgan.progress import EpochEnded, Event, OnEvent, RunEnded
 from omasgan.store.files import AnyPath, exists
@@ -21,7 +21,7 @@ from omasgan.training.jobs import RunJob
 
 
 @dataclass(frozen=True)
-class StudySpec:
+class SensitivitySpec:
     """What is trained, with which detector, on which benchmark.
 
     ``place`` is the name or file that the benchmark was given by, ``ranges`` the file of the space
@@ -31,7 +31,7 @@ class StudySpec:
     place: str
     benchmark: BenchmarkSpec
     detector: str
-    plan: Plan
+    plan: SensitivityPlan
     ranges: str | None = None
     device: str = "auto"
     resume: bool = False
@@ -43,7 +43,7 @@ def folder(store: Store, benchmark: str, detector: str) -> AnyPath:
 
 
 def train(
-    spec: StudySpec,
+    spec: SensitivitySpec,
     store: Store,
     backend: Backend,
     dataset: Dataset,
@@ -83,7 +83,7 @@ def train(
     return rows
 
 
-def _identity(spec: StudySpec) -> Row:
+def _identity(spec: SensitivitySpec) -> Row:
     plan = asdict(spec.plan)
     del plan["settings"]
     return {"benchmark": spec.benchmark.identity(), "detector": spec.detector, **plan}
