@@ -66,8 +66,8 @@ def load(name: str) -> type[Any]:
         ) from error
     if not hasattr(module, cls_name):
         classes = [key for key, member in vars(module).items() if _is_of(module, member)]
-        error = unknown("class", cls_name, classes)
-        raise ConfigError(f"detector '{name}' cannot be imported: {error}")
+        reason = unknown("class", cls_name, classes)
+        raise ConfigError(f"detector '{name}' cannot be imported: {reason}")
     cls = getattr(module, cls_name)
     _check_contract(name, cls)
     return cls  # type: ignore[no-any-return]
@@ -121,7 +121,7 @@ def _check_contract(name: str, cls: Any) -> None:
         raise ConfigError(
             f"detector '{name}' must be a class, got a {type(cls).__name__}; write {FORMS}"
         )
-    abstract = getattr(cls, "__abstractmethods__", frozenset())
+    abstract: frozenset[str] = getattr(cls, "__abstractmethods__", frozenset())
     lacking = [part for part in CONTRACT if not hasattr(cls, part) or part in abstract]
     if lacking:
         raise ConfigError(

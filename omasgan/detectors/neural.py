@@ -109,7 +109,7 @@ class NeuralDetector(IterativeDetector):
             self._enter_up_to(phase)
             losses = self._train_epoch(phase, steps, normals) | self._health(normals, index)
             check_finite(losses, f"phase '{phase}', epoch {index}")
-            self._position = index + 1
+            self._position += 1
             if self._position == len(schedule):
                 self._end(X)
             yield Epoch(index, phase, losses)

@@ -9,6 +9,7 @@ ranks samples and is no test statistic.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ def fisher(held_out: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64]:
         scores: ``(k, n)``, those of the samples to judge.
     """
     parts = [surprise(known, values) for known, values in zip(held_out, scores, strict=True)]
-    return np.sum(parts, axis=0, dtype=np.float64)
+    return np.asarray(np.sum(parts, axis=0), dtype=np.float64)
 
 
 def surprise(held_out: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64]:
@@ -58,4 +59,4 @@ def _unit(half: float, whole: float, m: int) -> float:
 
     Where that half is a single value, the whole range takes its place, or 1 where all are equal.
     """
-    return float(half or whole or 1.0) / np.log((m + 1) / 2)
+    return float(half or whole or 1.0) / math.log((m + 1) / 2)
