@@ -90,7 +90,9 @@ def test_what_is_sent_does_not_depend_on_the_test_split(
     blank = Split(np.zeros_like(digits.test.X), digits.test.classes)
     other = Dataset("digits", digits.train, blank, digits.class_names, "0")
     for rule in HONEST:
-        pairs = zip(*(selection.studies(rule, spec, data) for data in (digits, other)), strict=True)
+        pairs = zip(
+            *(selection.studies(rule, spec, data) for data in (digits, other)), strict=True
+        )
         for a, b in pairs:
             assert pickle.dumps(a.data) == pickle.dumps(b.data)
 
