@@ -12,15 +12,16 @@ import os
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 from scipy.spatial.distance import cdist
 
 from omasgan.detectors.base import Epoch, IterativeDetector, State
+from omasgan.detectors.ranges import Count, NonNegative, Positive
 from omasgan.detectors.vae import VAE
 from omasgan.errors import TrainingDiverged
 
@@ -31,6 +32,7 @@ HURRY = "TOY_HURRY"
 """With this in the environment nobody sleeps."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class CurveDetector(IterativeDetector):
     """Learns in closed form: best at ``lr`` 0.01, and better with every epoch.
 
@@ -39,20 +41,10 @@ class CurveDetector(IterativeDetector):
     collapsed.
     """
 
-    def __init__(
-        self,
-        *,
-        lr: Annotated[float, Field(gt=0)] = 0.01,
-        epochs: Annotated[int, Field(ge=1)] = 3,
-        collapse: bool = False,
-        seed: int = 0,
-        device: str = "cpu",
-    ) -> None:
-        self.lr = lr
-        self.epochs = epochs
-        self.collapse = collapse
-        self.seed = seed
-        self.device = device
+    lr: Positive = 0.01
+    epochs: Count = 3
+    collapse: bool = False
+    device: str = "cpu"
 
     @property
     def quality(self) -> float:
@@ -69,7 +61,7 @@ class CurveDetector(IterativeDetector):
             yield Epoch(index, "curve", losses)
 
     def _step(self) -> None:
-        """What goes wrong, in the detectors below."""
+        """Does nothing here; goes wrong in the detectors below."""
 
     def stage_scores(self, X: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
         vectors = _vectors(X)
@@ -112,41 +104,22 @@ class CrashingDetector(CurveDetector):
             os._exit(3)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class SlowDetector(CurveDetector):
     """Sleeps ``seconds`` an epoch, unless ``HURRY`` is in the environment."""
 
-    def __init__(
-        self,
-        *,
-        lr: Annotated[float, Field(gt=0)] = 0.01,
-        epochs: Annotated[int, Field(ge=1)] = 3,
-        seconds: Annotated[float, Field(ge=0)] = 0.1,
-        seed: int = 0,
-        device: str = "cpu",
-    ) -> None:
-        super().__init__(lr=lr, epochs=epochs, seed=seed, device=device)
-        self.seconds = seconds
+    seconds: NonNegative = 0.1
 
     def _step(self) -> None:
         if HURRY not in os.environ:
             time.sleep(self.seconds)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class HangingDetector(SlowDetector):
-    """Hangs once, where ``place`` is a file that is not there yet."""
+    """Hangs once, while the file ``place`` does not exist yet."""
 
-    def __init__(
-        self,
-        *,
-        lr: Annotated[float, Field(gt=0)] = 0.01,
-        epochs: Annotated[int, Field(ge=1)] = 3,
-        seconds: Annotated[float, Field(ge=0)] = 0.1,
-        place: str = "",
-        seed: int = 0,
-        device: str = "cpu",
-    ) -> None:
-        super().__init__(lr=lr, epochs=epochs, seconds=seconds, seed=seed, device=device)
-        self.place = place
+    place: str = ""
 
     def _step(self) -> None:
         super()._step()
@@ -161,38 +134,30 @@ class LeakingDetector(SlowDetector):
 
     def _step(self) -> None:
         super()._step()
-        taken = []
-        while self.lr > BAD_LR and HURRY not in os.environ and len(taken) < 400:
-            taken.append(np.ones(10_000_000 // 8))
+        arrays = []
+        while self.lr > BAD_LR and HURRY not in os.environ and len(arrays) < 400:
+            arrays.append(np.ones(10_000_000 // 8))
             time.sleep(0.02)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class MeetingDetector(CurveDetector):
-    """Notes its process in the folder ``place`` and trains once ``n`` trials are there at once."""
+    """Notes its process in the folder ``place`` and waits until ``n`` trials have done so."""
 
-    def __init__(
-        self,
-        *,
-        lr: Annotated[float, Field(gt=0)] = 0.01,
-        place: str = "",
-        n: Annotated[int, Field(ge=1)] = 1,
-        seed: int = 0,
-        device: str = "cpu",
-    ) -> None:
-        super().__init__(lr=lr, epochs=1, seed=seed, device=device)
-        self.place = place
-        self.n = n
+    epochs: Count = 1
+    place: str = ""
+    n: Count = 1
 
     def _step(self) -> None:
-        place = Path(self.place)
-        note = {
+        folder = Path(self.place)
+        process = {
             "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"),
             "threads": os.environ.get("OMP_NUM_THREADS"),
             "pid": os.getpid(),
         }
-        (place / f"{uuid.uuid4()}.json").write_text(json.dumps(note))
+        (folder / f"{uuid.uuid4()}.json").write_text(json.dumps(process))
         deadline = time.monotonic() + 200
-        while len(list(place.iterdir())) < self.n:
+        while len(list(folder.iterdir())) < self.n:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"fewer than {self.n} trials at once")
             time.sleep(0.05)

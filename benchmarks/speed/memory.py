@@ -19,7 +19,7 @@ def main() -> None:
     arguments = parser.parse_args()
     spec = config.load_benchmark("mnist-loo")
     dataset = protocols.load_data(spec, root=None, download=False)
-    (study,) = selection.plan("nested", spec, dataset, [0], inner=1)
+    (study,) = selection.studies("nested", spec, dataset, [0], inner=1)
     data = study.data
     del dataset
     phases = ("gan", "boundary", "retrain", "detector")

@@ -42,7 +42,7 @@ def main() -> None:
     }
     spec = config.load_benchmark("digits-loo").model_copy(update={"seeds": (0,)})
     dataset = protocols.load_data(spec, root=None, download=False)
-    (study,) = selection.plan("proxy", spec, dataset, [0])
+    (study,) = selection.studies("proxy", spec, dataset, [0])
 
     bare, times = bare_loops(study.data, steps, arguments.trials)
     sweep = whole_sweep(spec, dataset, steps, arguments.trials)

@@ -61,7 +61,7 @@ class Study:
     data: TrialData
 
 
-def plan(
+def studies(
     rule: str,
     spec: BenchmarkSpec,
     dataset: Dataset,

@@ -26,80 +26,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from omasgan.detectors.neural import (
-    Count,
-    Depth,
-    Fraction,
-    NeuralDetector,
-    NonNegative,
-    Pairs,
-    Positive,
-    Steps,
-)
+from omasgan.detectors.neural import NeuralDetector
+from omasgan.detectors.ranges import Fraction, NonNegative, Positive, Steps
 from omasgan.nn import autoencoders, batches, networks
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ADAE(NeuralDetector):
     """Adversarial dual autoencoders.
 
     Scores: ``discriminator``, the L2 distance of x to D(G(x)) (the paper's), and ``generator``,
     that of x to G(x), which shows what D adds. The defaults are a small budget for two CPU cores;
     the published settings are larger.
-
-    Args:
-        latent_dim: dimensions of the latents of G and D.
-        width, depth: size of G and D (see ``omasgan.nn.networks``); depth 0 fits the data.
-        batch_size: samples a step.
-        train_steps: updates of D and G, one of each.
-        lr: Adam's rate, betas (0.5, 0.999), before balancing.
-        adversarial_weight: of the second term of L_D; the paper's is 1.
-        balance: how fast the rates move apart as one network wins; 0: they stay the same.
-        epoch_steps: steps that make one epoch of the training iterator.
-        score: the score that ``decision_function`` gives.
-        precision: ``auto`` trains in bfloat16 where the chip computes in it; scores are float32.
-        seed: of everything random here; no global generator is used.
-        device: ``auto``, ``cpu``, ``cuda`` ...
     """
 
     properties = frozenset({"autoencoder", "discriminator score", "reconstruction"})
     defaults_saw = "test scores, printed beside its training errors"
 
-    def __init__(
-        self,
-        *,
-        latent_dim: Count = 32,
-        width: Count = 32,
-        depth: Depth = 0,
-        batch_size: Pairs = 64,
-        train_steps: Steps = 400,
-        lr: Positive = 2e-4,
-        adversarial_weight: Fraction = 0.3,
-        balance: NonNegative = 5.0,
-        epoch_steps: Count = 50,
-        score: Literal["discriminator", "generator"] = "discriminator",
-        precision: batches.Precision = "auto",
-        seed: int = 0,
-        device: str = "auto",
-    ) -> None:
-        self.latent_dim = latent_dim
-        self.width = width
-        self.depth = depth
-        self.batch_size = batch_size
-        self.train_steps = train_steps
-        self.lr = lr
-        self.adversarial_weight = adversarial_weight
-        self.balance = balance
-        self.epoch_steps = epoch_steps
-        self.score = score
-        self.precision = precision
-        self.seed = seed
-        self.device = device
+    train_steps: Steps = 400
+    """Updates of D and G, one of each."""
+    lr: Positive = 2e-4
+    """Adam's rate, betas (0.5, 0.999), before balancing."""
+    adversarial_weight: Fraction = 0.3
+    """Of the second term of L_D; the paper's is 1."""
+    balance: NonNegative = 5.0
+    """How fast the rates move apart as one network wins; 0: they stay the same."""
+    score: Literal["discriminator", "generator"] = "discriminator"
 
     def _phases(self) -> Mapping[str, int]:
         return {"train": self.train_steps}

@@ -18,22 +18,15 @@ the last one, and a search that no longer improves is ended.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, cast
+from dataclasses import dataclass
+from typing import Literal, cast
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from omasgan.detectors.neural import (
-    Count,
-    Depth,
-    Fraction,
-    NeuralDetector,
-    Pairs,
-    Positive,
-    Steps,
-)
+from omasgan.detectors.neural import NeuralDetector
+from omasgan.detectors.ranges import Count, Decay, Fraction, Positive, Steps
 from omasgan.nn import batches, frozen, networks
 
 SLOTS = 64
@@ -45,72 +38,35 @@ IDLE = -1
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class AnoGAN(NeuralDetector):
     """A GAN, then for each sample a search for the latent that comes nearest to it.
 
-    Scores: ``residual`` and ``features``, the two sums at the best latent found, and ``anogan``,
-    their weighted sum, which the search minimises. The defaults are a small budget for two CPU
-    cores; settings from the literature stand in ``benchmarks/params``.
-
-    Args:
-        latent_dim: dimensions of z ~ N(0, I).
-        width, depth: size of G and D (see ``omasgan.nn.networks``); depth 0 fits the data.
-        batch_size: samples a training step.
-        train_steps: updates of G, each after one of D.
-        lr: Adam's rate for G and D, betas (0.5, 0.999).
-        epoch_steps: steps that make one epoch of the training iterator.
-        feature_weight: lambda, the weight of the features' distance against the residual.
-        search_steps: latents that a search looks at, at most.
-        search_lr: Adam's rate for the latents, betas (0.9, 0.999).
-        restarts: starting latents that every sample tries; the best loss counts.
-        patience: a search ends after so many steps without improvement.
-        tolerance: share of the loss by which it must fall to count as an improvement.
-        score: the score that ``decision_function`` gives.
-        precision: ``auto`` trains in bfloat16 where the chip computes in it; searches are float32.
-        seed: of everything random here; no global generator is used.
-        device: ``auto``, ``cpu``, ``cuda`` ...
+    Scores: ``residual`` and ``features``, the two sums at the best latent, and ``anogan``, their
+    weighted sum, which the search minimises. The defaults are a small budget for two CPU cores;
+    settings from the literature stand in ``benchmarks/params``.
     """
 
     properties = frozenset({"GAN", "discriminator score", "reconstruction"})
 
-    def __init__(
-        self,
-        *,
-        latent_dim: Count = 32,
-        width: Count = 16,
-        depth: Depth = 0,
-        batch_size: Pairs = 64,
-        train_steps: Steps = 400,
-        lr: Positive = 1e-3,
-        epoch_steps: Count = 50,
-        feature_weight: Fraction = 0.1,
-        search_steps: Count = 150,
-        search_lr: Positive = 0.02,
-        restarts: Count = 1,
-        patience: Count = 20,
-        tolerance: Annotated[float, Field(ge=0, lt=1)] = 1e-3,
-        score: Literal["residual", "features", "anogan"] = "anogan",
-        precision: batches.Precision = "auto",
-        seed: int = 0,
-        device: str = "auto",
-    ) -> None:
-        self.latent_dim = latent_dim
-        self.width = width
-        self.depth = depth
-        self.batch_size = batch_size
-        self.train_steps = train_steps
-        self.lr = lr
-        self.epoch_steps = epoch_steps
-        self.feature_weight = feature_weight
-        self.search_steps = search_steps
-        self.search_lr = search_lr
-        self.restarts = restarts
-        self.patience = patience
-        self.tolerance = tolerance
-        self.score = score
-        self.precision = precision
-        self.seed = seed
-        self.device = device
+    width: Count = 16
+    train_steps: Steps = 400
+    """Updates of G, each after one of D."""
+    lr: Positive = 1e-3
+    """Adam's rate for G and D, betas (0.5, 0.999)."""
+    feature_weight: Fraction = 0.1
+    """The paper's lambda: the weight of the features' distance against the residual."""
+    search_steps: Count = 150
+    """Latents that a search looks at, at most."""
+    search_lr: Positive = 0.02
+    """Adam's rate for the latents, betas (0.9, 0.999)."""
+    restarts: Count = 1
+    """Starting latents that every sample tries; the best loss counts."""
+    patience: Count = 20
+    """A search ends after so many steps without improvement."""
+    tolerance: Decay = 1e-3
+    """Share of the loss by which it must fall to count as an improvement."""
+    score: Literal["residual", "features", "anogan"] = "anogan"
 
     # Training
 

@@ -26,8 +26,8 @@ Property: TypeAlias = Literal[
     "likelihood",
 ]
 """What a detector is built on, in the rows of OMASGAN's Table 1: a GAN or an autoencoder; samples
-of its own making that serve as negatives, and training against negatives; a loss that seeks the
-boundary of the data; any f-divergence for a metric; and what its score is made of.
+that it generates as negatives, and training against negatives; a loss that seeks the boundary of
+the data; any f-divergence for a metric; and what its score consists of.
 """
 
 
@@ -35,8 +35,8 @@ boundary of the data; any f-divergence for a metric; and what its score is made 
 class Epoch:
     """One step of the training iterator.
 
-    ``index`` counts from 0 over the whole training, whatever the phase; ``losses`` holds finite
-    floats by name (losses and label-free health figures of this epoch).
+    ``index`` counts from 0 over all phases; ``losses`` holds finite floats by name: the losses of
+    this epoch and its label-free health figures.
     """
 
     index: int
@@ -57,18 +57,25 @@ class Beginning:
     params: Mapping[str, Any]
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class IterativeDetector(BaseEstimator, ABC):  # type: ignore[misc]
     """An anomaly detector that is trained step by step.
 
-    Constructors are keyword-only, annotate every parameter with its type and range, store each
-    argument unchanged under its own name and include ``seed`` and ``device``. ``X`` is float32 of
-    shape ``(n, c, h, w)`` or ``(n, d)`` in [-1, 1], or uint8 images of shape ``(n, c, h, w)``,
-    which stand for ``x / 127.5 - 1``; it is never modified.
+    A detector is a keyword-only dataclass whose fields are its params: each is annotated with its
+    type and range, and constructing one does nothing but store them, as scikit-learn's ``clone``
+    and ``set_params`` need it. ``eq`` and ``repr`` stay scikit-learn's. ``X`` is float32 of shape
+    ``(n, c, h, w)`` or ``(n, d)`` in [-1, 1], or uint8 images of shape ``(n, c, h, w)``, which
+    stand for ``x / 127.5 - 1``; it is never modified.
     """
 
     properties: ClassVar[frozenset[Property]] = frozenset()
     defaults_saw: ClassVar[str] = ""
-    """The test data in whose sight the defaults were found; empty if there are none."""
+    """The test data that were looked at when the defaults were chosen; empty if there are none."""
+
+    seed: int = 0
+    """Of everything random here; no global generator is used."""
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda`` ...; what computes without torch accepts and ignores it."""
 
     def fit(self, X: NDArray[Any], y: object = None) -> Self:
         """Train to the end; ``y`` is ignored (scikit-learn's convention)."""
@@ -78,27 +85,26 @@ class IterativeDetector(BaseEstimator, ABC):  # type: ignore[misc]
 
     @abstractmethod
     def fit_epochs(self, X: NDArray[Any]) -> Iterator[Epoch]:
-        """Train on normal samples ``X``, going on from a loaded state if there is one.
+        """Train on normal samples ``X``, from the loaded state if there is one.
 
         Raises:
             TrainingDiverged: a loss is not finite.
         """
 
     def beginnings(self) -> Sequence[Beginning]:
-        """What other trainings may share of this one, shortest first; by default nothing."""
+        """The parts of this training that others may share, shortest first; by default none."""
         return ()
 
     @abstractmethod
     def stage_scores(self, X: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-        """Every score of this training by name, each ``(n,)`` float32, higher = more anomalous,
-        and independent of the other samples of ``X``.
+        """Every score of this training by name, each ``(n,)`` float32, higher = more anomalous.
+
+        The score of a sample does not depend on the other samples of ``X``.
         """
 
     @property
     def stage(self) -> str:
-        """Which of ``stage_scores`` is the score: what the parameter ``score`` names where there
-        is one, or the only one there is.
-        """
+        """The name of the score among ``stage_scores``: the param ``score`` where there is one."""
         return str(getattr(self, "score", "score"))
 
     def decision_function(self, X: NDArray[Any]) -> NDArray[np.float32]:
@@ -107,13 +113,13 @@ class IterativeDetector(BaseEstimator, ABC):  # type: ignore[misc]
 
     @abstractmethod
     def state_dict(self) -> State:
-        """Everything that training and scoring go on from: networks, optimisers, generators,
+        """Everything that training and scoring continue from: networks, optimisers, generators,
         position.
         """
 
     @abstractmethod
     def load_state_dict(self, state: State) -> None:
-        """Take over a state that ``state_dict`` gave."""
+        """Continue from a state that ``state_dict`` returned."""
 
     def pictures(self, n: int) -> dict[str, NDArray[np.float32]]:
         """Rows of up to ``n`` images in [-1, 1], by name, ``(n, c, h, w)``; by default none."""

@@ -20,75 +20,36 @@ same samples. The rate is not lowered during training. The paper's protocol is o
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from omasgan.detectors.neural import (
-    Count,
-    Depth,
-    NeuralDetector,
-    NonNegative,
-    Pairs,
-    Positive,
-    Steps,
-)
+from omasgan.detectors.neural import NeuralDetector
+from omasgan.detectors.ranges import Count, NonNegative, Positive, Steps
 from omasgan.nn import batches
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class DeepSVDD(NeuralDetector):
     """One-Class Deep SVDD; the one score is ``score``, ||phi(x) - c||^2.
 
     The defaults are a small budget for two CPU cores, and no result; benchmarks/params holds
     published settings.
-
-    Args:
-        latent_dim: outputs of phi.
-        centre_margin: the least magnitude of a coordinate of c.
-        weight_decay: of both phases.
-        width, depth: size of phi and of the decoder (see ``omasgan.nn.networks``); depth 0 fits
-            the data.
-        batch_size: samples a step.
-        pretrain_steps, train_steps: updates in each phase; 0 pretrain_steps leave phi at random.
-        lr: Adam's rate in both phases.
-        epoch_steps: steps that make one epoch of the training iterator.
-        precision: ``auto`` trains in bfloat16 where the chip computes in it; scores are float32.
-        seed: of weights and batches.
-        device: ``auto``, ``cpu``, ``cuda`` ...
     """
 
-    def __init__(
-        self,
-        *,
-        latent_dim: Count = 32,
-        centre_margin: NonNegative = 0.1,
-        weight_decay: NonNegative = 5e-7,
-        width: Count = 16,
-        depth: Depth = 0,
-        batch_size: Pairs = 64,
-        pretrain_steps: Steps = 400,
-        train_steps: Steps = 400,
-        lr: Positive = 5e-4,
-        epoch_steps: Count = 50,
-        precision: batches.Precision = "auto",
-        seed: int = 0,
-        device: str = "auto",
-    ) -> None:
-        self.latent_dim = latent_dim
-        self.centre_margin = centre_margin
-        self.weight_decay = weight_decay
-        self.width = width
-        self.depth = depth
-        self.batch_size = batch_size
-        self.pretrain_steps = pretrain_steps
-        self.train_steps = train_steps
-        self.lr = lr
-        self.epoch_steps = epoch_steps
-        self.precision = precision
-        self.seed = seed
-        self.device = device
+    centre_margin: NonNegative = 0.1
+    """The least magnitude of a coordinate of c."""
+    weight_decay: NonNegative = 5e-7
+    """The paper's lambda, in both phases."""
+    width: Count = 16
+    pretrain_steps: Steps = 400
+    """0 leaves phi at random."""
+    train_steps: Steps = 400
+    lr: Positive = 5e-4
+    """Adam's rate in both phases."""
 
     def _phases(self) -> Mapping[str, int]:
         return {"pretrain": self.pretrain_steps, "train": self.train_steps}

@@ -18,78 +18,38 @@ benchmark's. It drops out half of D's hidden units; here D has no dropout.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from omasgan.detectors.neural import (
-    Count,
-    Depth,
-    Fraction,
-    NeuralDetector,
-    Pairs,
-    Positive,
-    Steps,
-)
+from omasgan.detectors.neural import NeuralDetector
+from omasgan.detectors.ranges import Count, Fraction, Positive, Steps
 from omasgan.nn import batches, networks
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class EGBAD(NeuralDetector):
     """A GAN with an encoder, whose critic judges samples together with their latents.
 
     Scores: ``cross-entropy`` and ``feature-matching``, see above. The defaults are a small budget
     for two CPU cores; settings from the literature stand in ``benchmarks/params``.
-
-    Args:
-        latent_dim: dimensions of z ~ N(0, I).
-        width, depth: size of G, E and D's part for samples (see ``omasgan.nn.networks``); depth 0
-            fits the data.
-        joint_width: units of D's layer for latents and of the layer f that joins both.
-        batch_size: pairs of each kind a training step.
-        train_steps: updates of G and E, each after one of D.
-        lr: Adam's rate, betas (0.5, 0.999).
-        epoch_steps: steps that make one epoch of the training iterator.
-        weight: w, the share of the critic's term in a score.
-        score: the score that ``decision_function`` gives.
-        precision: ``auto`` trains in bfloat16 where the chip computes in it; scores are float32.
-        seed: of everything random here; no global generator is used.
-        device: ``auto``, ``cpu``, ``cuda`` ...
     """
 
     properties = frozenset({"GAN", "discriminator score", "reconstruction"})
 
-    def __init__(
-        self,
-        *,
-        latent_dim: Count = 32,
-        width: Count = 16,
-        depth: Depth = 0,
-        joint_width: Count = 128,
-        batch_size: Pairs = 64,
-        train_steps: Steps = 400,
-        lr: Positive = 1e-3,
-        epoch_steps: Count = 50,
-        weight: Fraction = 0.1,
-        score: Literal["cross-entropy", "feature-matching"] = "feature-matching",
-        precision: batches.Precision = "auto",
-        seed: int = 0,
-        device: str = "auto",
-    ) -> None:
-        self.latent_dim = latent_dim
-        self.width = width
-        self.depth = depth
-        self.joint_width = joint_width
-        self.batch_size = batch_size
-        self.train_steps = train_steps
-        self.lr = lr
-        self.epoch_steps = epoch_steps
-        self.weight = weight
-        self.score = score
-        self.precision = precision
-        self.seed = seed
-        self.device = device
+    width: Count = 16
+    joint_width: Count = 128
+    """Units of D's layer for latents and of the layer f that joins both."""
+    train_steps: Steps = 400
+    """Updates of G and E, each after one of D."""
+    lr: Positive = 1e-3
+    """Adam's rate, betas (0.5, 0.999)."""
+    weight: Fraction = 0.1
+    """The w of the scores: the share of the critic's term."""
+    score: Literal["cross-entropy", "feature-matching"] = "feature-matching"
 
     # Training
 

@@ -18,83 +18,40 @@ on real and on generated samples; here once, on the sum. No dropout and no decay
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from omasgan.detectors.neural import (
-    Count,
-    Depth,
-    NeuralDetector,
-    NonNegative,
-    Pairs,
-    Positive,
-    Share,
-    Steps,
-    adam,
-)
+from omasgan.detectors.neural import NeuralDetector, adam
+from omasgan.detectors.ranges import Count, NonNegative, Positive, Share, Steps
 from omasgan.nn import batches, networks
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class FenceGAN(NeuralDetector):
     """FenceGAN; the one score is ``score``, -D(x) before the sigmoid.
 
     The defaults are a small budget for two CPU cores, and no result; benchmarks/params holds
     published settings.
-
-    Args:
-        alpha: what D should say to generated samples, between anomalous (0) and normal (1).
-        beta: weight of the dispersion; literal, so that its scale is that of the data's norms.
-        gamma: weight of generated samples in D's loss; below 1 keeps D from giving up the data
-            near the fence.
-        latent_dim: dimensions of z ~ N(0, I).
-        width, depth: size of G and D (see ``omasgan.nn.networks``); depth 0 fits the data.
-        batch_size: samples of each kind a step.
-        pretrain_steps, train_steps: updates in each phase.
-        generator_lr, discriminator_lr: Adam's rates, betas (0.5, 0.999).
-        epoch_steps: steps that make one epoch of the training iterator.
-        precision: ``auto`` trains in bfloat16 where the chip computes in it; scores are float32.
-        seed: of weights, batches and latents.
-        device: ``auto``, ``cpu``, ``cuda`` ...
     """
 
     properties = frozenset({"GAN", "boundary loss", "discriminator score"})
 
-    def __init__(
-        self,
-        *,
-        alpha: Share = 0.5,
-        beta: NonNegative = 10.0,
-        gamma: NonNegative = 0.5,
-        latent_dim: Count = 64,
-        width: Count = 32,
-        depth: Depth = 0,
-        batch_size: Pairs = 64,
-        pretrain_steps: Steps = 50,
-        train_steps: Steps = 400,
-        generator_lr: Positive = 1e-3,
-        discriminator_lr: Positive = 1e-4,
-        epoch_steps: Count = 50,
-        precision: batches.Precision = "auto",
-        seed: int = 0,
-        device: str = "auto",
-    ) -> None:
-        self.alpha = alpha
-        self.beta = beta
-        self.gamma = gamma
-        self.latent_dim = latent_dim
-        self.width = width
-        self.depth = depth
-        self.batch_size = batch_size
-        self.pretrain_steps = pretrain_steps
-        self.train_steps = train_steps
-        self.generator_lr = generator_lr
-        self.discriminator_lr = discriminator_lr
-        self.epoch_steps = epoch_steps
-        self.precision = precision
-        self.seed = seed
-        self.device = device
+    alpha: Share = 0.5
+    """What D should say of generated samples, between anomalous (0) and normal (1)."""
+    beta: NonNegative = 10.0
+    """Weight of the dispersion, in the units of the data's norms, as in the paper."""
+    gamma: NonNegative = 0.5
+    """Weight of generated samples in D's loss; below 1 keeps D from giving up the data near the
+    fence."""
+    latent_dim: Count = 64
+    pretrain_steps: Steps = 50
+    train_steps: Steps = 400
+    generator_lr: Positive = 1e-3
+    """Adam's rate, betas (0.5, 0.999)."""
+    discriminator_lr: Positive = 1e-4
 
     def _phases(self) -> Mapping[str, int]:
         return {"pretrain": self.pretrain_steps, "train": self.train_steps}

@@ -20,79 +20,40 @@ in [-1, 1], the range of the decoder.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from omasgan.detectors.neural import (
-    Count,
-    Depth,
-    NeuralDetector,
-    NonNegative,
-    Pairs,
-    Positive,
-    Steps,
-)
+from omasgan.detectors.neural import NeuralDetector
+from omasgan.detectors.ranges import NonNegative, Positive, Steps
 from omasgan.nn import autoencoders, batches, networks
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class GANomaly(NeuralDetector):
     """An encoder-decoder-encoder generator against a discriminator.
 
     Scores: ``latent``, the mean of (z - z')^2 over the latent (the paper's, eq. 5), and
     ``reconstruction``, the mean of |x - x'| over the sample. The defaults are a small budget for
     two CPU cores; the published settings are larger.
-
-    Args:
-        latent_dim: dimensions of z.
-        width, depth: size of G, E and D (see ``omasgan.nn.networks``); depth 0 fits the data.
-        batch_size: samples a step.
-        train_steps: updates of G and E, each with one of D.
-        lr: Adam's rate for all networks, betas (0.5, 0.999).
-        adversarial_weight, reconstruction_weight, latent_weight: the paper's w_adv, w_con, w_enc.
-        epoch_steps: steps that make one epoch of the training iterator.
-        score: the score that ``decision_function`` gives.
-        precision: ``auto`` trains in bfloat16 where the chip computes in it; scores are float32.
-        seed: of everything random here; no global generator is used.
-        device: ``auto``, ``cpu``, ``cuda`` ...
     """
 
     properties = frozenset({"autoencoder", "reconstruction"})
 
-    def __init__(
-        self,
-        *,
-        latent_dim: Count = 32,
-        width: Count = 32,
-        depth: Depth = 0,
-        batch_size: Pairs = 64,
-        train_steps: Steps = 500,
-        lr: Positive = 2e-4,
-        adversarial_weight: NonNegative = 1.0,
-        reconstruction_weight: NonNegative = 50.0,
-        latent_weight: NonNegative = 1.0,
-        epoch_steps: Count = 50,
-        score: Literal["latent", "reconstruction"] = "latent",
-        precision: batches.Precision = "auto",
-        seed: int = 0,
-        device: str = "auto",
-    ) -> None:
-        self.latent_dim = latent_dim
-        self.width = width
-        self.depth = depth
-        self.batch_size = batch_size
-        self.train_steps = train_steps
-        self.lr = lr
-        self.adversarial_weight = adversarial_weight
-        self.reconstruction_weight = reconstruction_weight
-        self.latent_weight = latent_weight
-        self.epoch_steps = epoch_steps
-        self.score = score
-        self.precision = precision
-        self.seed = seed
-        self.device = device
+    train_steps: Steps = 500
+    """Updates of G and E, each with one of D."""
+    lr: Positive = 2e-4
+    """Adam's rate for all networks, betas (0.5, 0.999)."""
+    adversarial_weight: NonNegative = 1.0
+    """The paper's w_adv, the weight of L_adv (eq. 1)."""
+    reconstruction_weight: NonNegative = 50.0
+    """The paper's w_con, the weight of L_con (eq. 2)."""
+    latent_weight: NonNegative = 1.0
+    """The paper's w_enc, the weight of L_enc (eq. 3)."""
+    score: Literal["latent", "reconstruction"] = "latent"
 
     def _phases(self) -> Mapping[str, int]:
         return {"train": self.train_steps}

@@ -5,44 +5,30 @@ Score: negative log-likelihood of the sample's leading principal components.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 from sklearn import decomposition
 from sklearn.mixture import GaussianMixture
 
+from omasgan.detectors.ranges import Count, Pairs
 from omasgan.detectors.yardstick import Yardstick
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class GMM(Yardstick):
-    """Gaussian mixture with full covariances.
-
-    Args:
-        mixture: Gaussians in the mixture.
-        components: principal components it is fitted to.
-        samples: training samples it is fitted to, drawn at random; bounds the time.
-        seed: of the draw and of the mixture's start.
-        device: accepted for the contract.
-    """
+    """Gaussian mixture with full covariances."""
 
     properties = frozenset({"likelihood"})
 
-    def __init__(
-        self,
-        *,
-        mixture: Annotated[int, Field(ge=1)] = 30,
-        components: Annotated[int, Field(ge=1)] = 32,
-        samples: Annotated[int, Field(ge=2)] = 15_000,
-        seed: int = 0,
-        device: str = "auto",
-    ) -> None:
-        self.mixture = mixture
-        self.components = components
-        self.samples = samples
-        self.seed = seed
-        self.device = device
+    mixture: Count = 30
+    """Gaussians in the mixture."""
+    components: Count = 32
+    """Principal components that it is fitted to."""
+    samples: Pairs = 15_000
+    """Training samples that it is fitted to, drawn at random; bounds the time."""
 
     def _fit(self, X: NDArray[np.float32]) -> None:
         rows = np.random.default_rng(self.seed).permutation(len(X))[: self.samples]

@@ -5,38 +5,24 @@ Score: scikit-learn's ``score_samples`` with its sign turned, so that higher = m
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 from sklearn.ensemble import IsolationForest as Forest
 
+from omasgan.detectors.ranges import Count, Pairs
 from omasgan.detectors.yardstick import Yardstick
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class IsolationForest(Yardstick):
-    """Isolation forest.
+    """Isolation forest."""
 
-    Args:
-        trees: how many trees.
-        samples: training samples a tree is grown on (at most as many as there are).
-        seed: of the trees.
-        device: accepted for the contract.
-    """
-
-    def __init__(
-        self,
-        *,
-        trees: Annotated[int, Field(ge=1)] = 100,
-        samples: Annotated[int, Field(ge=2)] = 256,
-        seed: int = 0,
-        device: str = "auto",
-    ) -> None:
-        self.trees = trees
-        self.samples = samples
-        self.seed = seed
-        self.device = device
+    trees: Count = 100
+    samples: Pairs = 256
+    """Training samples that a tree is grown on, at most as many as there are."""
 
     def _fit(self, X: NDArray[np.float32]) -> None:
         samples = min(self.samples, len(X))

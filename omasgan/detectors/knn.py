@@ -5,31 +5,24 @@ Score: Euclidean distance in pixel space (Ramaswamy et al. 2000, with k = 1 by d
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 from sklearn.neighbors import NearestNeighbors
 
+from omasgan.detectors.ranges import Count
 from omasgan.detectors.yardstick import Yardstick
 from omasgan.errors import ConfigError
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class KNN(Yardstick):
-    """k-nearest neighbours.
+    """k-nearest neighbours."""
 
-    Args:
-        k: which neighbour's distance is the score.
-        seed, device: accepted for the contract; nothing here is random or on a GPU.
-    """
-
-    def __init__(
-        self, *, k: Annotated[int, Field(ge=1)] = 1, seed: int = 0, device: str = "auto"
-    ) -> None:
-        self.k = k
-        self.seed = seed
-        self.device = device
+    k: Count = 1
+    """Which neighbour's distance is the score."""
 
     def _fit(self, X: NDArray[np.float32]) -> None:
         if self.k > len(X):

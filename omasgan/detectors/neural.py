@@ -1,4 +1,4 @@
-"""The one base of the detectors whose networks are trained by gradient steps.
+"""The base of the detectors whose networks are trained by gradient steps.
 
 A subclass states its phases, its networks by name, what one step of a phase does and what one
 batch scores; this file does the rest: the iterator of epochs, seeds, autocast, resuming, state.
@@ -11,47 +11,43 @@ import zlib
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Annotated, Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from sklearn.exceptions import NotFittedError
 from torch import Tensor, nn
 
 from omasgan.detectors.base import Beginning, Epoch, IterativeDetector, State
+from omasgan.detectors.params import parameters
+from omasgan.detectors.ranges import Count, Depth, Pairs
 from omasgan.errors import ConfigError, TrainingDiverged
 from omasgan.nn import batches, networks
 
-Positive: TypeAlias = Annotated[float, Field(gt=0)]
-NonNegative: TypeAlias = Annotated[float, Field(ge=0)]
-Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
-Share: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
-Count: TypeAlias = Annotated[int, Field(ge=1)]
-Pairs: TypeAlias = Annotated[int, Field(ge=2)]
-Steps: TypeAlias = Annotated[int, Field(ge=0)]
-Depth: TypeAlias = Annotated[int, Field(ge=0, le=6)]
 
-
+@dataclass(kw_only=True, eq=False, repr=False)
 class NeuralDetector(IterativeDetector):
     """Networks trained phase after phase.
 
-    Within a phase only the networks that ``_enter`` named to ``_train_here`` are trained; all
-    others are frozen and in eval mode, and so are all of them when scoring. Samples are drawn
-    with replacement, ``batch_size`` a step as the subclass sees fit.
+    Within a phase only the networks that ``_enter`` passed to ``_train_here`` are trained; all
+    others are frozen and in eval mode, and so are all of them when scoring.
     """
 
-    epoch_steps: int
-    latent_dim: int
-    width: int
-    depth: int
-    lr: float
-    precision: batches.Precision
-    seed: int
-    device: str
-
-    _position: int
+    latent_dim: Count = 32
+    """Dimensions of the latent, the z of the papers."""
+    width: Count = 32
+    """Channels of the networks at the full resolution, or units of a layer for vectors; see
+    ``omasgan.nn.networks``."""
+    depth: Depth = 0
+    """Halvings of an image's side, or hidden layers for vectors; 0 fits the data."""
+    batch_size: Pairs = 64
+    """Samples of each kind in a step, drawn with replacement."""
+    epoch_steps: Count = 50
+    """Steps that make one epoch of the training iterator."""
+    precision: batches.Precision = "auto"
+    """``auto`` trains in bfloat16 where the chip computes in it; scores are float32."""
 
     # What a subclass states
 
@@ -70,8 +66,8 @@ class NeuralDetector(IterativeDetector):
         """
 
     def _optimiser(self, name: str, network: nn.Module) -> torch.optim.Optimizer:
-        """What trains the network called ``name``; by default Adam at the rate ``lr``."""
-        return adam(network, self.lr)
+        """What trains the network called ``name``; by default Adam at the rate ``lr``, a param."""
+        return adam(network, self.get_params(deep=False)["lr"])
 
     @abstractmethod
     def _step(self, phase: str, normals: batches.Sampler) -> dict[str, Tensor]:
@@ -88,20 +84,12 @@ class NeuralDetector(IterativeDetector):
         """Label-free figures of an epoch besides its losses; by default none."""
         return {}
 
-    def _settled(self) -> Mapping[str, Sequence[str]]:
-        """By phase, in order, the params that the state at its end depends on in addition to the
-        phases before; phases that are left out cannot be shared. By default none.
-
-        A param that changes an epoch's losses counts as well, and ``epoch_steps`` always does.
-        """
-        return {}
-
     def _train_rows(self, n: int) -> NDArray[np.int64]:
         """The rows, of ``n``, that are trained on; by default all."""
         return np.arange(n)
 
     def _finish(self, X: NDArray[Any]) -> None:
-        """Keep in ``_fitted`` what scoring needs besides the networks; by default nothing."""
+        """Store in ``_fitted`` what scoring needs besides the networks; by default nothing."""
 
     # Training
 
@@ -115,37 +103,37 @@ class NeuralDetector(IterativeDetector):
         schedule = self._schedule()
         if not self.__dict__.pop("_resume", False):
             self._begin(list(X.shape[1:]))
-        normals = batches.Sampler(X, self._train_rows(len(X)), self._device)
+        normals = self._normals(X)
         for index in range(self._position, len(schedule)):
             phase, steps = schedule[index]
             self._enter_up_to(phase)
             losses = self._train_epoch(phase, steps, normals) | self._health(normals, index)
-            for name, value in losses.items():
-                if not math.isfinite(value):
-                    raise TrainingDiverged(
-                        f"{name} is {value} in phase '{phase}', epoch {index}; "
-                        "try a lower rate or a larger penalty"
-                    )
-            self._position = index + 1
+            check_finite(losses, f"phase '{phase}', epoch {index}")
+            self._position += 1
             if self._position == len(schedule):
-                self._enter_up_to(list(self._phases())[-1])
-                self._freeze()
-                self._finish(X)
+                self._end(X)
             yield Epoch(index, phase, losses)
 
     def beginnings(self) -> Sequence[Beginning]:
-        """One for each settled phase that has steps and is not the last with any: at the end of
-        that one the training is over, and its state depends on everything.
+        """One for each phase that has steps but the last such phase, at whose end the training is
+        over; none for a detector whose params state no phases.
+
+        The state after a phase depends on the params that state it or an earlier one, and on
+        those that state none.
         """
-        phases = [phase for phase, _ in self._schedule()]
-        found, names = [], ["epoch_steps"]
-        for phase, more in self._settled().items():
-            names += more
-            end = len(phases) - phases[::-1].index(phase) if phase in phases else len(phases)
-            if end < len(phases):
-                params = {name: getattr(self, name) for name in names}
-                found.append(Beginning(phase, end, params))
-        return found
+        params = parameters(type(self)).values()
+        if all(param.phase is None for param in params):
+            return []
+        phases = list(self._phases())
+        first = {param.name: phases.index(param.phase) if param.phase else 0 for param in params}
+        trained = [phase for phase, _ in self._schedule()]
+        beginnings = []
+        for at, phase in enumerate(phases):
+            end = len(trained) - trained[::-1].index(phase) if phase in trained else len(trained)
+            if end < len(trained):
+                values = {name: getattr(self, name) for name in first if first[name] <= at}
+                beginnings.append(Beginning(phase, end, values))
+        return beginnings
 
     def _schedule(self) -> list[tuple[str, int]]:
         """The phase and the number of steps of every epoch."""
@@ -159,7 +147,7 @@ class NeuralDetector(IterativeDetector):
         return epochs
 
     def _begin(self, shape: list[int]) -> None:
-        """A fresh start: position, generator, and what the phases build on."""
+        """Start anew: no position, no networks, a fresh generator."""
         if len(shape) not in (1, 3):
             raise ConfigError(f"a sample must be (d,) or (c, h, w), got shape {tuple(shape)}")
         self._shape = shape
@@ -170,6 +158,17 @@ class NeuralDetector(IterativeDetector):
         self._networks: dict[str, nn.Module] = {}
         self._optimisers: dict[str, torch.optim.Optimizer] = {}
         self._fitted: dict[str, Tensor] = {}
+
+    def _normals(self, X: NDArray[Any]) -> batches.Sampler:
+        """What the steps draw their samples from."""
+        return batches.Sampler(X, self._train_rows(len(X)), self._device)
+
+    def _end(self, X: NDArray[Any]) -> None:
+        """After the last step: enter the phases that are left, and get ready to score."""
+        self._enter_up_to(list(self._phases())[-1])
+        self._freeze()
+        self._finish(X)
+        self._position = len(self._schedule())
 
     def _seed_of(self, *purpose: str | int) -> int:
         """A seed of its own for each purpose, all from ``self.seed``."""
@@ -192,9 +191,9 @@ class NeuralDetector(IterativeDetector):
         self._optimisers = {}
 
     def _add(self, name: str, network: nn.Module | None = None) -> None:
-        """Take in a network, by default a new one, frozen."""
-        placed = batches.place(self._new(name) if network is None else network, self._device)
-        self._networks[name] = placed.eval().requires_grad_(False)
+        """Add a network, by default a new one, frozen."""
+        added = self._new(name) if network is None else network
+        self._networks[name] = batches.on_device(added, self._device).eval().requires_grad_(False)
 
     def _train_here(self, *names: str) -> None:
         """Train these networks in this phase."""
@@ -284,7 +283,7 @@ class NeuralDetector(IterativeDetector):
     # State
 
     def state_dict(self) -> State:
-        """Networks, this phase's optimisers, generator, position and what scoring needs.
+        """Networks, the optimisers of this phase, generator, position and what scoring needs.
 
         Raises:
             NotFittedError: training has not begun.
@@ -303,7 +302,7 @@ class NeuralDetector(IterativeDetector):
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Go on from ``state``, which a detector with the same params gave.
+        """Continue from ``state``, which a detector with the same params returned.
 
         Raises:
             ConfigError: the state belongs to other params, or is no state at all.
@@ -324,6 +323,15 @@ class NeuralDetector(IterativeDetector):
             reason = str(error)[:200]
             raise ConfigError(f"the state belongs to other params: {reason}") from error
         self._resume = True
+
+
+def check_finite(losses: Mapping[str, float], where: str) -> None:
+    """Raises TrainingDiverged, saying ``where``, if a loss is not finite."""
+    for name, value in losses.items():
+        if not math.isfinite(value):
+            raise TrainingDiverged(
+                f"{name} is {value} in {where}; try a lower rate or a larger penalty"
+            )
 
 
 def adam(network: nn.Module, lr: float, *, fused: bool = False) -> torch.optim.Adam:

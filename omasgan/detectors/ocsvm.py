@@ -8,45 +8,30 @@ Score: scikit-learn's ``score_samples`` with its sign turned, so that higher = m
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 from sklearn import decomposition
 from sklearn.svm import OneClassSVM
 
+from omasgan.detectors.ranges import Count, Pairs, Positive, Share
 from omasgan.detectors.yardstick import Yardstick
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class OCSVM(Yardstick):
-    """One-class SVM with a Gaussian kernel.
+    """One-class SVM with a Gaussian kernel."""
 
-    Args:
-        nu: upper bound of the share of training samples left outside.
-        gamma: the kernel's coefficient, in units of 1 / (components x their mean variance).
-        components: principal components it is fitted to.
-        samples: training samples it is fitted to, drawn at random; bounds the time.
-        seed: of the draw.
-        device: accepted for the contract.
-    """
-
-    def __init__(
-        self,
-        *,
-        nu: Annotated[float, Field(gt=0, lt=1)] = 0.1,
-        gamma: Annotated[float, Field(gt=0)] = 1.0,
-        components: Annotated[int, Field(ge=1)] = 32,
-        samples: Annotated[int, Field(ge=2)] = 5_000,
-        seed: int = 0,
-        device: str = "auto",
-    ) -> None:
-        self.nu = nu
-        self.gamma = gamma
-        self.components = components
-        self.samples = samples
-        self.seed = seed
-        self.device = device
+    nu: Share = 0.1
+    """Upper bound of the share of training samples left outside."""
+    gamma: Positive = 1.0
+    """The kernel's coefficient, in units of 1 / (components x their mean variance)."""
+    components: Count = 32
+    """Principal components that it is fitted to."""
+    samples: Pairs = 5_000
+    """Training samples that it is fitted to, drawn at random; bounds the time."""
 
     def _fit(self, X: NDArray[np.float32]) -> None:
         rows = np.random.default_rng(self.seed).permutation(len(X))[: self.samples]

@@ -1,13 +1,21 @@
 """OMASGAN: a detector trained with samples on the boundary of the data.
 
 Source: Dionelis, Yaghoobi, Tsaftaris, "OMASGAN: Out-of-Distribution Minimum Anomaly Score GAN for
-Sample Generation on the Boundary" (2021), equations 1 to 6.
+Sample Generation on the Boundary" (2021). Its equations and where each is computed:
+
+    eq. 1   Task 1, G against D                         ``OMASGAN._gan_step``
+    eq. 2   Task 2, -m(B, G) + mu d(B, G) + nu s(B, z)  ``OMASGAN._boundary_step``
+    eq. 3   d, the distance of B's samples to G's       ``nn.boundary.point_to_set``
+    eq. 4   s, how little B spreads its samples out     ``nn.boundary.dispersion``
+    eq. 5   Task 3, G' against C, with B's samples      ``OMASGAN._retrain_step``
+    eq. 6   J, which tells B's samples from normals     ``OMASGAN._detector_step``
+    m, T    the metric and its variational function     ``nn.divergences``
 
 Where the released code differs we follow the paper: G, D, B, C, G' and J are six instances (the
 code loads all into one frozen pair, so that nothing is trained in Task 3); the boundary term of
 eqs. 5 and 6 is the critic's output on B(z) (the code passes B's image instead, a constant without
 gradient); eq. 3 measures to G(z_j) (the code to the data); eq. 4 is averaged over the whole batch
-(the code keeps sample 0); norms are not squared; mu and nu are used as given (one script ignores
+(the code uses sample 0 alone); norms are not squared; mu and nu are used (one script ignores
 them); G' receives gradients; a score never contains a batch-level constant. One thing is added:
 Task 2 needs a critic that keeps training, which is a seventh instance that starts from D, so that
 Task 1's score stays what Task 1 made it.
@@ -15,7 +23,8 @@ Task 1's score stays what Task 1 made it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, cast
 
 import numpy as np
@@ -26,96 +35,47 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from omasgan.detectors.base import State
-from omasgan.detectors.neural import (
+from omasgan.detectors.neural import NeuralDetector, adam
+from omasgan.detectors.params import Phase
+from omasgan.detectors.ranges import (
     Count,
+    Decay,
     Depth,
     Fraction,
-    NeuralDetector,
     NonNegative,
     Pairs,
     Positive,
     Share,
     Steps,
-    adam,
 )
 from omasgan.errors import ConfigError
-from omasgan.nn import batches, boundary, deformation, negatives, networks, penalties
-from omasgan.nn.divergences import DivergenceName, divergence
-from omasgan.nn.tails import rank_among
+from omasgan.nn import batches, boundary, deformation, negatives, networks, penalties, tails
+from omasgan.nn.divergences import DivergenceName, abnormality, divergence
 
 PICTURES = 10
 HEALTH_BATCH = 128
 SNAPSHOT = "early"
-SETTLED = {
-    "gan": (
-        "divergence", "tau", "penalty", "spectral_norm", "latent_dim", "width", "depth", "ema",
-        "critic_steps", "batch_size", "gan_steps", "gan_lr", "early", "calibration", "precision",
-    ),
-    "boundary": (
-        "boundary_steps", "boundary_lr", "mu", "nu", "normalised", "boundary_batch",
-        "boundary_reference", "form", "base", "radius", "grid", "residual", "resample",
-        "collapse_spread", "collapse_alike",
-    ),
-    "retrain": ("retrain_steps", "retrain_lr", "alpha", "beta", "gamma", "delta"),
-}  # fmt: skip
-"""The params that each phase adds to what its end depends on."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class OMASGAN(NeuralDetector):
     """Four phases in one training: a GAN (``gan``), a generator B of samples on the boundary of
     the data (``boundary``), retraining with them (``retrain``), a discriminator J that tells B's
     samples from normal ones (``detector``).
 
-    Scores, all from one training: ``task1`` and ``task3`` (-T of D and C), ``j`` (J's raw output,
-    the paper's score), ``neighbours`` (cosine distance to the nearest of a sample of the training
-    set in J's last hidden layer) and ``combined`` (the empirical tail probabilities of ``j`` and
-    ``neighbours`` on held-out normals, added). ``decision_function`` is the one that ``score``
-    names.
+    Scores, all from one training: ``task1`` and ``task3`` (the raw output of D and of C, negated),
+    ``j`` (J's raw output, the paper's score), ``neighbours`` (cosine distance to the nearest of a
+    sample of the training set in J's last hidden layer) and ``combined`` (``j`` and ``neighbours``
+    by Fisher's method: minus the logarithms of their tail probabilities among held-out normals,
+    added). ``decision_function`` returns the one that ``score`` names.
 
-    The defaults were found on MNIST and digits with test anomalies in sight: they are a place to
+    The defaults were chosen on MNIST and digits with test anomalies in sight: they are a place to
     start a search from, and no result. Numbers that count come from params chosen under one of
     the honest selection rules.
 
-    Args:
-        divergence: the metric m of Tasks 1 and 2 and of the retraining.
-        tau: temperature of KL-WGAN's weights; of no effect on other divergences.
-        penalty: weight of R1 on the critics (for ``wasserstein``: of the gradient penalty).
-        spectral_norm: bound the critics' layers; J is never bounded.
-        latent_dim: dimensions of z ~ N(0, I).
-        width, depth: size of G, D, B, C, G' (see ``omasgan.nn.networks``); depth 0 fits the data.
-        detector_width, detector_depth: size of J.
-        ema: decay of an exponential moving average over G's and G's successor's weights; 0: none.
-        critic_steps: critic updates for each generator update in Tasks 1 and 3.
-        batch_size: samples a step in Tasks 1 and 3.
-        gan_steps, boundary_steps, retrain_steps, detector_steps: generator (or J) updates of each
-            phase; 0 leaves the phase out.
-        gan_lr, boundary_lr, retrain_lr, detector_lr: Adam's rates, betas (0.5, 0.999).
-        epoch_steps: steps that make one epoch of the training iterator.
-        mu, nu: weights of the distance (eq. 3) and of the dispersion (eq. 4) in eq. 2.
-        normalised: measure eqs. 3 and 4 in units of the mean distances among G's samples and among
-            latents; False is the paper's literal form, whose scale depends on the data.
-        boundary_batch, boundary_reference: the paper's N and Q.
-        form: ``pixel`` is the paper's free generator, which starts from G; ``deformation`` puts
-            out a smooth displacement field that is applied to ``base``.
-        base: what a deformation is applied to, a ``real`` normal sample or one of G's.
-        radius: root mean square of the displacement, in units of half the image side.
-        grid: control points per side of a displacement field.
-        residual: root mean square of a smooth additive residual to the deformed sample; 0: none.
-        resample: radius of the displacement that J's positives go through where the negatives are
-            resampled too; without it J learns the blur.
-        alpha, beta, gamma, delta: weights of real, G', B and G samples in eq. 5.
-        zeta: share of real samples among J's positives in eq. 6; the rest are G's successor's.
-        negatives: what J is trained against: ``boundary`` is the method, the others are controls.
-        early: share of ``gan_steps`` after which the ``early-generator`` control is taken.
-        detector_batch: samples of each kind a step of J.
-        neighbours: how many training samples ``neighbours`` compares with.
-        calibration: share of X that is held out from training for the tail probabilities.
-        score: the score that ``decision_function`` gives.
-        collapse_spread, collapse_alike: B counts as collapsed where ``spread`` is below the one or
-            ``alike`` above the other.
-        precision: ``auto`` trains in bfloat16 where the chip computes in it; scores are float32.
-        seed: of everything random here; no global generator is used.
-        device: ``auto``, ``cpu``, ``cuda`` ...
+    Beside each param stands the first phase that depends on it; those without one belong to
+    ``gan``, as those of ``NeuralDetector`` do. ``width`` and ``depth`` are the size of G, D, B, C
+    and G', ``batch_size`` is that of Tasks 1 and 3, and z ~ N(0, I).
     """
 
     properties = frozenset({
@@ -124,108 +84,93 @@ class OMASGAN(NeuralDetector):
     })  # fmt: skip
     defaults_saw = "test anomalies of MNIST and of digits"
 
-    def __init__(
-        self,
-        *,
-        divergence: DivergenceName = "kl-wgan",
-        tau: Positive = 5.0,
-        penalty: NonNegative = 0.0,
-        spectral_norm: bool = True,
-        latent_dim: Count = 64,
-        width: Count = 32,
-        depth: Depth = 0,
-        detector_width: Count = 32,
-        detector_depth: Depth = 0,
-        ema: Annotated[float, Field(ge=0, lt=1)] = 0.0,
-        critic_steps: Count = 1,
-        batch_size: Pairs = 64,
-        gan_steps: Steps = 600,
-        boundary_steps: Steps = 200,
-        retrain_steps: Steps = 200,
-        detector_steps: Steps = 600,
-        gan_lr: Positive = 2e-4,
-        boundary_lr: Positive = 2e-4,
-        retrain_lr: Positive = 2e-4,
-        detector_lr: Positive = 5e-4,
-        epoch_steps: Count = 50,
-        mu: NonNegative = 10.0,
-        nu: NonNegative = 1.0,
-        normalised: bool = True,
-        boundary_batch: Pairs = 128,
-        boundary_reference: Pairs = 256,
-        form: Literal["pixel", "deformation"] = "deformation",
-        base: Literal["real", "generator"] = "real",
-        radius: Positive = 0.2,
-        grid: Annotated[int, Field(ge=2, le=8)] = 3,
-        residual: NonNegative = 0.0,
-        resample: NonNegative = 0.02,
-        alpha: Fraction = 0.3,
-        beta: Positive = 1.0,
-        gamma: NonNegative = 0.7,
-        delta: Fraction = 0.4,
-        zeta: Fraction = 0.5,
-        negatives: Literal[
-            "boundary", "noise", "patch-shuffle", "early-generator", "deformation"
-        ] = "boundary",
-        early: Fraction = 0.1,
-        detector_batch: Pairs = 128,
-        neighbours: Count = 8000,
-        calibration: Share = 0.1,
-        score: Literal["task1", "task3", "j", "neighbours", "combined"] = "combined",
-        collapse_spread: NonNegative = 0.1,
-        collapse_alike: Fraction = 0.7,
-        precision: batches.Precision = "auto",
-        seed: int = 0,
-        device: str = "auto",
-    ) -> None:
-        self.divergence = divergence
-        self.tau = tau
-        self.penalty = penalty
-        self.spectral_norm = spectral_norm
-        self.latent_dim = latent_dim
-        self.width = width
-        self.depth = depth
-        self.detector_width = detector_width
-        self.detector_depth = detector_depth
-        self.ema = ema
-        self.critic_steps = critic_steps
-        self.batch_size = batch_size
-        self.gan_steps = gan_steps
-        self.boundary_steps = boundary_steps
-        self.retrain_steps = retrain_steps
-        self.detector_steps = detector_steps
-        self.gan_lr = gan_lr
-        self.boundary_lr = boundary_lr
-        self.retrain_lr = retrain_lr
-        self.detector_lr = detector_lr
-        self.epoch_steps = epoch_steps
-        self.mu = mu
-        self.nu = nu
-        self.normalised = normalised
-        self.boundary_batch = boundary_batch
-        self.boundary_reference = boundary_reference
-        self.form = form
-        self.base = base
-        self.radius = radius
-        self.grid = grid
-        self.residual = residual
-        self.resample = resample
-        self.alpha = alpha
-        self.beta = beta
-        self.gamma = gamma
-        self.delta = delta
-        self.zeta = zeta
-        self.negatives = negatives
-        self.early = early
-        self.detector_batch = detector_batch
-        self.neighbours = neighbours
-        self.calibration = calibration
-        self.score = score
-        self.collapse_spread = collapse_spread
-        self.collapse_alike = collapse_alike
-        self.precision = precision
-        self.seed = seed
-        self.device = device
+    latent_dim: Count = 64
+    divergence: Annotated[DivergenceName, Phase("gan")] = "kl-wgan"
+    """The paper's m, in eqs. 1, 2 and 5."""
+    tau: Annotated[Positive, Phase("gan")] = 5.0
+    """Temperature of KL-WGAN's weights; of no effect on other divergences."""
+    penalty: Annotated[NonNegative, Phase("gan")] = 0.0
+    """Weight of R1 on the critics (for ``wasserstein``: of the gradient penalty)."""
+    spectral_norm: Annotated[bool, Phase("gan")] = True
+    """Bound the critics' layers; J is never bounded."""
+    ema: Annotated[Decay, Phase("gan")] = 0.0
+    """Decay of an exponential moving average over the weights of G and of G'; 0: none."""
+    critic_steps: Annotated[Count, Phase("gan")] = 1
+    """Critic updates for each generator update in Tasks 1 and 3."""
+    gan_steps: Annotated[Steps, Phase("gan")] = 600
+    """Updates of G (eq. 1); 0 leaves the phase out, as for the other phases."""
+    gan_lr: Annotated[Positive, Phase("gan")] = 2e-4
+    """Adam's rate, betas (0.5, 0.999), as in the other phases."""
+    early: Annotated[Fraction, Phase("gan")] = 0.1
+    """Share of ``gan_steps`` after which G is copied for the ``early-generator`` control."""
+    calibration: Annotated[Share, Phase("gan")] = 0.1
+    """Share of X that is held out from training for the tail probabilities."""
+
+    boundary_steps: Annotated[Steps, Phase("boundary")] = 200
+    """Updates of B (eq. 2)."""
+    boundary_lr: Annotated[Positive, Phase("boundary")] = 2e-4
+    mu: Annotated[NonNegative, Phase("boundary")] = 10.0
+    """Weight of the distance d (eq. 3) in eq. 2."""
+    nu: Annotated[NonNegative, Phase("boundary")] = 1.0
+    """Weight of the dispersion s (eq. 4) in eq. 2."""
+    normalised: Annotated[bool, Phase("boundary")] = True
+    """Measure eqs. 3 and 4 in units of the mean distances among G's samples and among latents;
+    False is the paper's literal form, whose scale depends on the data."""
+    boundary_batch: Annotated[Pairs, Phase("boundary")] = 128
+    """The paper's N: samples of B in a step."""
+    boundary_reference: Annotated[Pairs, Phase("boundary")] = 256
+    """The paper's Q: samples of G among which eq. 3 finds the nearest."""
+    form: Annotated[Literal["pixel", "deformation"], Phase("boundary")] = "deformation"
+    """``pixel`` is the paper's free generator, which starts from G; ``deformation`` puts out a
+    smooth displacement field that is applied to ``base``."""
+    base: Annotated[Literal["real", "generator"], Phase("boundary")] = "real"
+    """What a deformation is applied to, a ``real`` normal sample or one of G's."""
+    radius: Annotated[Positive, Phase("boundary")] = 0.2
+    """Root mean square of the displacement, in units of half the image side."""
+    grid: Annotated[int, Field(ge=2, le=8), Phase("boundary")] = 3
+    """Control points per side of a displacement field."""
+    residual: Annotated[NonNegative, Phase("boundary")] = 0.0
+    """Root mean square of a smooth additive change of the deformed sample; 0: none."""
+    resample: Annotated[NonNegative, Phase("boundary")] = 0.02
+    """Radius of the displacement that positives go through where the negatives are resampled
+    too; without it J learns the blur."""
+    collapse_spread: Annotated[NonNegative, Phase("boundary")] = 0.1
+    """B counts as collapsed where ``spread`` is below this ..."""
+    collapse_alike: Annotated[Fraction, Phase("boundary")] = 0.7
+    """... or ``alike`` is above this; see ``nn.boundary``."""
+
+    retrain_steps: Annotated[Steps, Phase("retrain")] = 200
+    """Updates of G' (eq. 5)."""
+    retrain_lr: Annotated[Positive, Phase("retrain")] = 2e-4
+    alpha: Annotated[Fraction, Phase("retrain")] = 0.3
+    """Weight of real samples in eq. 5."""
+    beta: Annotated[Positive, Phase("retrain")] = 1.0
+    """Weight of the samples of G' in eq. 5."""
+    gamma: Annotated[NonNegative, Phase("retrain")] = 0.7
+    """Weight of B's samples in eq. 5."""
+    delta: Annotated[Fraction, Phase("retrain")] = 0.4
+    """Weight of G's samples in eq. 5."""
+
+    detector_steps: Annotated[Steps, Phase("detector")] = 600
+    """Updates of J (eq. 6)."""
+    detector_lr: Annotated[Positive, Phase("detector")] = 5e-4
+    detector_width: Annotated[Count, Phase("detector")] = 32
+    """Size of J, as ``width`` and ``depth`` are that of the others."""
+    detector_depth: Annotated[Depth, Phase("detector")] = 0
+    detector_batch: Annotated[Pairs, Phase("detector")] = 128
+    """Samples of each kind in a step of J."""
+    zeta: Annotated[Fraction, Phase("detector")] = 0.5
+    """Share of real samples among J's positives in eq. 6; the rest are those of G'."""
+    negatives: Annotated[
+        Literal["boundary", "noise", "patch-shuffle", "early-generator", "deformation"],
+        Phase("detector"),
+    ] = "boundary"
+    """What J is trained against: ``boundary`` is the method, the others are controls."""
+    neighbours: Annotated[Count, Phase("detector")] = 8000
+    """How many training samples ``neighbours`` compares with."""
+    score: Annotated[
+        Literal["task1", "task3", "j", "neighbours", "combined"], Phase("detector")
+    ] = "combined"
 
     def _phases(self) -> Mapping[str, int]:
         return {
@@ -234,9 +179,6 @@ class OMASGAN(NeuralDetector):
             "retrain": self.retrain_steps,
             "detector": self.detector_steps,
         }
-
-    def _settled(self) -> Mapping[str, Sequence[str]]:
-        return SETTLED
 
     def _begin(self, shape: list[int]) -> None:
         super()._begin(shape)
@@ -296,7 +238,7 @@ class OMASGAN(NeuralDetector):
             self._add("average", networks.copy_of(self._networks[name]))
 
     def _take_average(self, name: str) -> None:
-        """G (or G') goes on as the moving average of its weights."""
+        """Replace G (or G') by the moving average of its weights."""
         if "average" in self._networks:
             self._networks[name] = self._networks.pop("average")
 
@@ -388,7 +330,7 @@ class OMASGAN(NeuralDetector):
             x, z = normals.draw(self.batch_size, self._generator), self._latents(self.batch_size)
             base = normals.draw(self.batch_size, self._generator)
             with self._autocast():
-                # What has no weight is not computed: ablations train with it for nothing.
+                # Samples without weight are not computed: ablations cost no more than they use.
                 with torch.no_grad():
                     x = self._resampled(x, self.form)
                     old = self._resampled(G(z), self.form) if self.delta else None
@@ -447,8 +389,8 @@ class OMASGAN(NeuralDetector):
         return self._deformed(x, self.radius)
 
     def _resampled(self, x: Tensor, kind: str) -> Tensor:
-        """Where negatives of this ``kind`` are interpolated, ``x`` through the same, nearly
-        unmoved; otherwise ``x``.
+        """``x``, hardly moved but interpolated as negatives of this ``kind`` are; unchanged where
+        they are not interpolated.
         """
         return self._deformed(x, self.resample) if kind == "deformation" and x.dim() == 4 else x
 
@@ -471,7 +413,7 @@ class OMASGAN(NeuralDetector):
 
     @torch.no_grad()
     def _health(self, normals: batches.Sampler, epoch: int) -> dict[str, float]:
-        """B's label-free health, on latents of its own so that training is not disturbed."""
+        """B's label-free health, on latents drawn apart so that training is not disturbed."""
         if "B" not in self._networks:
             return {}
         generator = torch.Generator().manual_seed(self._seed_of("health", epoch))
@@ -490,7 +432,7 @@ class OMASGAN(NeuralDetector):
         }
 
     def _in_eval_mode(self, compute: Callable[[], Tensor]) -> Tensor:
-        """B in training would move its running statistics with every look at it."""
+        """Compute with B in eval mode, since its running statistics must not move."""
         training = self._networks["B"].training
         self._networks["B"].eval()
         result = compute()
@@ -499,7 +441,7 @@ class OMASGAN(NeuralDetector):
 
     @torch.no_grad()
     def _finish(self, X: NDArray[Any]) -> None:
-        """Keep what scoring compares with: J's features of training samples, and the scores of
+        """Store what scoring compares with: J's features of training samples, and the scores of
         held-out normals.
         """
         train, held_out = self._split(len(X))
@@ -516,29 +458,25 @@ class OMASGAN(NeuralDetector):
     # Scoring
 
     def _scores(self, x: Tensor) -> dict[str, Tensor]:
-        m = divergence(self.divergence, tau=self.tau)
         last = self._j_and_neighbours(x)
-        tails = [
-            rank_among(held_out.cpu().numpy(), values.cpu().numpy())
-            for held_out, values in zip(self._fitted["held_out"], last, strict=True)
-        ]
+        combined = tails.fisher(self._fitted["held_out"].cpu().numpy(), last.cpu().numpy())
         return {
-            "task1": m.score(self._networks["D"](x)),
-            "task3": m.score(self._networks["C"](x)),
+            "task1": abnormality(self._networks["D"](x)),
+            "task3": abnormality(self._networks["C"](x)),
             "j": last[0],
             "neighbours": last[1],
-            "combined": torch.from_numpy(tails[0] + tails[1]),
+            "combined": torch.from_numpy(combined),
         }
 
     def pictures(self, n: int) -> dict[str, NDArray[np.float32]]:
-        """Rows of real, G's, B's and G's successor's samples; none for vectors."""
+        """Rows of real images and of those of G, B and G'; none for vectors."""
         self._check_fitted()
         if len(self._shape) == 1:
             return {}
         return self._samples(self._fitted["pictured"][:n])
 
     def samples(self, X: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-        """Normal samples ``X``, and as many of G's, B's and G's successor's, by name.
+        """Normal samples ``X``, and as many of G, B and G', by name.
 
         B's are deformations of ``X`` where ``base`` is ``real``.
         """
@@ -574,14 +512,14 @@ class OMASGAN(NeuralDetector):
     # State
 
     def state_dict(self) -> State:
-        """As every neural detector's, with the scale of Task 2's distances."""
+        """The state of every neural detector, and the scale of Task 2's distances."""
         return super().state_dict() | {
             "gan_steps_done": self._gan_steps_done,
             "scale": [self._scale.sample, self._scale.latent],
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Go on from ``state``, which a detector with the same params gave.
+        """Continue from ``state``, which a detector with the same params returned.
 
         Raises:
             ConfigError: the state belongs to other params.

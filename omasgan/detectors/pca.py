@@ -5,33 +5,25 @@ Score: squared Euclidean distance between a sample and its projection.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 from sklearn import decomposition
 
+from omasgan.detectors.ranges import Count
 from omasgan.detectors.yardstick import Yardstick
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class PCA(Yardstick):
-    """Principal component analysis.
-
-    Args:
-        components: how many components reconstruct a sample; at most as many as it has values.
-        seed: of the randomised solver.
-        device: accepted for the contract.
-    """
+    """Principal component analysis."""
 
     properties = frozenset({"reconstruction"})
 
-    def __init__(
-        self, *, components: Annotated[int, Field(ge=1)] = 16, seed: int = 0, device: str = "auto"
-    ) -> None:
-        self.components = components
-        self.seed = seed
-        self.device = device
+    components: Count = 16
+    """How many components reconstruct a sample; at most as many as it has values."""
 
     def _fit(self, X: NDArray[np.float32]) -> None:
         # One component less than there are values: with all of them every error is zero.

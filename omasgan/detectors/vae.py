@@ -27,76 +27,42 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from omasgan.detectors.neural import Count, Depth, NeuralDetector, Pairs, Positive, Steps, adam
+from omasgan.detectors.neural import NeuralDetector, adam
+from omasgan.detectors.ranges import Count, Positive, Steps
 from omasgan.errors import ConfigError
 from omasgan.nn import batches
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class VAE(NeuralDetector):
     """A variational autoencoder in one phase, ``train``.
 
-    Scores: ``reconstruction``, ``elbo`` and ``iw`` (see the module); ``decision_function`` is the
-    one that ``score`` names. The defaults are a small budget for two CPU cores, and no result;
+    Scores: ``reconstruction``, ``elbo`` and ``iw`` (see the module); ``decision_function`` returns
+    the one that ``score`` names. The defaults are a small budget for two CPU cores, and no result;
     benchmarks/params holds published settings.
-
-    Args:
-        likelihood: of a pixel given z; ``bernoulli`` takes (x + 1) / 2 as a probability and is
-            for images.
-        scale: standard deviation of the Gaussian likelihood, in units of x (which spans 2); of no
-            effect on ``bernoulli``. The smaller, the less the KL term weighs.
-        latent_dim: dimensions of z.
-        importance_samples: noise vectors that ``elbo`` and ``iw`` average over.
-        score: the score that ``decision_function`` gives.
-        width, depth: size of both networks (see ``omasgan.nn.networks``); depth 0 fits the data.
-        batch_size: samples a step.
-        train_steps: updates.
-        lr: Adam's rate.
-        epoch_steps: steps that make one epoch of the training iterator.
-        precision: ``auto`` trains in bfloat16 where the chip computes in it; scores are float32.
-        seed: of weights, batches and noise.
-        device: ``auto``, ``cpu``, ``cuda`` ...
     """
 
     properties = frozenset({"autoencoder", "reconstruction", "likelihood"})
 
-    def __init__(
-        self,
-        *,
-        likelihood: Literal["gaussian", "bernoulli"] = "gaussian",
-        scale: Positive = 0.5,
-        latent_dim: Count = 2,
-        importance_samples: Count = 16,
-        score: Literal["reconstruction", "elbo", "iw"] = "elbo",
-        width: Count = 32,
-        depth: Depth = 0,
-        batch_size: Pairs = 64,
-        train_steps: Steps = 900,
-        lr: Positive = 1e-3,
-        epoch_steps: Count = 50,
-        precision: batches.Precision = "auto",
-        seed: int = 0,
-        device: str = "auto",
-    ) -> None:
-        self.likelihood = likelihood
-        self.scale = scale
-        self.latent_dim = latent_dim
-        self.importance_samples = importance_samples
-        self.score = score
-        self.width = width
-        self.depth = depth
-        self.batch_size = batch_size
-        self.train_steps = train_steps
-        self.lr = lr
-        self.epoch_steps = epoch_steps
-        self.precision = precision
-        self.seed = seed
-        self.device = device
+    likelihood: Literal["gaussian", "bernoulli"] = "gaussian"
+    """Of a pixel given z; ``bernoulli`` takes (x + 1) / 2 as a probability and is for images."""
+    scale: Positive = 0.5
+    """Standard deviation of the Gaussian likelihood, in units of x (which spans 2); of no effect
+    on ``bernoulli``. The smaller, the less the KL term weighs."""
+    latent_dim: Count = 2
+    importance_samples: Count = 16
+    """Noise vectors that ``elbo`` and ``iw`` average over."""
+    score: Literal["reconstruction", "elbo", "iw"] = "elbo"
+    train_steps: Steps = 900
+    lr: Positive = 1e-3
+    """Adam's rate, betas (0.5, 0.999)."""
 
     def _phases(self) -> Mapping[str, int]:
         return {"train": self.train_steps}

@@ -106,7 +106,7 @@ def studies(spec: SweepSpec, dataset: Dataset, source: Dataset | None) -> list[S
     """
     check(spec)
     other = None if spec.source is None or source is None else (spec.source, source)
-    return selection.plan(
+    return selection.studies(
         spec.rule,
         spec.benchmark,
         dataset,
@@ -128,9 +128,9 @@ def sweep(
 ) -> SweepResult:
     """Search, freeze the winners, train them anew on the benchmark's seeds, test them.
 
-    Workers receive the samples of ``selection.plan`` while they search; ``dataset`` with its test
-    samples goes to the backend once every winner of all ``specs`` is written down. A study that
-    is there already is gone on with.
+    Workers receive the samples of ``selection.studies`` while they search; ``dataset`` with its
+    test samples goes to the backend once every winner of all ``specs`` is written down. A study
+    that is there already is gone on with.
 
     Args:
         specs: what to do, all on the same benchmark; several are searched side by side.

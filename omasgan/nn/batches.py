@@ -71,6 +71,6 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
     return nullcontext()
 
 
-def place(network: nn.Module, device: torch.device) -> nn.Module:
+def on_device(network: nn.Module, device: torch.device) -> nn.Module:
     """Move a network to its device, with image weights in the layout that convolutions like."""
     return network.to(device).to(memory_format=torch.channels_last)

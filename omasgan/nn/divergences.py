@@ -3,9 +3,10 @@
 An f-divergence is estimated by a critic as ``F = E_P T(x) - E_Q f*(T(x))`` (Nowozin et al. 2016,
 eq. 4) with ``T = g_f(v)``, ``v`` the critic's raw output and ``g_f`` the output activation of
 their Table 6. The critic maximises ``F``, the generator of ``Q`` minimises it. ``T* = f'(p/q)``
-is monotone in the density ratio, so ``-T`` ranks samples by abnormality.
+increases with the density ratio, and every ``g_f`` with ``v``, so ``-v`` ranks samples by
+abnormality as ``-T`` does. It is the score: most ``T`` are bounded, and far samples would tie.
 
-Every divergence here offers four scalar losses over raw outputs ``v`` of shape ``(n,)``:
+Every divergence here has four scalar losses over raw outputs ``v`` of shape ``(n,)``:
 ``positive_loss`` and ``negative_loss`` (the critic's), ``generator_loss`` (fools the critic) and
 ``boundary_loss`` (the ``-m`` of OMASGAN's eq. 2: moves samples where the critic calls them
 abnormal). They are computed in float32 whatever the networks ran in. Exponentials go over into
@@ -53,8 +54,13 @@ class Divergence(Protocol):
     def boundary_loss(self, v: Tensor) -> Tensor:
         """The part of ``-m(B, G)`` that depends on B (OMASGAN, eq. 2)."""
 
-    def score(self, v: Tensor) -> Tensor:
-        """Abnormality ``(n,)`` of each sample, higher = more anomalous: it falls with ``T(x)``."""
+
+def abnormality(v: Tensor) -> Tensor:
+    """The score ``(n,)``, float32, of raw critic outputs ``v``: higher = more anomalous.
+
+    The same for every divergence; see the module.
+    """
+    return -v.float()
 
 
 def _exp(x: Tensor) -> Tensor:
@@ -85,9 +91,6 @@ class FDivergence:
 
     def boundary_loss(self, v: Tensor) -> Tensor:
         return self.negative_loss(v)
-
-    def score(self, v: Tensor) -> Tensor:
-        return -self.activation(v.float())
 
 
 class Pearson(FDivergence):
@@ -174,7 +177,7 @@ class KLWGAN:
     """KL-WGAN with hinges (Song & Ermon 2020): generated samples are weighted by
     ``w = exp(v / tau) / mean exp(v / tau)`` over their batch, and gradients flow through ``w``.
 
-    The weights exist only in training: a score is ``-v`` of one sample alone.
+    The weights exist only in training: a score depends on one sample alone.
     """
 
     def __init__(self, tau: float) -> None:
@@ -196,9 +199,6 @@ class KLWGAN:
     def boundary_loss(self, v: Tensor) -> Tensor:
         return self._weighted(v).mean()
 
-    def score(self, v: Tensor) -> Tensor:
-        return -v.float()
-
 
 class Wasserstein:
     """Wasserstein-1 in its dual form (Arjovsky et al. 2017); the critic needs the gradient
@@ -216,9 +216,6 @@ class Wasserstein:
 
     def boundary_loss(self, v: Tensor) -> Tensor:
         return v.float().mean()
-
-    def score(self, v: Tensor) -> Tensor:
-        return -v.float()
 
 
 F_DIVERGENCES: dict[str, type[FDivergence]] = {

@@ -115,9 +115,9 @@ class Mlflow:
         self, run: Any, drawings: Mapping[str, Figure], folder: str | None = None
     ) -> None:
         """Send figures, by file name, as PNG into a folder of the MLflow run's artifacts."""
-        from omasgan.report.results import figures
+        from omasgan.report.page.drawing import png
 
-        contents = {name: figures.png(figure) for name, figure in drawings.items()}
+        contents = {name: png(figure) for name, figure in drawings.items()}
         self._send_contents(run, contents, folder)
 
     def _send_contents(self, run: Any, contents: Mapping[str, bytes], folder: str | None) -> None:

@@ -1,14 +1,14 @@
 """What a configuration costs, measured by a short training of it on this machine.
 
 A detector whose networks are trained by steps is trained for a few steps of each phase: the
-seconds of a step are scaled to all steps of its phase, and what is no step (building networks,
-what follows the last one) is taken as it is. Any other detector is trained whole. Scoring is
+seconds of a step are scaled to all steps of its phase, and the rest (building networks, what
+follows the last step) is taken as measured. Any other detector is trained whole. Scoring is
 measured on some samples and scaled to all.
 
-A GPU's memory is read off where there is one. Elsewhere it is estimated: the peak of all tensors
-that are alive at once (weights, gradients, the optimiser's moments, what autograd and operations
-keep), counted exactly in the precision of this machine, and a stated constant for what CUDA itself
-takes.
+The memory of a GPU is read from it where there is one. Elsewhere it is estimated: the peak of all
+tensors that are alive at once (weights, gradients, the optimiser's moments, what autograd and
+operations hold), counted exactly in the precision of this machine, and a constant for what CUDA
+itself takes.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ from torch.utils._pytree import tree_iter
 
 from omasgan import detectors
 from omasgan.detectors.base import IterativeDetector, State
-from omasgan.detectors.neural import NeuralDetector
-from omasgan.nn.batches import Sampler
+from omasgan.detectors.neural import NeuralDetector, check_finite
 from omasgan.nn.memory import CUDA_MB, Allocated
 from omasgan.training.environment import resolve_device
 from omasgan.training.measuring import Measurement, peak_resident_mb
@@ -62,7 +61,7 @@ class Cost:
     ``gpu_memory_mb`` what a process takes of a GPU, 0 for a detector that computes without torch.
     ``state_mb`` is the size of a checkpoint, ``stages`` how many scores a sample gets.
     ``step_seconds`` are by phase, empty for a detector without steps; ``is_scaled`` says that such
-    a one was trained on ``WHOLE`` of the samples and its times multiplied.
+    a detector was trained on ``WHOLE`` of the samples and its times were multiplied.
     """
 
     n_train: int
@@ -96,11 +95,11 @@ def probe(
     n_score: int,
     seed: int = 0,
 ) -> Cost:
-    """Train shortly on ``X``, score some of it, and say what all of that would take.
+    """Train shortly on ``X``, score some of it, and say what training and scoring would take.
 
     Args:
         detector_name: as ``detectors.load`` takes it.
-        params: of the detector; those that are not given have their defaults.
+        params: of the detector; the others have their defaults.
         X: what it would be trained on.
         device: ``auto``, ``cpu``, ``cuda`` ...
         n_score: how many samples it would score.
@@ -111,44 +110,57 @@ def probe(
         TrainingDiverged: even the short training did.
         torch.OutOfMemoryError: the configuration does not fit on the GPU.
     """
-    cls, arguments = _configured(detector_name, params, device, seed)
-    if issubclass(cls, NeuralDetector):
-        return _by_steps(cls, arguments, X, n_score)
-    return _whole(cls, arguments, X, n_score)
+    build = _builder(detector_name, params, device, seed)
+    if isinstance(build(), NeuralDetector):
+        return _by_steps(build, X, n_score)
+    return _whole(build, X, n_score)
 
 
 def gpu_memory_mb(
     detector_name: str, params: Mapping[str, Any], X: NDArray[Any], *, device: str, seed: int = 0
 ) -> float:
     """``Cost.gpu_memory_mb`` alone, in less time; the arguments and errors of ``probe``."""
-    cls, arguments = _configured(detector_name, params, device, seed)
-    if issubclass(cls, NeuralDetector):
-        cls = _shortened(cls, dict.fromkeys(cls(**arguments)._phases(), WARM_UP_STEPS), _Notes())
-    return _first(cls, arguments, X[:WHOLE]).gpu_memory_mb
+    detector = _builder(detector_name, params, device, seed)()
+    train = _fit
+    if isinstance(detector, NeuralDetector):
+        steps = {phase: min(n, WARM_UP_STEPS) for phase, n in _steps(detector).items()}
+        train = _ShortTraining(steps).run
+    return _first(detector, train, X[:WHOLE]).gpu_memory_mb
 
 
-def _configured(
-    detector_name: str, params: Mapping[str, Any], device: str, seed: int
-) -> tuple[type[IterativeDetector], dict[str, Any]]:
+def _builder(name: str, params: Mapping[str, Any], device: str, seed: int) -> Callable[[], Any]:
+    """A function that returns a new detector of this configuration."""
     Measurement()
-    place = {"seed": seed, "device": resolve_device(device)}
-    return detectors.load(detector_name), {**params, **place}
+    cls, run = detectors.load(name), {"seed": seed, "device": resolve_device(device)}
+    return lambda: cls(**params, **run)
 
 
-def _by_steps(
-    cls: type[NeuralDetector], arguments: Mapping[str, Any], X: NDArray[Any], n_score: int
-) -> Cost:
-    full = cls(**arguments)
-    phases = {phase: n for phase, n in full._phases().items() if n}
-    epochs = Counter(phase for phase, _ in full._schedule())
-    rough, notes = _Notes(), _Notes()
-    first = _first(_shortened(cls, dict.fromkeys(phases, WARM_UP_STEPS), rough), arguments, X)
-    limits = {p: max(WARM_UP_STEPS, int(PHASE_SECONDS / rough.step(p))) for p in phases}
-    elapsed = _timer(full.device)
-    trained = _shortened(cls, limits, notes)(**arguments).fit(X)
-    besides = elapsed() - notes.seconds
-    score_seconds, stages = _score(trained, X[: first.n_scored])
-    looped = sum(n * notes.step(p) + epochs[p] * notes.look(p) for p, n in phases.items())
+def _steps(detector: NeuralDetector) -> Counter[str]:
+    """The steps of each phase that has any."""
+    steps: Counter[str] = Counter()
+    for phase, n in detector._schedule():
+        steps[phase] += n
+    return steps
+
+
+def _by_steps(build: Callable[[], NeuralDetector], X: NDArray[Any], n_score: int) -> Cost:
+    detector = build()
+    steps = _steps(detector)
+    epochs = Counter(phase for phase, _ in detector._schedule())
+    warm_up = _ShortTraining({phase: min(n, WARM_UP_STEPS) for phase, n in steps.items()})
+    first = _first(build(), warm_up.run, X)
+    measured = _ShortTraining({
+        phase: min(n, max(WARM_UP_STEPS, int(PHASE_SECONDS / warm_up.step_seconds[phase])))
+        for phase, n in steps.items()
+    })  # fmt: skip
+    elapsed = _timer(detector.device)
+    measured.run(detector, X)
+    besides = elapsed() - measured.seconds
+    score_seconds, stages = _score(detector, X[: first.n_scored])
+    looped = sum(
+        n * measured.step_seconds[p] + epochs[p] * measured.look_seconds[p]
+        for p, n in steps.items()
+    )
     return Cost(
         n_train=len(X),
         n_score=n_score,
@@ -156,22 +168,24 @@ def _by_steps(
         score_seconds=score_seconds * n_score / first.n_scored,
         peak_memory_mb=peak_resident_mb(),
         gpu_memory_mb=first.gpu_memory_mb,
-        state_mb=notes.state_bytes / MB,
+        state_mb=measured.state_bytes / MB,
         stages=stages,
-        step_seconds={phase: notes.step(phase) for phase in phases},
+        step_seconds=measured.step_seconds,
     )
 
 
-def _whole(
-    cls: type[IterativeDetector], arguments: Mapping[str, Any], X: NDArray[Any], n_score: int
-) -> Cost:
+def _whole(build: Callable[[], IterativeDetector], X: NDArray[Any], n_score: int) -> Cost:
     n = min(len(X), WHOLE)
     used = X if n == len(X) else X[np.linspace(0, len(X) - 1, n).astype(np.int64)]
-    first = _first(cls, arguments, used)
-    trained, train_seconds = first.trained, first.seconds
+    detector = build()
+    first = _first(detector, _fit, used)
+    train_seconds = first.seconds
     if train_seconds < FIRST_SECONDS:
-        trained, train_seconds = _fit(cls, arguments, used)
-    score_seconds, stages = _score(trained, used[: first.n_scored])
+        detector = build()
+        elapsed = _timer(detector.device)
+        _fit(detector, used)
+        train_seconds = elapsed()
+    score_seconds, stages = _score(detector, used[: first.n_scored])
     scale = len(X) / len(used)
     return Cost(
         n_train=len(X),
@@ -180,7 +194,7 @@ def _whole(
         score_seconds=score_seconds * scale * n_score / first.n_scored,
         peak_memory_mb=peak_resident_mb(),
         gpu_memory_mb=first.gpu_memory_mb,
-        state_mb=_nbytes(trained.state_dict()) * scale / MB,
+        state_mb=_nbytes(detector.state_dict()) * scale / MB,
         stages=stages,
         is_scaled=scale > 1,
     )
@@ -188,88 +202,71 @@ def _whole(
 
 @dataclass(frozen=True)
 class _First:
-    """A first training, in which memory is measured; how many samples it then scored."""
+    """What a first training took, and how many samples were scored after it."""
 
-    trained: IterativeDetector
     seconds: float
     n_scored: int
     gpu_memory_mb: float
 
 
-def _first(cls: type[IterativeDetector], arguments: Mapping[str, Any], X: NDArray[Any]) -> _First:
-    with _gpu_memory(arguments["device"]) as gpu_memory:
-        trained, seconds = _fit(cls, arguments, X)
-        n = _how_many(trained, X)
+def _first(
+    detector: IterativeDetector,
+    train: Callable[[Any, NDArray[Any]], None],
+    X: NDArray[Any],
+) -> _First:
+    """Train ``detector`` and score some samples, measuring memory."""
+    with _gpu_memory(detector.device) as gpu_memory:
+        elapsed = _timer(detector.device)
+        train(detector, X)
+        seconds = elapsed()
+        n = _how_many(detector, X)
         if n > FEW:
-            trained.stage_scores(X[:n])
-        return _First(trained, seconds, n, gpu_memory())
+            detector.stage_scores(X[:n])
+        return _First(seconds, n, gpu_memory())
+
+
+def _fit(detector: IterativeDetector, X: NDArray[Any]) -> None:
+    detector.fit(X)
 
 
 @dataclass
-class _Notes:
-    """What a shortened training took, by phase."""
+class _ShortTraining:
+    """A training of ``steps`` steps of each phase, one epoch a phase, and what it takes.
 
-    steps: Counter[str] = field(default_factory=Counter)
+    ``step_seconds`` are those of one step, ``look_seconds`` those of one look at the networks'
+    health, which comes once an epoch. ``state_bytes`` is the size of the largest state.
+    """
+
+    steps: Mapping[str, int]
     step_seconds: dict[str, float] = field(default_factory=dict)
-    looks: Counter[str] = field(default_factory=Counter)
     look_seconds: dict[str, float] = field(default_factory=dict)
     state_bytes: int = 0
 
     @property
     def seconds(self) -> float:
-        """Of all steps, and of all looks at the networks' health."""
-        return sum(self.step_seconds.values()) + sum(self.look_seconds.values())
+        """Of all steps and looks together."""
+        steps = sum(n * self.step_seconds[phase] for phase, n in self.steps.items())
+        return steps + sum(self.look_seconds.values())
 
-    def step(self, phase: str) -> float:
-        """Seconds of one step."""
-        return self.step_seconds[phase] / self.steps[phase]
-
-    def look(self, phase: str) -> float:
-        """Seconds of one look, which comes once an epoch."""
-        return self.look_seconds[phase] / self.looks[phase]
-
-
-def _shortened(
-    cls: type[NeuralDetector], limits: Mapping[str, int], notes: _Notes
-) -> type[NeuralDetector]:
-    """``cls`` with at most so many steps in each phase; it takes notes while it is trained."""
-
-    class Shortened(cls):  # type: ignore[valid-type, misc]
-        def _phases(self) -> Mapping[str, int]:
-            return {phase: min(n, limits.get(phase, n)) for phase, n in super()._phases().items()}
-
-        def _train_epoch(self, phase: str, steps: int, normals: Sampler) -> dict[str, float]:
-            elapsed = _timer(self.device)
+    def run(self, detector: NeuralDetector, X: NDArray[Any]) -> None:
+        """Train ``detector`` as its ``fit_epochs`` does, in fewer steps; it can then score."""
+        detector._begin(list(X.shape[1:]))
+        normals = detector._normals(X)
+        for epoch, (phase, n) in enumerate(self.steps.items()):
+            detector._enter_up_to(phase)
+            elapsed = _timer(detector.device)
             # It ends with the losses as numbers, for which a GPU has to be done.
-            losses: dict[str, float] = super()._train_epoch(phase, steps, normals)
-            self._phase = phase
-            notes.steps[phase] += steps
-            _add(notes.step_seconds, phase, elapsed())
-            return losses
-
-        def _health(self, normals: Sampler, epoch: int) -> dict[str, float]:
-            elapsed = _timer(self.device)
-            figures: dict[str, float] = super()._health(normals, epoch)
-            notes.looks[self._phase] += 1
-            _add(notes.look_seconds, self._phase, elapsed())
-            optimisers = {name: o.state_dict() for name, o in self._optimisers.items()}
-            networks = {name: net.state_dict() for name, net in self._networks.items()}
-            notes.state_bytes = max(notes.state_bytes, _nbytes([networks, optimisers]))
-            return figures
-
-    return Shortened
-
-
-def _add(seconds: dict[str, float], phase: str, more: float) -> None:
-    seconds[phase] = seconds.get(phase, 0.0) + more
-
-
-def _fit(
-    cls: type[IterativeDetector], arguments: Mapping[str, Any], X: NDArray[Any]
-) -> tuple[IterativeDetector, float]:
-    elapsed = _timer(arguments["device"])
-    trained = cls(**arguments).fit(X)
-    return trained, elapsed()
+            losses = detector._train_epoch(phase, n, normals)
+            self.step_seconds[phase] = elapsed() / n
+            elapsed = _timer(detector.device)
+            losses |= detector._health(normals, epoch)
+            self.look_seconds[phase] = elapsed()
+            check_finite(losses, f"phase '{phase}' of a short training")
+            state = detector.state_dict()
+            self.state_bytes = max(
+                self.state_bytes, _nbytes([state["networks"], state["optimisers"]])
+            )
+        detector._end(X)
 
 
 def _how_many(trained: IterativeDetector, X: NDArray[Any]) -> int:
@@ -287,12 +284,12 @@ def _score(trained: IterativeDetector, X: NDArray[Any]) -> tuple[float, int]:
 
 
 def _timer(device: str) -> Callable[[], float]:
-    """Gives the seconds since now; those in which this process waited for a core do not count."""
+    """A function that returns the seconds since now, without those spent waiting for a core."""
     wall, cpu = time.perf_counter(), time.process_time()
 
     def elapsed() -> float:
         waited = time.perf_counter() - wall
-        # With several threads it is the wall that counts, and with a GPU as well.
+        # With several threads, or a GPU, it is the wall clock that counts.
         on_cpu = torch.device(device).type == "cpu"
         return max(min(waited, time.process_time() - cpu) if on_cpu else waited, 1e-9)
 
@@ -301,8 +298,8 @@ def _timer(device: str) -> Callable[[], float]:
 
 @contextlib.contextmanager
 def _gpu_memory(device: str) -> Iterator[Callable[[], float]]:
-    """Gives what tells the megabytes of a GPU that this context has taken so far, or would have
-    taken.
+    """A context with a function that returns the megabytes of a GPU which it has taken so far, or
+    would have taken.
     """
     if torch.device(device).type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -317,7 +314,7 @@ def _read_off(device: str) -> float:
     if not reserved:
         return 0.0
     free, total = torch.cuda.mem_get_info(device)
-    # Others may be using the same GPU, which is not to be taken for this process's own.
+    # Others may be using the same GPU: their memory does not count.
     besides = min(total - free - torch.cuda.memory_reserved(device), CUDA_MB * MB)
     return (reserved + besides) / MB
 

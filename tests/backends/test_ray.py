@@ -44,7 +44,7 @@ def notes(folder: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def data(small_spec: BenchmarkSpec, small_dataset: Dataset) -> selection.TrialData:
-    (study,) = selection.plan("proxy", small_spec, small_dataset, [0])
+    (study,) = selection.studies("proxy", small_spec, small_dataset, [0])
     return study.data
 
 

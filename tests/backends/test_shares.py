@@ -16,7 +16,7 @@ from omasgan.study.space import Space, load_space
 
 @pytest.fixture
 def data(small_spec: BenchmarkSpec, small_dataset: Dataset) -> TrialData:
-    return selection.plan("proxy", small_spec, small_dataset, [0])[0].data
+    return selection.studies("proxy", small_spec, small_dataset, [0])[0].data
 
 
 @given(need=st.floats(1, 80_000), has=st.floats(1_000, 80_000))

@@ -42,7 +42,7 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 @pytest.fixture(scope="module")
 def data(small_spec: BenchmarkSpec, small_dataset: Dataset) -> TrialData:
     """Three tasks of fold 0."""
-    (study,) = selection.plan("nested", small_spec, small_dataset, [0], inner=3)
+    (study,) = selection.studies("nested", small_spec, small_dataset, [0], inner=3)
     return study.data
 
 

@@ -61,7 +61,7 @@ def sent_images(study: selection.Study) -> set[str]:
 def test_no_test_image_is_sent(rule: str, spec: BenchmarkSpec, digits: Dataset) -> None:
     test = set(hashes(digits.test.X)) - set(hashes(digits.train.X))
     assert len(test) > 300
-    for study in selection.plan(rule, spec, digits):
+    for study in selection.studies(rule, spec, digits):
         assert not sent_images(study) & test
 
 
@@ -69,7 +69,7 @@ def test_no_test_image_is_sent(rule: str, spec: BenchmarkSpec, digits: Dataset) 
 def test_no_image_of_the_anomalous_class_is_sent(
     rule: str, spec: BenchmarkSpec, digits: Dataset
 ) -> None:
-    for study in selection.plan(rule, spec, digits, [0, 3, 9]):
+    for study in selection.studies(rule, spec, digits, [0, 3, 9]):
         (k,) = study.folds
         images = set(hashes(digits.train.X[digits.train.classes == k]))
         assert len(images) > 100
@@ -80,7 +80,7 @@ def test_only_the_folds_own_samples_are_sent(spec: BenchmarkSpec, digits: Datase
     fold = protocols.folds(spec, digits)[3]
     allowed = set(hashes(digits.train.X[np.concatenate([fold.train, fold.validation])]))
     for rule in ("nested", "proxy"):
-        (study,) = selection.plan(rule, spec, digits, [3])
+        (study,) = selection.studies(rule, spec, digits, [3])
         assert sent_images(study) <= allowed
 
 
@@ -90,9 +90,10 @@ def test_what_is_sent_does_not_depend_on_the_test_split(
     blank = Split(np.zeros_like(digits.test.X), digits.test.classes)
     other = Dataset("digits", digits.train, blank, digits.class_names, "0")
     for rule in HONEST:
-        for a, b in zip(
-            selection.plan(rule, spec, digits), selection.plan(rule, spec, other), strict=True
-        ):
+        pairs = zip(
+            *(selection.studies(rule, spec, data) for data in (digits, other)), strict=True
+        )
+        for a, b in pairs:
             assert pickle.dumps(a.data) == pickle.dumps(b.data)
 
 
@@ -100,7 +101,7 @@ def test_nested_takes_the_playing_class_out_of_training(
     spec: BenchmarkSpec, digits: Dataset
 ) -> None:
     class_of = dict(zip(hashes(digits.train.X), digits.train.classes.tolist(), strict=True))
-    (study,) = selection.plan("nested", spec, digits, [3], inner=4)
+    (study,) = selection.studies("nested", spec, digits, [3], inner=4)
     assert len(study.data.tasks) == 4
     for task in study.data.tasks:
         played = int(task.name.removeprefix("class-"))
@@ -116,12 +117,12 @@ def test_nested_takes_the_playing_class_out_of_training(
 
 
 def test_nested_has_a_study_for_each_fold(spec: BenchmarkSpec, digits: Dataset) -> None:
-    studies = selection.plan("nested", spec, digits, [0, 7])
+    studies = selection.studies("nested", spec, digits, [0, 7])
     assert [(s.name, s.folds) for s in studies] == [("fold-0", (0,)), ("fold-7", (7,))]
 
 
 def test_nested_shared_spreads_its_tasks_over_folds(spec: BenchmarkSpec, digits: Dataset) -> None:
-    (study,) = selection.plan("nested-shared", spec, digits, inner=3)
+    (study,) = selection.studies("nested-shared", spec, digits, inner=3)
     assert (study.name, study.folds) == ("shared", tuple(range(10)))
     folds = [task.name.split("-")[1] for task in study.data.tasks]
     assert len(set(folds)) == 3
@@ -129,13 +130,13 @@ def test_nested_shared_spreads_its_tasks_over_folds(spec: BenchmarkSpec, digits:
 
 def test_more_inner_classes_than_there_are(digits: Dataset) -> None:
     spec = load_benchmark("digits-loo")
-    (study,) = selection.plan("nested", spec, digits, [0], inner=50)
+    (study,) = selection.studies("nested", spec, digits, [0], inner=50)
     assert len(study.data.tasks) == 9
 
 
 def test_same_seed_same_plan(spec: BenchmarkSpec, digits: Dataset) -> None:
     a, b, c = (
-        selection.plan("nested", spec, digits, [0], inner=3, seed=seed)[0].data
+        selection.studies("nested", spec, digits, [0], inner=3, seed=seed)[0].data
         for seed in (0, 0, 1)
     )
     assert pickle.dumps(a) == pickle.dumps(b)
@@ -146,19 +147,19 @@ def test_same_seed_same_plan(spec: BenchmarkSpec, digits: Dataset) -> None:
 def test_a_fold_is_planned_alike_whatever_other_folds_there_are(
     spec: BenchmarkSpec, digits: Dataset
 ) -> None:
-    alone = selection.plan("nested", spec, digits, [7])[0].data
-    among = selection.plan("nested", spec, digits)[7].data
+    alone = selection.studies("nested", spec, digits, [7])[0].data
+    among = selection.studies("nested", spec, digits)[7].data
     assert pickle.dumps(alone) == pickle.dumps(among)
 
 
 def test_nested_needs_two_normal_classes() -> None:
     spec = load_benchmark("digits-occ")
     with pytest.raises(ConfigError, match=r"at least 2 normal classes.*--selection proxy"):
-        selection.plan("nested", spec, protocols.load_data(spec))
+        selection.studies("nested", spec, protocols.load_data(spec))
 
 
 def test_oracle_is_the_test_split(spec: BenchmarkSpec, digits: Dataset) -> None:
-    (study,) = selection.plan("oracle", spec, digits, [2])
+    (study,) = selection.studies("oracle", spec, digits, [2])
     (task,) = study.data.tasks
     fold = protocols.folds(spec, digits)[2]
     assert np.array_equal(study.data.pool[task.judged], digits.test.X[fold.test])
@@ -169,7 +170,7 @@ def test_oracle_is_the_test_split(spec: BenchmarkSpec, digits: Dataset) -> None:
 def test_transfer_is_judged_on_the_other_benchmark(digits: Dataset) -> None:
     spec, other = load_benchmark("ring-2d"), load_benchmark("digits-loo")
     ring = protocols.load_data(spec)
-    (study,) = selection.plan("transfer", spec, ring, inner=2, source=(other, digits))
+    (study,) = selection.studies("transfer", spec, ring, inner=2, source=(other, digits))
     assert (study.name, study.folds) == ("shared", (0,))
     assert [task.name for task in study.data.tasks] == ["fold-0", "fold-1"]
     assert study.data.pool.shape[1:] == digits.train.X.shape[1:]
@@ -178,27 +179,27 @@ def test_transfer_is_judged_on_the_other_benchmark(digits: Dataset) -> None:
 def test_transfer_refuses_the_same_data(spec: BenchmarkSpec, digits: Dataset) -> None:
     occ = load_benchmark("digits-occ")
     with pytest.raises(ConfigError, match=r"choose on other data, but .* both use digits"):
-        selection.plan("transfer", occ, digits, source=(spec, digits))
+        selection.studies("transfer", occ, digits, source=(spec, digits))
 
 
 def test_transfer_and_its_source_go_together(spec: BenchmarkSpec, digits: Dataset) -> None:
     with pytest.raises(ConfigError, match="--transfer-from"):
-        selection.plan("transfer", spec, digits)
+        selection.studies("transfer", spec, digits)
     with pytest.raises(ConfigError, match="only it takes one, got 'nested'"):
-        selection.plan("nested", spec, digits, source=(spec, digits))
+        selection.studies("nested", spec, digits, source=(spec, digits))
 
 
 def test_bad_arguments(spec: BenchmarkSpec, digits: Dataset) -> None:
     with pytest.raises(ConfigError, match="unknown selection rule 'nestd'; did you mean 'nested'"):
-        selection.plan("nestd", spec, digits)
+        selection.studies("nestd", spec, digits)
     with pytest.raises(ConfigError, match="inner must be at least 1, got 0"):
-        selection.plan("nested", spec, digits, inner=0)
+        selection.studies("nested", spec, digits, inner=0)
     with pytest.raises(ConfigError, match="no fold 12"):
-        selection.plan("nested", spec, digits, [12])
+        selection.studies("nested", spec, digits, [12])
 
 
 def test_pool_is_a_read_only_copy(spec: BenchmarkSpec, digits: Dataset) -> None:
-    (study,) = selection.plan("nested", spec, digits, [0])
+    (study,) = selection.studies("nested", spec, digits, [0])
     assert not np.shares_memory(study.data.pool, digits.train.X)
     with pytest.raises(ValueError, match="read-only"):
         study.data.pool[0] = 0
@@ -213,7 +214,7 @@ def distance_to_mean(pool: NDArray[np.uint8], rows: NDArray[np.int64]):
 def test_objective_is_an_auroc_and_repeats(
     rule: str, spec: BenchmarkSpec, digits: Dataset
 ) -> None:
-    data = selection.plan(rule, spec, digits, [0])[0].data
+    data = selection.studies(rule, spec, digits, [0])[0].data
     for task in data.tasks:
         score = distance_to_mean(data.pool, task.train)
         first = selection.objective(task, score, data.pool)
@@ -222,7 +223,7 @@ def test_objective_is_an_auroc_and_repeats(
 
 
 def test_objective_of_proxies_is_their_mean(spec: BenchmarkSpec, digits: Dataset) -> None:
-    data = selection.plan("proxy", spec, digits, [0])[0].data
+    data = selection.studies("proxy", spec, digits, [0])[0].data
     (task,) = data.tasks
     normal = set(hashes(data.pool[task.judged]))
 
@@ -237,7 +238,7 @@ def test_objective_of_proxies_is_their_mean(spec: BenchmarkSpec, digits: Dataset
 def test_objective_refuses_scores_that_are_not_finite(
     spec: BenchmarkSpec, digits: Dataset
 ) -> None:
-    data = selection.plan("nested", spec, digits, [0])[0].data
+    data = selection.studies("nested", spec, digits, [0])[0].data
     with pytest.raises(DataError, match="scores must be finite"):
         selection.objective(data.tasks[0], lambda X: np.full(len(X), np.nan), data.pool)
 
@@ -265,7 +266,7 @@ def test_patch_shuffle_keeps_the_pixels_and_half_swap_the_left_half() -> None:
 
 def test_vectors_get_noise_only() -> None:
     spec = load_benchmark("ring-2d")
-    (study,) = selection.plan("proxy", spec, protocols.load_data(spec))
+    (study,) = selection.studies("proxy", spec, protocols.load_data(spec))
     (task,) = study.data.tasks
     assert task.proxies == ("noise",)
     noisy = selection.pseudo_anomalies("noise", study.data.pool)

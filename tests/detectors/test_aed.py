@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import get_args, get_type_hints
-
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
+from omasgan.detectors import parameters
 from omasgan.detectors.aed import AED
 from tests.contracts.test_detector import images, quick
 from tests.detectors.learning import trained_and_untrained
@@ -52,7 +51,7 @@ def test_the_summed_score_is_the_generators_loss_on_a_sample() -> None:
 
 def test_decision_function_is_the_stage_that_score_names() -> None:
     X = images()
-    choices = get_args(get_type_hints(AED.__init__)["score"])
+    choices = parameters(AED)["score"].choices
     assert set(choices) == set(quick("aed").fit(X).stage_scores(X))
     for score in choices:
         detector = quick("aed", score=score).fit(X)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from omasgan.detectors import parameters
 from omasgan.detectors.anogan import SLOTS, AnoGAN, _Searches
 from omasgan.nn import batches
 from tests.contracts.test_detector import images, quick, vectors
@@ -152,7 +153,7 @@ def test_searches_that_have_ended_cost_nothing() -> None:
 
 def test_decision_function_is_the_stage_that_score_names() -> None:
     X = images()
-    choices = get_args(get_type_hints(AnoGAN.__init__)["score"])
+    choices = parameters(AnoGAN)["score"].choices
     assert set(choices) == set(quick("anogan").fit(X).stage_scores(X))
     for score in choices:
         detector = quick("anogan", score=score).fit(X)

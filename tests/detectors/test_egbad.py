@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from omasgan.detectors import parameters
 from omasgan.detectors.egbad import EGBAD
 from tests.contracts.test_detector import images, quick, vectors
 from tests.detectors.learning import trained_and_untrained
@@ -91,7 +92,7 @@ def test_scores_are_those_of_a_naive_computation() -> None:
 
 def test_decision_function_is_the_stage_that_score_names() -> None:
     X = images()
-    choices = get_args(get_type_hints(EGBAD.__init__)["score"])
+    choices = parameters(EGBAD)["score"].choices
     assert set(choices) == set(quick("egbad").fit(X).stage_scores(X))
     for score in choices:
         detector = quick("egbad", score=score).fit(X)

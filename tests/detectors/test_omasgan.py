@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from omasgan.data import datasets, metrics
+from omasgan.detectors import parameters
 from omasgan.detectors.omasgan import OMASGAN
 from omasgan.errors import ConfigError, TrainingDiverged
 from omasgan.nn.boundary import mean_pairwise
@@ -44,7 +45,7 @@ SYNTHETIC: dict[str, Any] = {
 
 
 def choices(parameter: str) -> tuple[Any, ...]:
-    return get_args(get_type_hints(OMASGAN.__init__)[parameter])
+    return parameters(OMASGAN)[parameter].choices
 
 
 def advance(detector: OMASGAN, X: np.ndarray, phase: str) -> Any:

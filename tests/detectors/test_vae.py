@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import distributions, nn
 
+from omasgan.detectors import parameters
 from omasgan.detectors.vae import VAE, kl_divergence
 from omasgan.errors import ConfigError
 from tests.contracts.test_detector import images, quick, vectors
@@ -127,7 +128,7 @@ def test_bernoulli_is_refused_for_vectors() -> None:
 
 def test_decision_function_is_the_stage_that_score_names() -> None:
     X = images()
-    for score in get_args(get_type_hints(VAE.__init__)["score"]):
+    for score in parameters(VAE)["score"].choices:
         detector = quick("vae", score=score).fit(X)
         assert np.array_equal(detector.decision_function(X), detector.stage_scores(X)[score])
 

@@ -337,7 +337,7 @@ def test_no_test_image_is_sent_before_the_winner_is_frozen(
     assert not any(image.tobytes() in sent for image in train.X[anomalous])
     # The same look finds what is there.
     assert all(train.X[i].tobytes() in sent for i in fold.train)
-    (study,) = selection.plan("oracle", spec.benchmark, small_dataset, [0])
+    (study,) = selection.studies("oracle", spec.benchmark, small_dataset, [0])
     search = Search(None, TrialJob("x", "cpu", False, tmp_path), study.data, 1)
     with_test = cloudpickle.dumps(ray_backend.sent([search]))
     assert all(test.X[i].tobytes() in with_test for i in fold.test)

@@ -22,7 +22,7 @@ from omasgan.study.space import Space
 
 @pytest.fixture
 def search(small_spec: BenchmarkSpec, small_dataset: Dataset, tmp_path: Path) -> Search:
-    (study,) = selection.plan("nested", small_spec, small_dataset, [0], inner=2)
+    (study,) = selection.studies("nested", small_spec, small_dataset, [0], inner=2)
     guide = Guide(
         Space.from_dict({"lr": {"low": 0.1, "high": 1.0}}),
         storage=None,

@@ -313,7 +313,7 @@ def test_a_full_disk_is_no_outcome_of_a_run(
 
 
 def trial_data(spec: BenchmarkSpec, dataset: Dataset) -> selection.TrialData:
-    (study,) = selection.plan("nested", spec, dataset, (0,), inner=2, seed=0)
+    (study,) = selection.studies("nested", spec, dataset, (0,), inner=2, seed=0)
     return study.data
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,15 +13,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omasgan.detectors import NOT_PARAMS
-from omasgan.detectors.omasgan import OMASGAN, SETTLED
+from omasgan.detectors import parameters
+from omasgan.detectors.omasgan import OMASGAN
 from omasgan.training import stages
 from omasgan.training.evaluate import train
 from omasgan.training.stages import StageCache
 from tests.contracts.test_detector import images, quick, vectors
 
-PHASES = tuple(SETTLED)
-OWN = {"epoch_steps", *(name for names in SETTLED.values() for name in names)}
+PHASES = tuple(OMASGAN()._phases())
+SHARED = PHASES[:-1]
+PARAMS = parameters(OMASGAN)
 DOWNSTREAM: dict[str, Any] = {
     "mu": 3.0,
     "nu": 0.2,
@@ -58,14 +59,16 @@ def bits(state: Any) -> Any:
     return [bits(value) for value in state] if isinstance(state, list | tuple) else state
 
 
+def first_phase(name: str) -> str:
+    """The first phase whose result depends on a param, as it states."""
+    return PARAMS[name].phase or PHASES[0]
+
+
 def other(name: str) -> Any:
     """A value of a param that is not its default, and that the constructor takes."""
     default = getattr(quick("omasgan"), name)
-    choices = get_args(get_type_hints(OMASGAN.__init__)[name])
-    if choices and isinstance(default, str):
-        return next(choice for choice in choices if choice != default)
-    if isinstance(default, bool):
-        return not default
+    if PARAMS[name].choices:
+        return next(choice for choice in PARAMS[name].choices if choice != default)
     if isinstance(default, int):
         return default + 1
     return default / 2 if default else 0.5
@@ -94,7 +97,7 @@ def test_scores_and_epochs_are_the_same_bit_for_bit(
 def test_the_longest_beginning_is_taken(tmp_path: Path) -> None:
     X, cache = images(), StageCache(tmp_path)
     trained(cache, X)
-    assert len(list(tmp_path.iterdir())) == len(PHASES)
+    assert len(list(tmp_path.iterdir())) == len(SHARED)
     spared = [trained(cache, X, **p)[2].seconds for p in ({"mu": 2.0}, {"beta": 2.0}, {"zeta": 1})]
     assert spared == sorted(spared) and spared[0] < spared[-1]
 
@@ -107,11 +110,6 @@ def test_a_training_leaves_only_what_it_is_told_to(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_every_param_is_settled_in_one_phase_or_belongs_to_the_last() -> None:
-    assert set(quick("omasgan").get_params()) - NOT_PARAMS >= OWN
-    assert len(OWN) == 1 + sum(map(len, SETTLED.values()))
-
-
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> StageCache:
     """A cache that holds a training on ``images()`` at the quick params."""
@@ -120,12 +118,11 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> StageCache:
     return cache
 
 
-@pytest.mark.parametrize("name", sorted(OWN))
+@pytest.mark.parametrize("name", [name for name in PARAMS if first_phase(name) in SHARED])
 def test_changing_a_param_inside_changes_the_key(name: str, filled: StageCache) -> None:
-    first = next(phase for phase in PHASES if name in (*SETTLED[phase], "epoch_steps"))
     detector = quick("omasgan", **{name: other(name)})
     replayed = list(filled.open(detector, images()).replay())
-    assert first not in {epoch.phase for epoch in replayed}
+    assert first_phase(name) not in {epoch.phase for epoch in replayed}
 
 
 def state_at_the_end_of(phase: str, folder: Path, **params: Any) -> Any:
@@ -142,15 +139,13 @@ def state_at_the_end_of(phase: str, folder: Path, **params: Any) -> Any:
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Any]]:
     """By phase, a cache's folder and the bits in it, at the quick params."""
-    folders = {phase: tmp_path_factory.mktemp(phase) for phase in PHASES}
+    folders = {phase: tmp_path_factory.mktemp(phase) for phase in SHARED}
     return {phase: (f, state_at_the_end_of(phase, f)) for phase, f in folders.items()}
 
 
 def outside(phase: str) -> list[str]:
-    """The params that the state at the end of ``phase`` does not depend on."""
-    settled = PHASES[: PHASES.index(phase) + 1]
-    inside = {"epoch_steps", *(name for p in settled for name in SETTLED[p])}
-    return sorted(set(quick("omasgan").get_params()) - inside - NOT_PARAMS)
+    """The params that state a later phase than ``phase``."""
+    return [name for name in PARAMS if PHASES.index(first_phase(name)) > PHASES.index(phase)]
 
 
 def check_unmoved(names: list[str], phase: str, plain: dict[str, tuple[Path, Any]]) -> None:
@@ -160,14 +155,14 @@ def check_unmoved(names: list[str], phase: str, plain: dict[str, tuple[Path, Any
     assert len(list(folder.iterdir())) == 1
 
 
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("phase", SHARED)
 def test_changing_all_params_outside_changes_neither_state_nor_key(
     phase: str, plain: dict[str, tuple[Path, Any]]
 ) -> None:
     check_unmoved(outside(phase), phase, plain)
 
 
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("phase", SHARED)
 @settings(max_examples=4)
 @given(data=st.data())
 def test_changing_some_of_them_does_not_either(

@@ -7,11 +7,11 @@ import math
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import numpy as np
 
-from omasgan.detectors import NOT_PARAMS, check_params
+from omasgan.detectors import NOT_PARAMS, check_params, parameters
 from omasgan.errors import ConfigError, unknown
 from omasgan.study.space import Choice, Domain, Fixed, Param, Range, Space
 
@@ -228,7 +228,7 @@ def _spread(domain: Range, base: float, points: int) -> tuple[Any, ...]:
 
 def _around(detector: type[Any], name: str, base: Any, points: int) -> Axis:
     """Values of a param that no space varies: all of its choices, or a range around the base."""
-    hint = get_type_hints(detector.__init__, include_extras=True)[name]
+    hint = parameters(detector)[name].annotation
     choices = _choices(hint)
     if choices:
         return Axis(name, choices, base, False, "all choices")
