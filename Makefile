@@ -43,7 +43,8 @@ demo: setup
 
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --quiet --strict
-	@echo "The documentation is site/index.html"
+	@echo "The documentation is site/index.html; its search works at the address that this prints:"
+	@echo "$(PYTHON) -m http.server --bind 127.0.0.1 --directory site"
 
 setup:
 	@if ! { $(CURRENT); }; then \
