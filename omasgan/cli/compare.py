@@ -70,7 +70,7 @@ def compare(
 
     execution.check()
     rules = _rules(tune, selection, inner)
-    names = detectors.split(",") if detectors else found.names()
+    names = [found.full_name(n) for n in detectors.split(",")] if detectors else found.names()
     wanted, run_seeds = data.wanted(), values.seeds(seeds)
     spec = comparing.CompareSpec(
         data.benchmark(benchmark),

@@ -25,6 +25,7 @@ from omasgan.cli.options.groups import (
 )
 from omasgan.cli.options.output import print_tables
 from omasgan.cli.options.searching import Searching, source_of
+from omasgan.detectors import full_name
 from omasgan.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def plan(
     from omasgan.backends import shares
     from omasgan.experiments import plan as planning
 
-    names = detectors.split(",")
+    names = [full_name(name) for name in detectors.split(",")]
     if trials is None and searching != Searching():
         raise ConfigError(
             "--space, --selection and --inner say how a sweep searches; add --trials"

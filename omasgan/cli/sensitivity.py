@@ -15,6 +15,7 @@ from omasgan.cli.options.data import Data
 from omasgan.cli.options.execution import Execution
 from omasgan.cli.options.groups import DeviceOption, ResumeOption
 from omasgan.cli.options.output import at_work, print_tables
+from omasgan.detectors import full_name
 from omasgan.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -133,12 +134,13 @@ def sensitivity(
             raise ConfigError(
                 "--from trains nothing and takes no option besides; leave the others out"
             )
-        _from_sweeps(from_, benchmark, detector)
+        _from_sweeps(from_, benchmark, full_name(detector) if detector else None)
     elif benchmark is None or detector is None:
         raise ConfigError("give BENCHMARK and DETECTOR to train, or --from DIR of a sweep")
     else:
         execution.check()
-        _from_trainings(benchmark, detector, settings, data, execution, out, resume, device)
+        name = full_name(detector)
+        _from_trainings(benchmark, name, settings, data, execution, out, resume, device)
 
 
 def _from_trainings(

@@ -1,8 +1,8 @@
 """How a sweep judges a trial: rules that choose params without seeing the test classes.
 
 A rule turns folds into studies. Each study carries the samples that its trials may see, copied
-out of the data set, and the tasks that a trial is judged by: train on some rows, score others.
-``oracle`` alone looks at the benchmark's own test samples, to measure what looking is worth.
+from the data set, and the tasks that judge a trial: train on some rows, score others. Only
+``oracle`` looks at the benchmark's own test samples, to measure what looking is worth.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from omasgan.errors import ConfigError, unknown
 
 RULES = ("nested", "nested-shared", "proxy", "transfer", "oracle")
 SENSITIVITY = "sensitivity"
-"""No rule to choose by: that of runs which only show how the test AUROC moves with the params."""
+"""Not a rule that chooses: runs under it only show how the test AUROC moves with the params."""
 PROXIES = ("patch-shuffle", "half-swap", "noise")
+NEGATIVES_LIKE_PROXIES = {"patch-shuffle": "patch-shuffle", "noise": "noise"}
+"""Kinds of negatives that a detector may train against, and the pseudo-anomaly each resembles."""
 TRIAL_SEEDS = 1_000_000
 """Trials use seeds from here up, above all seeds of a benchmark: the winner's are fresh."""
 
@@ -33,7 +35,7 @@ TRIAL_SEEDS = 1_000_000
 class Task:
     """Train on rows ``train`` of a pool, then score rows ``judged``, whose labels are known.
 
-    With ``proxies`` the judged rows are all normal, and the anomalies are made from them.
+    With ``proxies`` the judged rows are all normal, and pseudo-anomalies are computed from them.
     """
 
     name: str
@@ -71,13 +73,14 @@ def studies(
     seed: int = 0,
     source: tuple[BenchmarkSpec, Dataset] | None = None,
 ) -> list[Study]:
-    """The studies that choose params for the given folds (all with None).
+    """The studies that choose params for some folds (all with None).
 
     Args:
         rule: ``nested`` (in each fold ``inner`` normal classes play the anomaly in turn),
             ``nested-shared`` (one study, one such task in each of ``inner`` folds),
-            ``proxy`` (anomalies are made from validation samples), ``transfer`` (one study on
-            the first ``inner`` folds of another benchmark) or ``oracle`` (the test samples).
+            ``proxy`` (pseudo-anomalies, computed from validation samples), ``transfer`` (one
+            study on the first ``inner`` folds of another benchmark) or ``oracle`` (the test
+            samples).
         spec: the benchmark to choose for.
         dataset: its data.
         fold_indices: the folds to choose for.
@@ -114,6 +117,32 @@ def studies(
     ]
 
 
+def check_negatives(rule: str, space: Mapping[str, Any]) -> None:
+    """Refuse to choose a detector's negatives by pseudo-anomalies of the same kind.
+
+    A detector that trains against what it is judged by wins whatever it learns of real anomalies.
+
+    Args:
+        rule: by which params are chosen.
+        space: what ``Space.to_dict`` returns.
+
+    Raises:
+        ConfigError: the rule is ``proxy``, and ``negatives`` varies among kinds of which one
+            resembles a pseudo-anomaly.
+    """
+    entry = space.get("negatives")
+    if rule != "proxy" or not isinstance(entry, Mapping):
+        return
+    kinds = entry.get("choices", [entry.get("value")])
+    alike = [kind for kind in kinds if kind in NEGATIVES_LIKE_PROXIES]
+    if alike and (len(kinds) > 1 or "when" in entry):
+        raise ConfigError(
+            f"selection 'proxy' must not choose negatives that resemble its pseudo-anomalies, "
+            f"got {', '.join(alike)} among the negatives of the space; leave them out, or use "
+            "--selection nested"
+        )
+
+
 def values(
     task: Task,
     score_fn: Callable[[NDArray[Any]], Mapping[str, NDArray[Any]]],
@@ -124,7 +153,7 @@ def values(
 
     Args:
         task: what is judged.
-        score_fn: gives the scores of ``n`` samples by stage, each ``(n,)``, higher = more
+        score_fn: returns the scores of ``n`` samples by stage, each ``(n,)``, higher = more
             anomalous.
         pool: the samples that the task's rows point into.
 
@@ -153,9 +182,9 @@ def values(
 def pseudo_anomalies(kind: str, X: NDArray[Any]) -> NDArray[Any]:
     """As many pseudo-anomalies as there are samples, of the same shape and dtype.
 
-    ``patch-shuffle`` puts the 16 patches of an image in random order, ``half-swap`` gives it the
-    right half of another one, ``noise`` adds Gaussian noise of sd 0.3 (the range being
-    [-1, 1]). They depend on ``kind`` and ``X`` alone, so all trials are judged by the same.
+    ``patch-shuffle`` puts the 16 patches of an image in random order, ``half-swap`` replaces its
+    right half by that of another image, ``noise`` adds Gaussian noise of sd 0.3 (the range being
+    [-1, 1]). They depend on ``kind`` and ``X`` alone, so that all trials are judged by the same.
     """
     draw = np.random.RandomState(zlib.crc32(kind.encode()))
     if kind == "patch-shuffle":
@@ -173,21 +202,21 @@ def _patch_shuffle(X: NDArray[Any], draw: np.random.RandomState) -> NDArray[Any]
     patches = X[:, :, : 4 * ph, : 4 * pw].reshape(n, c, 4, ph, 4, pw).transpose(0, 2, 4, 1, 3, 5)
     order = draw.random_sample((n, 16)).argsort(axis=1)
     shuffled = patches.reshape(n, 16, c, ph, pw)[np.arange(n)[:, None], order]
-    made = X.copy()
-    made[:, :, : 4 * ph, : 4 * pw] = (
+    images = X.copy()
+    images[:, :, : 4 * ph, : 4 * pw] = (
         shuffled.reshape(n, 4, 4, c, ph, pw)
         .transpose(0, 3, 1, 4, 2, 5)
         .reshape(n, c, 4 * ph, 4 * pw)
     )
-    return made
+    return images
 
 
 def _half_swap(X: NDArray[Any], draw: np.random.RandomState) -> NDArray[Any]:
     order = draw.permutation(len(X))
     half = X.shape[-1] // 2
-    made = X.copy()
-    made[order, ..., half:] = X[np.roll(order, 1), ..., half:]
-    return made
+    images = X.copy()
+    images[order, ..., half:] = X[np.roll(order, 1), ..., half:]
+    return images
 
 
 def _noise(X: NDArray[Any], draw: np.random.RandomState) -> NDArray[Any]:
@@ -206,7 +235,7 @@ def _of_fold(rule: str, dataset: Dataset, fold: Fold, inner: int, seed: int) -> 
         zeros = np.zeros(len(fold.validation), dtype=np.int64)
         return [Task("proxy", fold.train, fold.validation, zeros, proxies)]
     draw = np.random.RandomState([seed, fold.index])
-    return [_inner(dataset, fold, c, draw) for c in _played(fold, inner, draw)]
+    return [_inner(dataset, fold, c, draw) for c in _pretenders(fold, inner, draw)]
 
 
 def _nested_shared(dataset: Dataset, folds: Sequence[Fold], inner: int, seed: int) -> list[Task]:
@@ -214,12 +243,12 @@ def _nested_shared(dataset: Dataset, folds: Sequence[Fold], inner: int, seed: in
     chosen = sorted(draw.permutation(len(folds))[:inner].tolist())
     tasks = []
     for fold in (folds[i] for i in chosen):
-        (c,) = _played(fold, 1, draw)
+        (c,) = _pretenders(fold, 1, draw)
         tasks.append(_inner(dataset, fold, c, draw, prefix=f"fold-{fold.index}-"))
     return tasks
 
 
-def _played(fold: Fold, inner: int, draw: np.random.RandomState) -> list[int]:
+def _pretenders(fold: Fold, inner: int, draw: np.random.RandomState) -> list[int]:
     """The normal classes that play the anomaly."""
     if len(fold.normal_classes) < 2:
         raise ConfigError(
@@ -232,9 +261,10 @@ def _played(fold: Fold, inner: int, draw: np.random.RandomState) -> list[int]:
 def _inner(
     dataset: Dataset, fold: Fold, c: int, draw: np.random.RandomState, prefix: str = ""
 ) -> Task:
-    """Class ``c`` of the normal ones is not trained on; it is told from the others' validation.
+    """Class ``c`` of the normal ones plays the anomaly: it is left out of the training, and the
+    validation samples of the others play the normals.
 
-    It comes in at most as many samples as they do, so that scoring costs no more than it tells.
+    It has at most as many samples as they have: more would cost time and tell little.
     """
     classes = dataset.train.classes
     train = fold.train[classes[fold.train] != c]
@@ -266,14 +296,14 @@ def _test_task(dataset: Dataset, fold: Fold) -> Task:
 
 
 def _pack(dataset: Dataset, tasks: Sequence[Task], seed: int) -> TrialData:
-    """Copy out the samples that the tasks need; rows count through train, then test."""
+    """Copy the samples that the tasks need; their rows count through train, then test."""
     used = np.unique(np.concatenate([rows for t in tasks for rows in (t.train, t.judged)]))
     n_train = len(dataset.train.X)
     pool = dataset.train.X[used[used < n_train]]
     if used[-1] >= n_train:
         pool = np.concatenate([pool, dataset.test.X[used[used >= n_train] - n_train]])
     pool.flags.writeable = False
-    moved = tuple(
+    packed = tuple(
         replace(
             t,
             train=np.searchsorted(used, t.train),
@@ -281,4 +311,4 @@ def _pack(dataset: Dataset, tasks: Sequence[Task], seed: int) -> TrialData:
         )
         for t in tasks
     )
-    return TrialData(pool, moved, TRIAL_SEEDS + seed)
+    return TrialData(pool, packed, TRIAL_SEEDS + seed)

@@ -39,7 +39,7 @@ def folder_name(name: str) -> str:
     """A detector's name as the name of a folder, which every file system takes.
 
     >>> folder_name("package.module:Class"), folder_name("/home/ann/mine.py:Mine")
-    ('package.module.Class', 'mine.Mine-ce51d1be')
+    ('package.module.Class', 'mine.Mine-82500200')
     """
     source, _, cls = name.rpartition(":")
     if _is_file(source):
@@ -116,13 +116,13 @@ def _reason(error: BaseException) -> str:
 
 
 def _check_contract(name: str, cls: Any) -> None:
-    """Raises ConfigError unless ``cls`` is a class with everything in ``CONTRACT``."""
+    """Raises ConfigError unless ``cls`` is a class that implements ``CONTRACT``."""
     if not isinstance(cls, type):
         raise ConfigError(
             f"detector '{name}' must be a class, got a {type(cls).__name__}; write {FORMS}"
         )
     abstract: frozenset[str] = getattr(cls, "__abstractmethods__", frozenset())
-    lacking = [part for part in CONTRACT if not hasattr(cls, part) or part in abstract]
+    lacking = [part for part in CONTRACT if not hasattr(cls, part)] + sorted(abstract)
     if lacking:
         raise ConfigError(
             f"detector '{name}' is no detector, it lacks {', '.join(lacking)}; "

@@ -83,14 +83,15 @@ def check(spec: SweepSpec) -> None:
 
     Raises:
         ConfigError: a number out of its range, a sampler or pruner that there is not or that
-            cannot work on the space, a space that does not fit the detector, params to enqueue
-            that the space does not hold, or a replay that cannot be read.
+            cannot work on the space, a space that does not fit the detector or the rule, params
+            to enqueue that the space does not hold, or a replay that cannot be read.
     """
     if spec.n_trials < 1:
         raise ConfigError(f"trials must be at least 1, got {spec.n_trials}")
     if spec.seed < 0:
         raise ConfigError(f"seed must be at least 0, got {spec.seed}")
     spec.space.check(detectors.load(spec.detector))
+    selection.check_negatives(spec.rule, spec.space.to_dict())
     samplers.rehearse(spec.space, spec.sampler, spec.pruner, spec.seed)
     if spec.enqueue is not None:
         spec.space.within(_enqueued(spec))

@@ -17,6 +17,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, Protocol
 from zipfile import BadZipFile
 
+from omasgan.detectors import folder_name
 from omasgan.errors import DamagedError, StoreError
 from omasgan.store.files import (
     AnyPath,
@@ -80,7 +81,7 @@ class RunKey:
         >>> RunKey("digits-loo-v1", "knn", "fixed", "0a1b2c3d4e5f", 0, 3).path
         'digits-loo-v1/knn/fixed/0a1b2c3d4e5f/seed-0/fold-3'
         """
-        group = f"{self.benchmark}/{_folder(self.detector)}/{self.selection}/{self.params_id}"
+        group = f"{self.benchmark}/{folder_name(self.detector)}/{self.selection}/{self.params_id}"
         return f"{group}/seed-{self.seed}/fold-{self.fold}"
 
 
@@ -125,7 +126,7 @@ class Store:
 
     def study_dir(self, benchmark: str, detector: str, selection: str, study: str) -> AnyPath:
         """The folder of a study, which may not exist yet."""
-        return self.root / benchmark / _folder(detector) / selection / "studies" / study
+        return self.root / benchmark / folder_name(detector) / selection / "studies" / study
 
     def studies(self) -> list[AnyPath]:
         """The folders of all studies, sorted."""
@@ -241,8 +242,3 @@ def store_id(root: AnyPath) -> str:
 
 def _made_anew(folder: AnyPath) -> str:
     return f"delete '{folder / 'result.json'}' and run the same command again"
-
-
-def _folder(detector: str) -> str:
-    """``package.module:Class`` as one folder name that every file system takes."""
-    return detector.replace(":", ".")

@@ -46,6 +46,7 @@ Index: TypeAlias = Annotated[int, Field(ge=0)]
 Side: TypeAlias = Annotated[int, Field(ge=1)]
 Name: TypeAlias = Annotated[str, Field(pattern=r"^\w+$")]
 Text: TypeAlias = Annotated[str, Field(max_length=200, pattern=r"^[\w.:+-]+$")]
+DetectorName: TypeAlias = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 class Description(BaseModel):
@@ -54,7 +55,7 @@ class Description(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     format: Literal[1]
-    detector: Text
+    detector: DetectorName
     params: dict[Name, Any]
     seed: Index
     shape: tuple[Side, ...]

@@ -252,7 +252,7 @@ def load_space(source: str | Path, detector: type[Any]) -> Space:
 
 
 def _locate(source: str) -> Path:
-    if source.endswith(".toml") or "/" in source:
+    if source.endswith(".toml") or ("/" in source and ":" not in source):
         return Path(source)
     if ":" in source:
         raise ConfigError(f"no search space is shipped for '{source}'; give one with --space FILE")

@@ -1,4 +1,4 @@
-"""What every detector must keep to. A new file in ``omasgan/detectors`` is picked up by itself."""
+"""What every detector must keep to. A new file in ``omasgan/detectors`` is tested by itself."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.utils import estimator_checks
 
 from omasgan import detectors
 from omasgan.checks.audit import audit
@@ -22,9 +23,10 @@ QUICK_STEPS = 6
 def quick(name: str, **params: Any) -> Any:
     """The detector with as little training as its params allow."""
     cls = detectors.load(name)
-    steps = [p for p in inspect.signature(cls).parameters if p.endswith("_steps")]
+    names = detectors.parameters(cls)
+    steps = [param for param in names if param.endswith("_steps")]
     small = dict.fromkeys(steps, QUICK_STEPS)
-    small |= {p: 8 for p in inspect.signature(cls).parameters if p.endswith("width")}
+    small |= {param: 8 for param in names if param.endswith("width")}
     if "epoch_steps" in steps:
         small["epoch_steps"] = 2
     return cls(**(small | params), seed=3, device="cpu")
@@ -65,13 +67,13 @@ def test_scores_have_shape_type_and_are_finite(name: str, kind: str) -> None:
 @cases
 def test_scores_do_not_depend_on_batch_order_or_repetition(name: str, kind: str) -> None:
     X = MAKERS[kind]()
-    found = audit(quick(name).fit(X), MAKERS[kind](40, seed=1), batch_size=16)
-    assert found.passed, found.moved()
+    audited = audit(quick(name).fit(X), MAKERS[kind](40, seed=1), batch_size=16)
+    assert audited.passed, audited.moved()
 
 
 @every
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32)], ids=str)
-def test_images_of_the_usual_sizes_are_taken(name: str, shape: tuple[int, ...]) -> None:
+def test_images_of_the_usual_sizes_can_be_scored(name: str, shape: tuple[int, ...]) -> None:
     X = np.random.default_rng(0).integers(0, 256, (40, *shape), dtype=np.uint8)
     for stage, scores in quick(name).fit(X).stage_scores(X[:5]).items():
         assert scores.shape == (5,) and np.isfinite(scores).all(), stage
@@ -138,17 +140,35 @@ def test_params_round_trip(name: str) -> None:
     cls = detectors.load(name)
     params = detectors.check_params(cls, {})
     detector = cls(**params, seed=4, device="cpu")
-    assert (
-        clone(detector).get_params()
-        == detector.get_params()
-        == params
-        | {
-            "seed": 4,
-            "device": "cpu",
-        }
-    )
+    everything = params | {"seed": 4, "device": "cpu"}
+    assert clone(detector).get_params() == detector.get_params() == everything
     kinds = {p.kind for p in inspect.signature(cls).parameters.values()}
     assert kinds == {inspect.Parameter.KEYWORD_ONLY}
+
+
+@every
+def test_a_detector_is_an_estimator_as_scikit_learn_wants_it(name: str) -> None:
+    cls = detectors.load(name)
+    estimator_checks.check_no_attributes_set_in_init(name, cls())
+    estimator_checks.check_get_params_invariance(name, cls())
+    estimator_checks.check_set_params(name, cls())
+    assert repr(cls(seed=7)) == f"{cls.__name__}(seed=7)"
+    # Two with the same params are two detectors, as two estimators are.
+    assert cls() != cls() and len({cls(), cls()}) == 2
+
+
+@every
+def test_every_default_is_a_value_of_its_param(name: str) -> None:
+    for param in detectors.parameters(detectors.load(name)).values():
+        assert param.check(param.default) == param.default, param.name
+        assert param.default in (param.choices or [param.default])
+
+
+@every
+def test_a_param_states_a_phase_that_there_is(name: str) -> None:
+    cls = detectors.load(name)
+    stated = {param.phase for param in detectors.parameters(cls).values()} - {None}
+    assert stated <= (set(cls()._phases()) if stated else set())
 
 
 @every

@@ -17,6 +17,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from omasgan.detectors import full_name
+
 NO_TRACKING = "none"
 
 BenchmarkArgument = Annotated[
@@ -24,7 +26,11 @@ BenchmarkArgument = Annotated[
 ]
 DetectorArgument = Annotated[
     str,
-    typer.Argument(metavar="DETECTOR", help="A name of 'omasgan list', or package.module:Class."),
+    typer.Argument(
+        metavar="DETECTOR",
+        help="A name of 'omasgan list', package.module:Class or ./file.py:Class.",
+        callback=full_name,
+    ),
 ]
 StoreArgument = Annotated[str, typer.Argument(metavar="DIR", help="The --out folder, or its URI.")]
 SeedsOption = Annotated[

@@ -16,8 +16,10 @@ def params(detector: str, file: Path | None, assigned: list[str] | None) -> dict
     """All params of a detector, given in a file and one by one."""
     from omasgan import config, detectors
 
-    given = (config.load_params(file) if file else {}) | assignments(assigned or [])
-    return detectors.check_params(detectors.load(detector), given)
+    cls = detectors.load(detector)
+    given = config.load_params(file) if file else {}
+    given |= detectors.parse_params(cls, assignments(assigned or []))
+    return detectors.check_params(cls, given)
 
 
 def assignments(pairs: Iterable[str]) -> dict[str, str]:

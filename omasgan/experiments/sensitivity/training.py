@@ -10,6 +10,7 @@ from omasgan.backends.contract import Backend
 from omasgan.config import BenchmarkSpec, difference
 from omasgan.data.datasets import Dataset
 from omasgan.data.selection import SENSITIVITY
+from omasgan.detectors import folder_name
 from omasgan.errors import StoreError
 from omasgan.experiments.sensitivity.design import SensitivityPlan
 from omasgan.experiments.sharing import waves
@@ -39,7 +40,7 @@ class SensitivitySpec:
 
 def folder(store: Store, benchmark: str, detector: str) -> AnyPath:
     """Where the page of a study lies."""
-    return store.root / "sensitivity" / f"{benchmark}-{detector.replace(':', '.')}"
+    return store.root / "sensitivity" / f"{benchmark}-{folder_name(detector)}"
 
 
 def train(

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from omasgan.config import digest
+from omasgan.detectors import folder_name
 from omasgan.report.page import formats
 from omasgan.report.page.blocks import Command
 from omasgan.report.results import tables
@@ -101,7 +102,7 @@ def _winners(frame: pd.DataFrame, study: StoredStudy) -> dict[str, str]:
 
 def _space_id(study: StoredStudy) -> str:
     """A name for a study's space that is the same for the same space."""
-    return f"{study.detector.replace(':', '.')}-{digest(study.about['space'])[:12]}"
+    return f"{folder_name(study.detector)}-{digest(study.about['space'])[:12]}"
 
 
 def _place(benchmark: Benchmark) -> str:
