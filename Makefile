@@ -35,7 +35,7 @@ test-faults: setup
 
 demo: setup
 	$(OMASGAN) sweep digits-loo omasgan --folds $(DEMO_FOLDS) --trials 4 \
-		--backend ray --out $(DEMO) --resume
+		--backend ray --out $(DEMO)
 	for detector in $(YARDSTICKS); do \
 		$(OMASGAN) run digits-loo $$detector --folds $(DEMO_FOLDS) --out $(DEMO) || exit; \
 	done
