@@ -313,6 +313,25 @@ def test_every_file_is_described(out: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "said"), [("searching.md", "components"), ("results.md", "omasgan 0 0")]
+)
+def test_examples_in_python_work(
+    out: Path,
+    name: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (study, *_) = out.glob("*/pca/nested/studies/fold-0")
+    monkeypatch.chdir(study)
+    page = blocks((DOCS / name).read_text())
+    (example,) = (content for language, content in page if language == "python")
+    exec(compile(example.replace("out/demo", str(out)), name, "exec"), {})
+    assert said in capsys.readouterr().out
+
+
+@pytest.mark.slow
 def test_the_site_builds_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path]
     done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True)
