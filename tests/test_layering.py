@@ -103,7 +103,8 @@ def test_what_help_imports_is_light(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["omasgan.training.evaluate", "omasgan.backends.local", "omasgan.report.results"]
+    "module",
+    ["omasgan.training.evaluate", "omasgan.backends.local", "omasgan.report.results.write"],
 )
 def test_what_workers_import_knows_no_cluster_and_no_tracking(module: str) -> None:
     code = f"import {module}, sys; print(*sys.modules)"

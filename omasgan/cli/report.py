@@ -24,7 +24,7 @@ def report(
     """Write DIR/report: one self-contained page of everything in DIR, its tables as Markdown and
     LaTeX, its figures as PNG and PDF.
     """
-    from omasgan.report.results import write_report
+    from omasgan.report.results.write import write_report
     from omasgan.store.files import open_root
     from omasgan.store.results import Store
 

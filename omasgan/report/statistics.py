@@ -1,17 +1,17 @@
 """Statistics of a comparison, from stored AUROCs alone.
 
 Bootstrap intervals and the probability of improvement follow Agarwal et al. 2021, "Deep
-Reinforcement Learning at the Edge of the Statistical Precipice" (section 4; a fold in the place of
-a task, a seed in the place of a run). Average ranks, signed-rank tests and the critical difference
+Reinforcement Learning at the Edge of the Statistical Precipice" (section 4; a fold takes the place
+of a task, a seed that of a run). Average ranks, signed-rank tests and the critical difference
 follow Demšar 2006, "Statistical Comparisons of Classifiers over Multiple Data Sets"; signed-rank
 tests with Holm's correction for all pairs follow Benavoli et al. 2016, "Should We Really Use
 Post-Hoc Tests Based on Mean-Ranks?".
 
-An interval tells what other seeds would give on the same folds and the same test samples. It does
-not cover other folds, other data or other params; it has no width where a detector has no
-randomness, is not there where a fold has one seed only, and with few seeds it is rather too
-narrow. A test asks whether the folds agree on a difference; folds share training samples, so its p
-is a little too small.
+An interval covers what other seeds would give on the same folds and the same test samples. It does
+not cover other folds, other data or other params; it has no width for a detector without
+randomness, does not exist where a fold has only one seed, and is slightly too narrow with few
+seeds. A test asks whether the folds agree on a difference; folds share training samples, so its p
+is slightly too small.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ RESAMPLES = 4000
 
 
 class Interval(NamedTuple):
-    """A 95 % percentile interval; both ends are NaN where there are no two seeds to resample."""
+    """A 95 % percentile interval; both ends are NaN where there are no two values to resample."""
 
     low: float
     high: float
@@ -44,23 +44,31 @@ class Interval(NamedTuple):
 NONE = Interval(float("nan"), float("nan"))
 
 
+def percentiles(resampled: NDArray[np.float64]) -> Interval:
+    """The interval that holds 95 % of the resampled values; none if one of them is NaN."""
+    if np.isnan(resampled).any():
+        return NONE
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    return Interval(float(low), float(high))
+
+
 def aurocs(frame: pd.DataFrame) -> dict[str, dict[int, list[float]]]:
     """By entry and fold, the AUROCs of the seeds; ``frame`` has entry, fold and auroc.
 
     Rows without an AUROC are left out, and so are entries without any.
     """
-    found: dict[str, dict[int, list[float]]] = {}
+    by_entry: dict[str, dict[int, list[float]]] = {}
     good = frame.dropna(subset=["auroc"])
     for entry, fold, value in zip(good["entry"], good["fold"], good["auroc"], strict=True):
-        found.setdefault(str(entry), {}).setdefault(int(fold), []).append(float(value))
-    return found
+        by_entry.setdefault(str(entry), {}).setdefault(int(fold), []).append(float(value))
+    return by_entry
 
 
 def fold_means(entries: Mapping[str, Folds]) -> pd.DataFrame:
-    """One line a fold that all entries hold, one column an entry: mean over the fold's seeds."""
+    """One row for each fold that all entries have, one column for each entry: means over seeds."""
     folds = sorted(set.intersection(*(set(folds) for folds in entries.values())))
     return pd.DataFrame(
-        # rounded, since the order of the seeds may not tell equal means apart
+        # rounded, so that equal means stay equal whatever the order of the seeds
         {name: [round(float(np.mean(of[f])), 12) for f in folds] for name, of in entries.items()},
         index=folds,
     )
@@ -77,14 +85,14 @@ def interval(folds: Folds, n_resamples: int = RESAMPLES, seed: int = 0) -> Inter
     means = np.zeros(n_resamples)
     for values in _strata(folds):
         means += values[_draws(rng, n_resamples, len(values))].mean(axis=1)
-    return _percentiles(means / len(folds))
+    return percentiles(means / len(folds))
 
 
 def improvement(x: Folds, y: Folds) -> float:
     """P(X > Y): the share of seed pairs in which x beats y, ties half; mean over common folds.
 
     Raises:
-        ValueError: there is no fold that both hold.
+        ValueError: x and y have no fold in common.
     """
     return float(np.mean([wins.mean() for wins in _wins(x, y)]))
 
@@ -92,7 +100,11 @@ def improvement(x: Folds, y: Folds) -> float:
 def improvement_interval(
     x: Folds, y: Folds, n_resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval:
-    """Stratified-bootstrap interval of ``improvement``; the seeds of x and y drawn apart."""
+    """Stratified-bootstrap interval of ``improvement``; the seeds of x and y are drawn separately.
+
+    Raises:
+        ValueError: x and y have no fold in common.
+    """
     wins = _wins(x, y)
     if min(min(of_fold.shape) for of_fold in wins) < 2:
         return NONE
@@ -102,11 +114,11 @@ def improvement_interval(
         # how often each seed is drawn: the pairs' mean is then two products, not n x n look-ups
         rows, columns = (_shares(_draws(rng, n_resamples, n), n) for n in of_fold.shape)
         means += ((rows @ of_fold) * columns).sum(axis=1)
-    return _percentiles(means / len(wins))
+    return percentiles(means / len(wins))
 
 
 def average_ranks(means: pd.DataFrame) -> pd.Series[float]:
-    """By entry, its rank (1 is best, ties averaged) in each line of ``fold_means``, averaged."""
+    """By entry, its rank (1 is best, ties averaged) in each row of ``fold_means``, averaged."""
     return means.rank(axis=1, ascending=False).mean()
 
 
@@ -127,17 +139,22 @@ def signed_rank(x: ArrayLike, y: ArrayLike) -> float:
 
 
 def holm(p: Sequence[float]) -> NDArray[np.float64]:
-    """Holm's step-down correction of one family of tests."""
-    from statsmodels.stats.multitest import multipletests
+    """Holm's step-down correction of one family of tests, in the order of ``p``.
 
-    corrected: NDArray[np.float64] = multipletests(p, method="holm")[1]
+    >>> holm([0.01, 0.04, 0.03, 0.005]).tolist()
+    [0.03, 0.06, 0.06, 0.02]
+    """
+    order = np.argsort(p)
+    steps = np.asarray(p, dtype=np.float64)[order] * np.arange(len(order), 0, -1)
+    corrected = np.empty(len(order))
+    corrected[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
     return corrected
 
 
 def against(means: pd.DataFrame, references: Mapping[str, str]) -> dict[str, float]:
     """By entry, Holm's p of its test against its reference; all tests are one family.
 
-    Two entries that are each other's reference are one test.
+    Two entries that are each other's reference are one test. NaN if there are too few folds.
     """
     pairs = {entry: frozenset((entry, other)) for entry, other in references.items()}
     family = list(dict.fromkeys(pairs.values()))
@@ -149,7 +166,7 @@ def against(means: pd.DataFrame, references: Mapping[str, str]) -> dict[str, flo
 
 
 def least_p(n_tests: int, n_folds: int) -> float:
-    """The least p that Holm's correction can leave of so many signed-rank tests.
+    """The least p that Holm's correction can leave of ``n_tests`` signed-rank tests.
 
     >>> round(least_p(1, 6), 3)
     0.031
@@ -181,13 +198,13 @@ def all_pairs(means: pd.DataFrame) -> pd.DataFrame:
     else:
         from scikit_posthocs import posthoc_nemenyi_friedman
 
-        # it ranks in its own direction, which leaves the differences of ranks as they are
+        # it ranks in the opposite direction, which does not change the differences of ranks
         p = posthoc_nemenyi_friedman(means.to_numpy()).to_numpy()
     return pd.DataFrame(p, index=names, columns=names)
 
 
 def _strata(folds: Folds) -> list[NDArray[np.float64]]:
-    """The seeds' values fold by fold, in an order that the rows' order has no part in."""
+    """The seeds' values fold by fold, sorted, so that the order of rows does not matter."""
     return [np.sort(np.asarray(folds[fold], dtype=np.float64)) for fold in sorted(folds)]
 
 
@@ -195,7 +212,7 @@ def _wins(x: Folds, y: Folds) -> list[NDArray[np.float64]]:
     """For each common fold, 1 where a seed of x (rows) beats one of y (columns), 0.5 for ties."""
     common = x.keys() & y.keys()
     if not common:
-        raise ValueError("no fold is held by both")
+        raise ValueError("x and y must have a fold in common, got none")
     pairs = zip(
         _strata({f: x[f] for f in common}), _strata({f: y[f] for f in common}), strict=True
     )
@@ -212,8 +229,3 @@ def _shares(draws: NDArray[np.int64], n: int) -> NDArray[np.float64]:
     counts = np.bincount(at.ravel(), minlength=n * len(draws)).reshape(-1, n)
     shares: NDArray[np.float64] = counts / draws.shape[1]
     return shares
-
-
-def _percentiles(values: NDArray[np.float64]) -> Interval:
-    low, high = np.quantile(values, [0.025, 0.975])
-    return Interval(float(low), float(high))

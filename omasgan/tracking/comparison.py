@@ -23,7 +23,7 @@ from omasgan.tracking.client import Mlflow, Point, as_text
 from omasgan.tracking.mirror import finished, group_rows, now, started, study_run
 
 if TYPE_CHECKING:
-    from omasgan.report.results.figures import Scored
+    from omasgan.report.results.score_figures import Scored
 
 FILE = "comparison.json"
 
@@ -121,13 +121,13 @@ def _is_entry(
 
 
 def _entries(store: Store, benchmark: str) -> list[Entry]:
-    from omasgan.report.results import tables
+    from omasgan.report.results.runs import runs
 
     lines = read_json(store.root / benchmark / FILE)["entries"]
     rows_by_line = [tuple(_rows(store, benchmark, **line)) for line in lines]
     variants = {
         (row["detector"], row["selection"], row["params_id"]): row["variant"]
-        for row in tables.runs(row for rows in rows_by_line for row in rows).to_dict("records")
+        for row in runs(row for rows in rows_by_line for row in rows).to_dict("records")
     }
     rules = Counter(name for name, _ in {(line["detector"], line["selection"]) for line in lines})
     entries = []
@@ -165,7 +165,7 @@ def _about(entries: Sequence[Entry], rows: Sequence[Row]) -> dict[str, Any]:
 
 def _summary(entries: Sequence[Entry]) -> str:
     """Return a Markdown table, best mean first, which MLflow shows as the description."""
-    from omasgan.report.results.tables import means
+    from omasgan.report.results.averages import means
 
     with_means = [(means(entry.rows), entry) for entry in entries if entry.rows]
     with_means.sort(key=lambda line: -line[0].get("auroc", 0.0))
@@ -202,7 +202,7 @@ def _points(rows: Sequence[Row]) -> list[Point]:
 
     Other metrics of single folds would bury the AUROC.
     """
-    from omasgan.report.results.tables import means
+    from omasgan.report.results.averages import means
 
     if not rows:
         return []
@@ -223,7 +223,7 @@ def _points(rows: Sequence[Row]) -> list[Point]:
 
 def _send_pictures(mlflow: Mlflow, store: Store, run: Any, name: str, rows: Iterable[Row]) -> None:
     """Send the ROC curves by fold, one seed's scores by fold, and the first run's samples."""
-    from omasgan.report.results import figures
+    from omasgan.report.results import score_figures
 
     curves: dict[str, list[Scored]] = {}
     drawings: dict[str, Any] = {}
@@ -236,11 +236,13 @@ def _send_pictures(mlflow: Mlflow, store: Store, run: Any, name: str, rows: Iter
         pictures = {} if "samples.png" in drawings else store.pictures(key)
         if pictures:
             title = f"{name}, fold {row['fold']}, seed {row['seed']}"
-            drawings["samples.png"] = figures.samples(pictures, title)
+            drawings["samples.png"] = score_figures.samples(pictures, title)
     if curves:
-        drawings["roc.png"] = figures.roc(curves, f"{name}: ROC by fold (mean over seeds)")
+        drawings["roc.png"] = score_figures.roc(curves, f"{name}: ROC by fold (mean over seeds)")
         one_seed = {fold: scored[0] for fold, scored in curves.items()}
-        drawings["histogram.png"] = figures.histogram(one_seed, f"{name}: test scores (one seed)")
+        drawings["histogram.png"] = score_figures.histogram(
+            one_seed, f"{name}: test scores (one seed)"
+        )
     mlflow.send_drawings(run, drawings)
 
 

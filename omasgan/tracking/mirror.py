@@ -20,7 +20,7 @@ from omasgan.training.trials import Ending, Trial
 if TYPE_CHECKING:
     import pandas as pd
 
-    from omasgan.report.results.figures import Scored
+    from omasgan.report.results.score_figures import Scored
 
 NOT_LOSSES = frozenset({"task", "step", "epoch", "phase", "value", "seconds"})
 METRICS = frozenset({"auroc", "average_precision", "fpr95"})
@@ -121,7 +121,7 @@ def _send_winner(mlflow: Mlflow, store: Store, study: StoredStudy, parent: Any) 
 def _send_rows(mlflow: Mlflow, store: Store, run: Any, rows: Sequence[Row]) -> None:
     """Send finished runs: curves, metrics and artifacts of each new one, then the means."""
     from omasgan.config import digest
-    from omasgan.report.results.tables import means
+    from omasgan.report.results.averages import means
 
     sent = _marks(run)
     for row in rows:
@@ -163,7 +163,7 @@ def _run_points(store: Store, row: Row, prefix: str) -> list[Point]:
 
 def _send_artifacts(mlflow: Mlflow, store: Store, run: Any, row: Row, folder: str) -> None:
     """Send a run's scores and its pictures into a folder of the MLflow run's artifacts."""
-    from omasgan.report.results import figures
+    from omasgan.report.results import score_figures
 
     key = RunKey.of(row)
     scores_file = store.run_dir(key) / "scores.parquet"
@@ -173,11 +173,11 @@ def _send_artifacts(mlflow: Mlflow, store: Store, run: Any, row: Row, folder: st
         mlflow.send_file(run, scores_file, folder)
         scores = _by_stage(store.scores(key))
         curves = {name: [scored] for name, scored in scores.items()}
-        drawings["roc.png"] = figures.roc(curves, title)
-        drawings["histogram.png"] = figures.histogram(scores, title)
+        drawings["roc.png"] = score_figures.roc(curves, title)
+        drawings["histogram.png"] = score_figures.histogram(scores, title)
     pictures = store.pictures(key)
     if pictures:
-        drawings["samples.png"] = figures.samples(pictures, title)
+        drawings["samples.png"] = score_figures.samples(pictures, title)
     mlflow.send_drawings(run, drawings, folder)
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from omasgan.errors import BackendError, ConfigError
-from omasgan.report.results import write_report
 from omasgan.report.results.inputs import read_study
+from omasgan.report.results.write import write_report
 from omasgan.store.files import AnyPath, find
 from omasgan.store.journal import append_rows, read_json, write_json
 from omasgan.store.results import RunKey, Store, params_id

@@ -54,7 +54,7 @@ def at_work(store: Store, tracker: Tracker | None) -> Iterator[Watch]:
 
 def conclude(store: Store, rows: Sequence[Row]) -> None:
     """Say where things stand; exit with 1 if a run has not come to a score."""
-    from omasgan.report.results import terminal_tables
+    from omasgan.report.results.write import terminal_tables
 
     print_tables(terminal_tables(store))
     place = shlex.quote(str(store.root))

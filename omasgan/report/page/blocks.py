@@ -57,7 +57,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture, drawn when it is first asked for.
+    """A picture, drawn when one of its formats is first asked for.
 
     ``name`` is unique in a page and fit for a file; ``alt`` describes the picture to a reader who
     cannot see it. ``draw`` returns a new matplotlib figure, whose artists may be marked with
@@ -75,7 +75,7 @@ class Figure:
         """The picture as SVG, PNG and PDF."""
         from omasgan.report.page import drawing
 
-        return drawing.render(self.draw(), self.name)
+        return drawing.Drawn(self.draw(), self.name)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import io
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from xml.etree import ElementTree
 
@@ -25,15 +25,6 @@ DPI = 150
 REFERENCE = re.compile(r"#([\w-]+)")
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """One picture: ``svg`` is an element for a page; ``png`` and ``pdf`` are bytes of files."""
-
-    svg: str
-    png: bytes
-    pdf: bytes
-
-
 def mark(artist: Artist, *, series: str = "", tips: Sequence[str] = ()) -> None:
     """Make ``artist`` respond to a pointer in a page.
 
@@ -46,6 +37,12 @@ def mark(artist: Artist, *, series: str = "", tips: Sequence[str] = ()) -> None:
     artist.set_gid(json.dumps({"series": series, "tips": list(tips)}))
 
 
+def set_title(figure: Figure, title: str) -> None:
+    """Give the figure a title, which takes room only if it is not empty."""
+    if title:
+        figure.suptitle(title, fontsize=11)
+
+
 def png(figure: Figure, dpi: int = 100) -> bytes:
     """The bytes of a PNG file alone."""
     buffer = io.BytesIO()
@@ -54,24 +51,43 @@ def png(figure: Figure, dpi: int = 100) -> bytes:
     return buffer.getvalue()
 
 
-def render(figure: Figure, name: str) -> Drawn:
-    """The figure in all three formats; the ids in the SVG begin with ``name``."""
-    figure.draw_without_rendering()
-    # one layout for all three: savefig would draw each figure twice
-    figure.set_layout_engine("none")
-    figure.set_dpi(DPI)
-    svg, bitmap, pdf = io.BytesIO(), io.BytesIO(), io.BytesIO()
-    with matplotlib.rc_context():
-        matplotlib.rcParams["svg.fonttype"] = "none"  # texts remain texts
-        matplotlib.rcParams["svg.hashsalt"] = "omasgan"  # ids depend on the content alone
-        matplotlib.rcParams["pdf.fonttype"] = 42  # the type that journals accept
-        agg: Any = FigureCanvasAgg(figure)
-        agg.print_png(bitmap, metadata={"Software": None})
-        vector: Any = FigureCanvasSVG(figure)
-        vector.print_svg(svg, metadata={"Date": None})
-        paper: Any = FigureCanvasPdf(figure)
-        paper.print_pdf(pdf, metadata=dict.fromkeys(PDF_DATES))
-    return Drawn(_for_page(svg.getvalue(), name), bitmap.getvalue(), pdf.getvalue())
+class Drawn:
+    """A figure in several formats, each of which is rendered when it is first asked for."""
+
+    def __init__(self, figure: Figure, name: str) -> None:
+        """Take ``figure`` over; the ids in its SVG begin with ``name``."""
+        self._figure, self._name = figure, name
+        figure.draw_without_rendering()
+        # one layout for all formats: savefig would draw each figure twice
+        figure.set_layout_engine("none")
+        figure.set_dpi(DPI)
+
+    @cached_property
+    def svg(self) -> str:
+        """An element for a page."""
+        canvas: Any = FigureCanvasSVG(self._figure)
+        content = io.BytesIO()
+        # texts remain texts, and ids depend on the content alone
+        with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "omasgan"}):
+            canvas.print_svg(content, metadata={"Date": None})
+        return _for_page(content.getvalue(), self._name)
+
+    @cached_property
+    def png(self) -> bytes:
+        """The bytes of a file."""
+        canvas: Any = FigureCanvasAgg(self._figure)
+        content = io.BytesIO()
+        canvas.print_png(content, metadata={"Software": None})
+        return content.getvalue()
+
+    @cached_property
+    def pdf(self) -> bytes:
+        """The bytes of a file, with fonts of the type that journals accept."""
+        canvas: Any = FigureCanvasPdf(self._figure)
+        content = io.BytesIO()
+        with matplotlib.rc_context({"pdf.fonttype": 42}):
+            canvas.print_pdf(content, metadata=dict.fromkeys(PDF_DATES))
+        return content.getvalue()
 
 
 def _for_page(svg: bytes, name: str) -> str:

@@ -134,7 +134,8 @@ def _command_anchor(section: Section, number: int) -> str:
 def _check_anchors(content: Page) -> None:
     anchors = [section.id for section in content.sections]
     for section in content.sections:
-        titles = [block.title for block in (*section.tables, *section.figures)]
+        titles = [table.title for table in section.tables]
+        titles += [figure.title for figure in section.figures]
         anchors += [_anchor(section, title) for title in titles]
     repeated = [anchor for anchor, count in Counter(anchors).items() if count > 1]
     if repeated:

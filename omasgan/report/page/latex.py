@@ -33,10 +33,10 @@ def latex(table: Table, section: Section) -> str:
     )
 
 
-def escaped(text: str) -> str:
+def escaped(text: object) -> str:
     r"""The text without characters that LaTeX would interpret.
 
     >>> escaped("a_b < 5 %")
     'a\\_b \\textless{} 5 \\%'
     """
-    return text.translate(SPECIAL)
+    return str(text).translate(SPECIAL)

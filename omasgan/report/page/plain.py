@@ -47,8 +47,8 @@ def terminal(table: Table) -> TerminalTable:
     for column in frame.columns:
         # headings of several words over several lines keep ten folds within a terminal
         heading = re.sub("[ _]", "\\n", column)
-        align = "right" if formats.is_number(frame[column]) else "left"
-        rendered.add_column(heading, justify=align)
+        is_number = formats.is_number(frame[column])
+        rendered.add_column(heading, justify="right" if is_number else "left")
     for texts in formats.cells(frame):
         rendered.add_row(*texts)
     return rendered

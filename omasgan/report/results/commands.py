@@ -1,4 +1,4 @@
-"""The commands that make a store's numbers, and the params and spaces that they read."""
+"""The commands that produce a store's numbers, and the params and spaces that they read."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from omasgan.config import digest
 from omasgan.detectors import folder_name
 from omasgan.report.page import formats
 from omasgan.report.page.blocks import Command
-from omasgan.report.results import tables
 from omasgan.report.results.inputs import Benchmark, StoredStudy
+from omasgan.report.results.runs import entry
 
 SWEEP_FLAGS = ("selection", "inner", "sampler", "pruner", "seed")
 
@@ -22,19 +22,19 @@ SWEEP_FLAGS = ("selection", "inner", "sampler", "pruner", "seed")
 def of_benchmark(
     benchmark: Benchmark, frame: pd.DataFrame, studies: Sequence[StoredStudy]
 ) -> tuple[Command, ...]:
-    """A command for each params that were given, then one for all studies that differ in their
-    fold alone.
+    """One command for each fixed params, then one for all studies that differ only in their
+    folds.
     """
     return (*_runs(benchmark, frame), *_sweeps(benchmark, frame, studies))
 
 
-def made_by(commands: Sequence[Command], lines: Iterable[Iterable[str]]) -> list[tuple[int, ...]]:
-    """For each line of a table, told as the entries or studies it shows, the places of the
-    commands that make one of them.
+def producing(commands: Sequence[Command], rows: Iterable[Iterable[str]]) -> list[tuple[int, ...]]:
+    """For each row of a table, given as the entries or studies that it shows, the numbers of the
+    commands that produce one of them.
     """
     return [
-        tuple(i for i, c in enumerate(commands) if wanted.intersection(c.produces))
-        for wanted in map(set, lines)
+        tuple(i for i, c in enumerate(commands) if shown.intersection(c.produces))
+        for shown in map(set, rows)
     ]
 
 
@@ -45,7 +45,7 @@ def _runs(benchmark: Benchmark, frame: pd.DataFrame) -> Iterator[Command]:
     for (detector, params_id), group in fixed.groupby(["detector", "params_id"], sort=False):
         file = f"params/{params_id}.toml"
         yield Command(
-            f"omasgan run {_place(benchmark)} {detector} "
+            f"omasgan run {_with_caps(benchmark)} {detector} "
             f"--folds {formats.distinct(group['fold'])} "
             f"--seeds {formats.distinct(group['seed'])} --params report/{file}",
             tuple(group["entry"].unique()),
@@ -62,14 +62,15 @@ def _sweeps(
         sweeps.setdefault(json.dumps(same, sort_keys=True), []).append(study)
     for members in sweeps.values():
         first, about = members[0], members[0].about
-        files = _winners(frame, first)
+        winners = _winners(frame, first)
+        files = {f"params/{i}.toml": text for i, text in _params(winners).items()}
         if about.get("space"):
             files = {f"spaces/{_space_id(first)}.toml": _toml(about["space"]), **files}
         yield Command(
-            f"omasgan sweep {_place(benchmark)} {first.detector} "
+            f"omasgan sweep {_with_caps(benchmark)} {first.detector} "
             f"--trials {max(len(study.trials) for study in members)}{_sweep_flags(members)}"
             + (" --prune-collapsed" if about.get("prune_collapsed") else ""),
-            (tables.entry(first.detector, first.selection), *(study.label for study in members)),
+            (*_entries(winners, first), *(study.label for study in members)),
             files,
         )
 
@@ -77,27 +78,38 @@ def _sweeps(
 def _sweep_flags(members: Sequence[StoredStudy]) -> str:
     about = members[0].about
     folds = sorted({fold for study in members for fold in study.about.get("folds", ())})
-    told = {"folds": ",".join(map(str, folds)), **{k: about.get(k) for k in SWEEP_FLAGS}}
+    values = {"folds": ",".join(map(str, folds)), **{k: about.get(k) for k in SWEEP_FLAGS}}
     if about.get("source"):
-        told["transfer-from"] = about["source"]["name"]
+        values["transfer-from"] = about["source"]["name"]
     if about.get("space"):
-        told["space"] = f"report/spaces/{_space_id(members[0])}.toml"
-    flags = "".join(f" --{k} {v}" for k, v in told.items() if v not in (None, ""))
+        values["space"] = f"report/spaces/{_space_id(members[0])}.toml"
+    flags = "".join(f" --{k} {v}" for k, v in values.items() if v not in (None, ""))
     if members[0].selection in ("proxy", "oracle"):
         flags = re.sub(r" --inner \d+", "", flags)
     return flags
 
 
-def _winners(frame: pd.DataFrame, study: StoredStudy) -> dict[str, str]:
-    """The params that sweeps of the study's detector under its rule have chosen."""
+def _winners(frame: pd.DataFrame, study: StoredStudy) -> pd.DataFrame:
+    """The runs of params that sweeps of the study's detector under its rule have selected."""
     if frame.empty:
+        return frame
+    is_of = (frame["detector"] == study.detector) & (frame["selection"] == study.selection)
+    return frame[is_of]
+
+
+def _params(winners: pd.DataFrame) -> dict[str, str]:
+    """By id, the winners' params as TOML."""
+    if winners.empty:
         return {}
-    of = (frame["detector"] == study.detector) & (frame["selection"] == study.selection)
-    unique = frame[of].drop_duplicates("params_id")
-    return {
-        f"params/{i}.toml": _toml(json.loads(params))
-        for i, params in zip(unique["params_id"], unique["params"], strict=True)
-    }
+    unique = winners.drop_duplicates("params_id")
+    texts = (_toml(json.loads(params)) for params in unique["params"])
+    return dict(zip(unique["params_id"], texts, strict=True))
+
+
+def _entries(winners: pd.DataFrame, study: StoredStudy) -> list[str]:
+    if winners.empty:
+        return [entry(study.detector, study.selection)]
+    return list(winners["entry"].unique())
 
 
 def _space_id(study: StoredStudy) -> str:
@@ -105,7 +117,8 @@ def _space_id(study: StoredStudy) -> str:
     return f"{folder_name(study.detector)}-{digest(study.about['space'])[:12]}"
 
 
-def _place(benchmark: Benchmark) -> str:
+def _with_caps(benchmark: Benchmark) -> str:
+    """The benchmark's name, with the flags that cap it."""
     about = benchmark.about
     caps = (
         f" --{k.replace('_', '-')} {about[k]}" for k in about if k.startswith("max_") and about[k]
@@ -114,12 +127,12 @@ def _place(benchmark: Benchmark) -> str:
 
 
 def _toml(table: Mapping[str, Any]) -> str:
-    # TOML has no null: a param without a value keeps its default.
+    # TOML has no null: a param without a value has its default.
     return "".join(f"{name} = {_value(v)}\n" for name, v in table.items() if v is not None)
 
 
 def _value(value: Any) -> str:
-    """A value as TOML; tables within a line. JSON writes all others as TOML does."""
+    """A value as TOML, tables inline. JSON writes all other values as TOML does."""
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{k} = {_value(v)}" for k, v in value.items()) + " }"
     return json.dumps(value)

@@ -17,7 +17,7 @@ from omasgan.errors import StoreError
 from omasgan.experiments import sharing
 from omasgan.experiments.sensitivity import design, training
 from omasgan.experiments.sensitivity.training import SensitivitySpec
-from omasgan.report.results import terminal_tables
+from omasgan.report.results.write import terminal_tables
 from omasgan.store.results import RunKey, Store
 from omasgan.training import evaluate
 from omasgan.training.stages import StageCache

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from omasgan.report.results import write_report
-from tests.report.results.test_report import fill
+from omasgan.report.results.write import write_report
+from tests.report.store import fill
 from tests.results import add_run
 
 pytestmark = pytest.mark.slow
@@ -25,10 +25,11 @@ PHONE = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": True}
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = fill(tmp_path_factory.mktemp("out"))
+    add_run(store, "gmm", {"n": "<b>"}, fold=1)
     for number in range(4):
         params = {"k": number + 2, "a-long-name-of-a-parameter": "x" * 60}
         add_run(store, "isolation-forest", params, shift=number / 4)
-    return Path(str(write_report(store).page))
+    return Path(str(write_report(store, page_only=True).page))
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def test_a_heading_sorts_by_keyboard(browser: Any) -> None:
     assert names == sorted(names)
 
 
-def test_lines_without_a_value_stay_below(browser: Any) -> None:
+def test_rows_without_a_value_stay_below(browser: Any) -> None:
     box = browser.find_element("css selector", "[aria-labelledby=toy-loo-v1-auroc-by-fold]")
     button = box.find_elements("css selector", "th button")[3]
     for _ in range(2):
@@ -100,17 +101,17 @@ def test_a_series_is_hidden_and_shown_by_its_button(browser: Any) -> None:
         assert points.value_of_css_property("display") == shown
 
 
-def test_a_touched_point_tells_its_tip(browser: Any) -> None:
+def test_a_touched_point_shows_its_tip(browser: Any) -> None:
     figures = browser.find_elements("css selector", "figure")
     (figure,) = (f for f in figures if f.find_elements("css selector", '[data-series="pruned"]'))
     point = figure.find_element("css selector", '[data-series="ok"] use')
     click = "arguments[0].dispatchEvent(new MouseEvent('click', {bubbles: true}))"
     browser.execute_script(click, point)
-    told = figure.find_element("css selector", "output").text
-    assert told.startswith("trial 0: objective 0.600")
+    tip = figure.find_element("css selector", "output").text
+    assert tip.startswith("trial 0: objective 0.600")
 
 
-def test_every_picture_has_a_text_and_nothing_is_complained_about(browser: Any) -> None:
+def test_every_picture_has_a_text_and_the_browser_reports_nothing(browser: Any) -> None:
     nameless = "return [...document.querySelectorAll('svg.plot, img')].filter(e => "
     nameless += "!(e.getAttribute('aria-label') || e.alt)).length"
     assert browser.execute_script(nameless) == 0

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from omasgan.report.page import palette
-from omasgan.report.page.drawing import mark, render
+from omasgan.report.page.drawing import Drawn, mark
 from omasgan.report.page.palette import LINES, NORMAL, OUTCOMES
 
 
@@ -23,7 +23,7 @@ def figure(n_points: int = 5, n_tips: int = 5) -> Figure:
 
 
 def test_a_picture_in_a_page_responds_and_has_the_pages_colours() -> None:
-    svg = ElementTree.fromstring(render(figure(), "name").svg)
+    svg = ElementTree.fromstring(Drawn(figure(), "name").svg)
     assert svg.tag == "svg" and svg.get("class") == "plot"
     series = {e.get("data-series"): e for e in svg.iter() if e.get("data-series")}
     assert set(series) == {"dots", "line"}
@@ -37,7 +37,7 @@ def test_a_picture_in_a_page_responds_and_has_the_pages_colours() -> None:
 
 
 def test_ids_begin_with_the_pictures_name_and_resolve() -> None:
-    svg = ElementTree.fromstring(render(figure(), "name").svg)
+    svg = ElementTree.fromstring(Drawn(figure(), "name").svg)
     ids = [e.get("id") for e in svg.iter() if e.get("id")]
     assert ids and all(str(i).startswith("name-") for i in ids)
     used = {v.partition("#")[2].rstrip(")") for e in svg.iter() for v in e.attrib.values()
@@ -46,15 +46,20 @@ def test_ids_begin_with_the_pictures_name_and_resolve() -> None:
 
 
 def test_files_are_the_same_every_time_and_contain_no_date() -> None:
-    first, second = render(figure(), "name"), render(figure(), "name")
-    assert first == second
+    first, second = Drawn(figure(), "name"), Drawn(figure(), "name")
+    assert (first.svg, first.png, first.pdf) == (second.svg, second.png, second.pdf)
     assert first.png.startswith(b"\x89PNG") and first.pdf.startswith(b"%PDF")
     assert b"CreationDate" not in first.pdf and b"/Type3" not in first.pdf
 
 
+def test_the_order_of_formats_changes_none_of_them() -> None:
+    first, second = Drawn(figure(), "name"), Drawn(figure(), "name")
+    assert (first.svg, first.png, first.pdf) == (second.pdf, second.png, second.svg)[::-1]
+
+
 def test_tips_without_a_point_are_refused() -> None:
     with pytest.raises(ValueError, match="4 tips for 5 points"):
-        render(figure(n_tips=4), "name")
+        _ = Drawn(figure(n_tips=4), "name").svg
 
 
 def test_the_colours_of_figures_have_names_that_the_style_knows() -> None:

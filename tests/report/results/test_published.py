@@ -11,8 +11,11 @@ from omasgan.data import datasets
 from omasgan.data import published as literature
 from omasgan.data.published import Number
 from omasgan.errors import DataError
-from omasgan.report.results import content, published, tables, write_report
+from omasgan.report.page import plain
+from omasgan.report.page.blocks import Page
+from omasgan.report.results import averages, content, published
 from omasgan.report.results.inputs import Benchmark, read_benchmark
+from omasgan.report.results.runs import runs
 from omasgan.store.journal import read_json, write_json
 from tests.results import SPEC, STAGES, add_run, claimed
 
@@ -67,41 +70,39 @@ def test_printed_means_agree_with_their_folds() -> None:
     ],
 )  # fmt: skip
 def test_protocols_are_never_mixed(name: str, detectors: set[str]) -> None:
-    found = benchmark(name)
+    about = benchmark(name).about
     numbers = literature.read()
     for folds in (False, True):
-        for n in literature.numbers_of(found.about, numbers, folds=folds):
-            assert (n.dataset, n.protocol) == (found.about["dataset"], found.about["protocol"])
-            assert n.anomalies == (found.about["anomalies"] or "")
-    assert {
-        n.detector for n in literature.numbers_of(found.about, numbers, folds=False)
-    } == detectors
+        for n in literature.numbers_of(about, numbers, folds=folds):
+            assert (n.dataset, n.protocol) == (about["dataset"], about["protocol"])
+            assert n.anomalies == (about["anomalies"] or "")
+    assert {n.detector for n in literature.numbers_of(about, numbers, folds=False)} == detectors
 
 
 def test_other_metrics_and_unknown_benchmarks_have_no_lines() -> None:
-    found = Benchmark("b-v1", SPEC.identity() | {"metrics": ["fpr95"]}, 3)
-    assert literature.numbers_of(found.about, [NUMBER], folds=False) == []
+    about = SPEC.identity() | {"metrics": ["fpr95"]}
+    assert literature.numbers_of(about, [NUMBER], folds=False) == []
     assert literature.numbers_of({}, [NUMBER], folds=False) == []
 
 
-def test_ours_stands_beside_the_same_detector(tmp_path: Path) -> None:
+def test_ours_are_beside_the_same_detector(tmp_path: Path) -> None:
     store = claimed(tmp_path)
     for fold in range(3):
         add_run(store, stages=STAGES, fold=fold)
     add_run(store, selection="nested", shift=3.0)
     add_run(store, "knn", {"k": 1})
-    frame = tables.runs(store.results())
-    found = read_benchmark(store.root, SPEC.id, store.results())
+    frame = runs(store.results())
+    toy = read_benchmark(store.root, SPEC.id, store.results())
     numbers = [NUMBER, replace(NUMBER, metric="auroc.j", value=0.84, sd=None)]
-    lines = published.means(frame, found, numbers).to_dict("records")
+    lines = published.means(frame, toy, numbers).to_dict("records")
     assert [(line["detector"], line["source"], line["trust"]) for line in lines] == [
-        ("omasgan", "this folder: omasgan · nested", "holds 1 of 3 folds"),
+        ("omasgan", "this folder: omasgan · nested", "1 of 3 folds"),
         ("omasgan", "this folder: omasgan · fixed", ""),
         ("omasgan", "the paper", "recalled"),
         ("omasgan (j)", "this folder: omasgan · fixed", ""),
         ("omasgan (j)", "the paper", "recalled"),
     ]
-    expected = tables.means(r for r in store.results() if r["selection"] == "fixed"
+    expected = averages.means(r for r in store.results() if r["selection"] == "fixed"
                             and r["detector"] == "omasgan")  # fmt: skip
     assert lines[1]["ours"] == pytest.approx(expected["auroc"])
     assert lines[1]["sd"] == pytest.approx(expected["auroc_sd"])
@@ -113,10 +114,10 @@ def test_ours_stands_beside_the_same_detector(tmp_path: Path) -> None:
 def test_folds_are_columns() -> None:
     numbers = [replace(NUMBER, fold=fold, value=fold / 10, sd=None) for fold in (10, 2)]
     numbers.append(replace(NUMBER, fold=2, source="a list", sd=None))
-    found = published.by_fold(Benchmark("b-v1", SPEC.identity(), 3), [NUMBER, *numbers])
-    assert list(found.columns) == ["detector", "source", "fold 2", "fold 10", "trust"]
-    assert found["fold 2"].tolist() == [0.85, 0.2]
-    assert found["fold 10"].isna().tolist() == [True, False]
+    table = published.by_fold(Benchmark("b-v1", SPEC.identity(), 3), [NUMBER, *numbers])
+    assert list(table.columns) == ["detector", "source", "fold 2", "fold 10", "trust"]
+    assert table["fold 2"].tolist() == [0.85, 0.2]
+    assert table["fold 10"].isna().tolist() == [True, False]
 
 
 def test_a_report_shows_the_geometry_and_the_literature(tmp_path: Path) -> None:
@@ -125,18 +126,20 @@ def test_a_report_shows_the_geometry_and_the_literature(tmp_path: Path) -> None:
         add_run(store, "knn", {"k": 1}, fold=fold, shift=shift)
     add_run(store)
     (contents,) = content.read(store)
-    found = content.section(store, contents, with_scores=False)
-    titles = [table.title for table in found.tables]
+    section = content.section(store, contents, with_scores=False)
+    titles = [table.title for table in section.tables]
     assert "Geometry card" in titles
     assert "Published numbers" not in titles, "nothing is printed about these data"
 
     path = store.root / SPEC.id / "benchmark.json"
     write_json(path, read_json(path) | {"dataset": "mnist"})
-    summary = (write_report(store).folder / "summary.md").read_text(encoding="utf-8")
+    (contents,) = content.read(store)
+    section = content.section(store, contents, with_scores=False)
+    summary = plain.summary(Page("", (), (section,)))
     assert "| 0 | 0.000 | 0.9" in summary and "| - | ill-posed | 1 |" in summary
     assert "### Published numbers by fold" in summary
     assert "| omasgan | 0.850 | 0.036 | - | OMASGAN paper, Figures 4 and 5 |" in summary
-    assert "holds 1 of 3 folds" in summary
+    assert "1 of 3 folds" in summary
     assert "Deep SVDD" not in summary, "another protocol's"
 
 

@@ -1,0 +1,131 @@
+"""Result rows as one frame of runs, each of which counts for an entry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from omasgan.report.page import formats
+from omasgan.report.results.inputs import StoredStudy
+
+METRICS = ("auroc", "average_precision", "fpr95")
+CONTROL = ("negatives", "boundary")
+"""The param of OMASGAN in which its controls differ, and the method's own value of it."""
+MAX_DIFFERING = 2
+"""Params that differ in more than this are named by the first digits of their id."""
+RUN_KEY = ["benchmark", "detector", "selection", "params_id", "seed", "fold"]
+SEPARATOR = " · "
+
+
+def runs(rows: Iterable[Mapping[str, Any]], studies: Sequence[StoredStudy] = ()) -> pd.DataFrame:
+    """One row for each run, sorted, with these columns besides those of the result rows.
+
+    ``entry`` names what the run counts for: a detector under a selection rule. Under ``fixed``
+    each params are an entry of their own, whose ``variant`` says what sets them apart. An entry
+    whose runs used several classes of device names them. ``current`` is False for the runs of a
+    winner that a longer search has replaced. ``device_class`` is ``cpu``, ``cuda`` or ``mps``.
+    """
+    frame = pd.DataFrame([dict(row) for row in rows])
+    if frame.empty:
+        return frame
+    for metric in METRICS:
+        frame[metric] = pd.to_numeric(frame[metric]) if metric in frame else float("nan")
+    frame["params"] = [json.dumps(params, sort_keys=True) for params in frame["params"]]
+    frame["device_class"] = [device_class(device) for device in frame["device"]]
+    frame["variant"] = _variants(frame)
+    frame["current"] = _current(frame, studies)
+    frame["entry"] = _entries(frame)
+    return frame.sort_values(["benchmark", "entry", *RUN_KEY[3:]], ignore_index=True)
+
+
+def current(frame: pd.DataFrame) -> pd.DataFrame:
+    """The runs that a report shows."""
+    return frame[frame["current"]]
+
+
+def ok(frame: pd.DataFrame) -> pd.DataFrame:
+    """The runs that ended with a score."""
+    return frame[frame["outcome"] == "ok"]
+
+
+def device_class(device: object) -> str:
+    """The kind of a device: numbers of one kind can be repeated on another device of it.
+
+    >>> device_class("cuda:1"), device_class("cpu"), device_class(None)
+    ('cuda', 'cpu', 'unknown')
+    """
+    return device.partition(":")[0] if isinstance(device, str) else "unknown"
+
+
+def entry(detector: str, selection: str, variant: str = "") -> str:
+    """The name of what a run counts for, without its devices.
+
+    >>> entry("knn", "fixed", "k=5")
+    'knn · fixed · k=5'
+    """
+    return SEPARATOR.join(filter(None, (detector, selection, variant)))
+
+
+def _entries(frame: pd.DataFrame) -> list[str]:
+    """Each run's entry, with the classes of device if its current runs used several."""
+    parts = zip(frame["detector"], frame["selection"], frame["variant"], strict=True)
+    keys = list(zip(frame["benchmark"], (entry(*of_run) for of_run in parts), strict=True))
+    classes: dict[tuple[str, str], set[str]] = {key: set() for key in keys}
+    for key, device, is_current in zip(keys, frame["device_class"], frame["current"], strict=True):
+        if is_current:
+            classes[key].add(device)
+    devices = {key: formats.distinct(of_entry, "+") for key, of_entry in classes.items()}
+    return [
+        SEPARATOR.join((key[1], devices[key])) if len(classes[key]) > 1 else key[1] for key in keys
+    ]
+
+
+def _variants(frame: pd.DataFrame) -> list[str]:
+    """What sets the params of each row apart, where a detector has several under ``fixed``."""
+    fixed = frame[frame["selection"] == "fixed"]
+    names: dict[tuple[str, str, str], str] = {}
+    for (benchmark, detector), group in fixed.groupby(["benchmark", "detector"]):
+        unique = group.drop_duplicates("params_id")
+        params = {
+            i: json.loads(p) for i, p in zip(unique["params_id"], unique["params"], strict=True)
+        }
+        differing = _differing(list(params.values()))
+        for params_id, values in params.items():
+            short = _variant(params_id, values, differing)
+            names[str(benchmark), str(detector), params_id] = short if len(params) > 1 else ""
+    return [
+        names.get((row["benchmark"], row["detector"], row["params_id"]), "")
+        if row["selection"] == "fixed"
+        else ""
+        for row in frame.to_dict("records")
+    ]
+
+
+def _variant(params_id: str, values: Mapping[str, Any], differing: Sequence[str]) -> str:
+    """The params that differ if they are few, else the first digits of the id."""
+    few = 0 < len(differing) <= MAX_DIFFERING
+    # a reader must recognise a control and the method itself, whatever else they differ in
+    names = differing if few else [name for name in differing if name == CONTROL[0]]
+    texts = [f"{name}={formats.param(values.get(name))}" for name in names]
+    return ", ".join(texts if few else [params_id[:6], *texts])
+
+
+def _differing(params: Sequence[Mapping[str, Any]]) -> list[str]:
+    names = sorted({name for values in params for name in values})
+    return [n for n in names if len({json.dumps(values.get(n)) for values in params}) > 1]
+
+
+def _current(frame: pd.DataFrame, studies: Sequence[StoredStudy]) -> list[bool]:
+    winners: dict[tuple[str, str, str], set[str]] = {}
+    for study in studies:
+        if study.winner:
+            key = (study.benchmark, study.detector, study.selection)
+            winners.setdefault(key, set()).add(study.winner["params_id"])
+    return [
+        row["params_id"]
+        in winners.get((row["benchmark"], row["detector"], row["selection"]), {row["params_id"]})
+        for row in frame.to_dict("records")
+    ]

@@ -1,0 +1,101 @@
+"""Writing a report of everything that a store holds, and its tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+from rich.table import Table
+
+from omasgan import __version__
+from omasgan.errors import StoreError
+from omasgan.report.page import files, html, plain
+from omasgan.report.page.blocks import Page, Section
+from omasgan.report.page.files import PAGE, SUMMARY
+from omasgan.report.results import content
+from omasgan.report.results.content import Contents
+from omasgan.store.files import AnyPath
+from omasgan.store.results import Store
+
+RUNS = "runs.csv"
+
+
+@dataclass(frozen=True)
+class ReportFiles:
+    """What ``write_report`` has written, and the tables for a terminal.
+
+    ``of`` maps a benchmark to the files about it, by their path in ``folder``; the page, the
+    summary and the runs, which cover all benchmarks, are among them. MLflow receives these.
+    """
+
+    folder: AnyPath
+    of: Mapping[str, tuple[str, ...]]
+    tables: tuple[Table, ...]
+
+    @property
+    def page(self) -> AnyPath:
+        """One HTML file that needs no other file and no network."""
+        return self.folder / PAGE
+
+
+def write_report(store: Store, *, page_only: bool = False) -> ReportFiles:
+    """Write ``<root>/report/``: index.html, summary.md, runs.csv, tables/, figures/, params/ and
+    spaces/; with ``page_only`` the first of them alone.
+
+    The same results give the same bytes, wherever the store is.
+
+    Raises:
+        StoreError: the store holds no result and no study, a file of it is damaged, or the folder
+            cannot be written.
+    """
+    benchmarks = _read(store)
+    sections = [content.section(store, one, with_scores=True) for one in benchmarks]
+    page = Page("omasgan report", (_origin(benchmarks),), tuple(sections))
+    folder = store.root / "report"
+    of: dict[str, tuple[str, ...]]
+    if page_only:
+        files.write(folder, {PAGE: html.render(page).encode()})
+        of = {section.id: (PAGE,) for section in sections}
+    else:
+        runs = pd.concat([one.frame for one in benchmarks], ignore_index=True)
+        files.write(folder, {**files.of_page(page), RUNS: runs.to_csv(index=False).encode()})
+        of = {s.id: (PAGE, SUMMARY, RUNS, *files.of_section(s)) for s in sections}
+    return ReportFiles(folder, of, _for_terminal(sections))
+
+
+def terminal_tables(store: Store) -> tuple[Table, ...]:
+    """The tables of results and studies for a terminal, without writing anything.
+
+    Raises:
+        StoreError: the store holds no result and no study, or a file of it is damaged.
+    """
+    return _for_terminal([content.section(store, one, with_scores=False) for one in _read(store)])
+
+
+def _read(store: Store) -> list[Contents]:
+    benchmarks = content.read(store)
+    if not benchmarks:
+        raise StoreError(
+            f"'{store.root}' holds no results; give the --out folder of a run or a sweep"
+        )
+    return benchmarks
+
+
+def _origin(benchmarks: Sequence[Contents]) -> str:
+    """The version that made the page, and the time of its last result: a report's only date."""
+    rows = (row for one in benchmarks for row in one.rows)
+    times = [str(row["finished_at"]) for row in rows if row.get("finished_at")]
+    last = f" Last result: {max(times)[:16].replace('T', ' ')} UTC." if times else ""
+    return f"Made by omasgan {__version__}.{last} All runs: {RUNS}."
+
+
+def _for_terminal(sections: Sequence[Section]) -> tuple[Table, ...]:
+    """All tables that a terminal has room for; the first of a section has the section's title."""
+    return tuple(
+        plain.terminal(
+            replace(table, title=f"{section.title}: {table.title}") if i == 0 else table
+        )
+        for section in sections
+        for i, table in enumerate(t for t in section.tables if not t.page_only)
+    )
