@@ -12,7 +12,7 @@ all samples together:
 Every check but ``twice`` starts from a copy of the detector as it came, so that what a first call
 leaves behind (a range learned from the first batch, say) cannot hide.
 
-How much may a score move? What matters is its place among the others: the unit of a sample is the
+How much may a score move? What matters is its rank among the others: the unit of a sample is the
 interquartile range of all scores, or its own distance from their median where that is more (an
 extreme score carries more rounding). A score may move by ``TOLERANCE`` units beyond
 ``ROUNDING_STEPS`` float32 steps at its own size: sums in another order move it that much, however
@@ -43,10 +43,11 @@ Scores = dict[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found in the scores of one stage.
+    """The result of one check of the scores of one stage.
 
     ``deviation`` is the largest movement in units (see the module), beyond rounding; infinite
-    where a score is not finite or, told by ``error``, the detector could not score at all.
+    where a score is not finite, or where the detector could not score at all: then ``error`` says
+    why.
     """
 
     check: str
@@ -62,7 +63,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Audit:
-    """What all checks found, stage by stage."""
+    """The results of all checks, stage by stage."""
 
     findings: tuple[Finding, ...]
 
@@ -72,7 +73,7 @@ class Audit:
         return all(finding.passed for finding in self.findings)
 
     def moved(self) -> str:
-        """The findings that did not pass, in one line; empty if all did."""
+        """Describe the findings that did not pass in one line; empty if all did."""
         return "; ".join(
             f"{f.stage} {f.check}: {f.error or f'by {f.deviation:.2g} of their spread'}"
             for f in self.findings
@@ -131,7 +132,7 @@ def _check(
     """Score the rows of each call and compare with what they scored ``together``."""
     try:
         parts = [score(X[rows]) for rows in calls]
-    except Exception as error:  # such as a batch norm that trains and is given one sample
+    except Exception as error:  # such as a batch norm that trains and receives one sample
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         return [Finding(check, stage, float("inf"), reason) for stage in together]
     rows = np.concatenate(list(calls))
@@ -144,7 +145,7 @@ def _check(
 def _deviation(
     moved: NDArray[np.float32], rows: NDArray[np.int64], known: NDArray[np.float32]
 ) -> float:
-    """The largest movement from ``known[rows]`` to ``moved`` in units, beyond rounding."""
+    """Return the largest movement from ``known[rows]`` to ``moved`` in units, beyond rounding."""
     if not (np.isfinite(moved).all() and np.isfinite(known).all()):
         return float("inf")
     low, median, high = np.quantile(known.astype(np.float64), [0.25, 0.5, 0.75])

@@ -55,7 +55,7 @@ class Card:
 
 
 def cards(store: Store, benchmark_id: str, rows: Sequence[Row] | None = None) -> list[Card]:
-    """The cards of the folds on which 1-NN has run, in the order of the folds.
+    """Return the cards of the folds on which 1-NN has run, in the order of the folds.
 
     ``rows`` are the benchmark's, if they have been read.
 
@@ -99,7 +99,7 @@ def _mean_auroc(store: Store, rows: list[Row]) -> float:
 
 
 def _auroc(store: Store, row: Row) -> float:
-    """As the row tells it, or from the scores where the benchmark doesn't ask for it."""
+    """Return the AUROC of the row, or compute it from the scores where the benchmark lacks it."""
     if row.get("auroc") is not None:
         return float(row["auroc"])
     scores = store.scores(RunKey.of(row))

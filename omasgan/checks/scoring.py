@@ -1,8 +1,8 @@
-"""Samples from files, scored by a saved detector, with p-values.
+"""Score samples from files with a saved detector, with p-values.
 
-Read are PNG and JPEG images, folders of them, and ``.npy`` arrays, brought to the form that the
-detector was trained on. Files may come from anyone: sizes are checked before anything is decoded,
-nothing is unpickled, and whatever cannot be read is refused in one line that names the file.
+PNG and JPEG images, folders of them and ``.npy`` arrays are brought to the form that the detector
+was trained on. Files may come from anyone: sizes are checked before anything is decoded, nothing
+is unpickled, and whatever cannot be read is refused in one line that names the file.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Samples:
 
 
 def read(paths: Iterable[Path], shape: Sequence[int], *, resize: bool = False) -> list[Samples]:
-    """The samples in files and folders, uint8 or float32, each of ``shape``.
+    """Read the samples in files and folders, uint8 or float32, each of ``shape``.
 
     Args:
         paths: PNG or JPEG images, folders of them (searched through, sorted, links to folders not
@@ -66,7 +66,7 @@ def read(paths: Iterable[Path], shape: Sequence[int], *, resize: bool = False) -
 
 
 def p_values(scores: NDArray[Any], calibration: NDArray[Any]) -> NDArray[np.float64]:
-    """Conformal p-values, in (0, 1]: ``(1 + #{calibration >= score}) / (n + 1)``.
+    """Return conformal p-values in (0, 1]: ``(1 + #{calibration >= score}) / (n + 1)``.
 
     If a sample is exchangeable with the n calibration samples, P(p <= t) <= t for every t (Vovk
     et al. 2005; Bates et al. 2023). That holds on average over calibration sets, for each sample
@@ -80,26 +80,26 @@ def p_values(scores: NDArray[Any], calibration: NDArray[Any]) -> NDArray[np.floa
     return np.asarray((1 + n - below) / (n + 1), dtype=np.float64)
 
 
-def to_csv(saved: Saved, found: Sequence[Samples]) -> str:
-    """Score everything: lines of ``file,index,score,p_value``; an image has no index.
+def to_csv(saved: Saved, files: Sequence[Samples]) -> str:
+    """Score everything; return lines of ``file,index,score,p_value``. An image has no index.
 
     Raises:
         DataError: a score is not finite.
     """
-    arrays = [samples.X for samples in found]
+    arrays = [samples.X for samples in files]
     if any(X.dtype != np.uint8 for X in arrays):
         arrays = [as_float(X) for X in arrays]
     scores = saved.detector.decision_function(np.concatenate(arrays))
-    places = [
+    names = [
         (str(samples.file), i if samples.many else "")
-        for samples in found
+        for samples in files
         for i in range(len(samples.X))
     ]
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(["file", "index", "score", "p_value"])
     p = p_values(scores, saved.calibration)
-    for (file, index), score, p_value in zip(places, scores, p, strict=True):
+    for (file, index), score, p_value in zip(names, scores, p, strict=True):
         if not np.isfinite(score):
             raise DataError(f"'{file}' has the score {score}; the detector cannot judge it")
         lines.writerow([file, index, f"{score:.9g}", f"{p_value:.6g}"])
@@ -107,7 +107,7 @@ def to_csv(saved: Saved, found: Sequence[Samples]) -> str:
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
-    """The files that ``paths`` mean, each a regular file of a suffix that is read."""
+    """Yield the files that ``paths`` mean, each a regular file with a suffix that can be read."""
     for path in paths:
         if path.is_dir():
             inside = sorted(_images_in(path))
@@ -127,21 +127,21 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def _images_in(folder: Path) -> Iterator[Path]:
-    for place, _, names in os.walk(folder):
+    for inside, _, names in os.walk(folder):
         for name in names:
             if Path(name).suffix.lower() in IMAGE_SUFFIXES:
-                yield Path(place) / name
+                yield Path(inside) / name
 
 
 def _read_image(file: Path, shape: Sequence[int], resize: bool) -> NDArray[np.uint8]:
-    """One image as ``(1, *shape)``."""
+    """Read one image as ``(1, *shape)``."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     if len(shape) == 1:
         raise DataError(f"'{file}': the detector knows vectors of {shape[0]} values, not images")
     try:
         with warnings.catch_warnings():
-            # What is wrong is told by our one line; a warning would be another.
+            # Our one line says what is wrong; a warning would be another.
             warnings.simplefilter("ignore")
             with Image.open(file, formats=("PNG", "JPEG")) as raw:
                 _check_pixels(file, raw.height, raw.width, shape, resize)
@@ -156,7 +156,7 @@ def _read_image(file: Path, shape: Sequence[int], resize: bool) -> NDArray[np.ui
 
 
 def _pixels(file: Path, image: Image) -> NDArray[np.uint8]:
-    """An opaque image of 8 bits a channel as ``(1|3, h, w)``."""
+    """Return an opaque image of 8 bits a channel as ``(1|3, h, w)``."""
     if image.mode.startswith(("I", "F")):
         raise DataError(f"'{file}' has more than 8 bits a channel; convert it to 8 bits first")
     if "A" in image.getbands() or "transparency" in image.info:
@@ -188,7 +188,7 @@ def _read_array(file: Path, shape: Sequence[int], resize: bool) -> Samples:
 
 
 def _values(file: Path, raw: NDArray[Any]) -> NDArray[Any]:
-    """At least one sample, uint8 or float32 in [-1, 1]."""
+    """Return at least one sample, as uint8 or as float32 in [-1, 1]."""
     if raw.ndim < 2 or raw.size == 0:
         raise DataError(f"'{file}' holds no samples, its shape is {raw.shape}")
     if raw.dtype == np.uint8:
@@ -205,7 +205,7 @@ def _values(file: Path, raw: NDArray[Any]) -> NDArray[Any]:
 
 
 def _channels_first(file: Path, X: NDArray[Any], shape: Sequence[int]) -> NDArray[Any]:
-    """``(n, h, w)`` and ``(n, h, w, c)`` as ``(n, c, h, w)``, which also is the first guess."""
+    """Return ``(n, h, w)`` or ``(n, h, w, c)`` as ``(n, c, h, w)``, which is tried first."""
     if X.ndim == 3:
         return X[:, None]
     if X.ndim == 4 and (X.shape[1:] == tuple(shape) or X.shape[1] in (1, 3)):
@@ -234,7 +234,7 @@ def _another_size(file: Path, h: int, w: int, shape: Sequence[int]) -> DataError
 
 
 def _fit(file: Path, X: NDArray[Any], shape: Sequence[int], resize: bool) -> NDArray[Any]:
-    """Images ``(n, 1|3, h, w)`` in the channels and the size of ``shape``, dtype unchanged."""
+    """Bring images ``(n, 1|3, h, w)`` to the channels and size of ``shape``; the dtype stays."""
     h, w = X.shape[2:]
     if (h, w) != tuple(shape[1:]):
         if not resize:

@@ -39,7 +39,7 @@ class Dataset:
 
 
 def names() -> list[str]:
-    """Every data set that ``load`` knows.
+    """Return the name of every data set that ``load`` knows.
 
     >>> "digits" in names()
     True
@@ -48,7 +48,7 @@ def names() -> list[str]:
 
 
 def load(name: str, *, root: Path | None = None, download: bool = False) -> Dataset:
-    """The data set ``name``, with read-only arrays.
+    """Load the data set ``name``, with read-only arrays.
 
     Args:
         name: one of ``names()``.
@@ -72,7 +72,7 @@ def load(name: str, *, root: Path | None = None, download: bool = False) -> Data
 
 
 def data_root(explicit: Path | None = None) -> Path:
-    """Where the files are: ``explicit``, else ``OMASGAN_DATA``, else the user's cache."""
+    """Return the files' folder: ``explicit``, else ``OMASGAN_DATA``, else the user's cache."""
     if explicit is not None:
         return Path(explicit)
     if os.environ.get("OMASGAN_DATA"):
@@ -82,7 +82,7 @@ def data_root(explicit: Path | None = None) -> Path:
 
 
 def join(normal: Dataset, anomalous: Dataset) -> Dataset:
-    """One data set for out-of-dataset: trains on ``normal``, tests on the test splits of both.
+    """Join two data sets for out-of-dataset: train on ``normal``, test on the test splits of both.
 
     The classes of ``anomalous`` are shifted by the number of classes of ``normal``.
 
@@ -104,7 +104,7 @@ def join(normal: Dataset, anomalous: Dataset) -> Dataset:
 
 
 def as_float(X: NDArray[Any]) -> NDArray[np.float32]:
-    """Samples as float32 in [-1, 1]: uint8 becomes ``x / 127.5 - 1``, float32 is returned as is.
+    """Return samples as float32 in [-1, 1]: uint8 becomes ``x / 127.5 - 1``, float32 stays.
 
     >>> as_float(np.array([0, 255], dtype=np.uint8)).tolist()
     [-1.0, 1.0]
@@ -126,7 +126,9 @@ def _dataset(name: str, train: Split, test: Split, class_names: tuple[str, ...])
 
 
 def _digits() -> Dataset:
-    """scikit-learn's 1,797 digits, 8x8, 17 grey levels over uint8; a fifth of a class is test."""
+    """Return scikit-learn's 1,797 digits, 8x8, 17 grey levels over uint8; a fifth of a class is
+    test.
+    """
     from sklearn.datasets import load_digits
 
     bunch = load_digits()

@@ -73,7 +73,7 @@ SOURCES = {
 
 
 def read(name: str, root: Path, download: bool) -> tuple[Arrays, Arrays]:
-    """Images ``(n, c, h, w)`` uint8 and classes ``(n,)`` int64 of the train and test splits.
+    """Read images ``(n, c, h, w)`` uint8 and classes ``(n,)`` int64 of the train and test splits.
 
     Raises:
         DataError: a file is missing or damaged, or cannot be downloaded.
@@ -138,7 +138,9 @@ def _damage(name: str, where: object, reason: str) -> DataError:
 
 
 def _check_idx(name: str, path: Path) -> None:
-    """An idx file must have the magic number of its kind and the length that its header states."""
+    """Raise DataError unless an idx file has the magic number of its kind and the length that its
+    header states.
+    """
     if not path.name.endswith("-ubyte"):
         return
     n_dims = 3 if "idx3" in path.name else 1
@@ -153,7 +155,7 @@ def _check_idx(name: str, path: Path) -> None:
 
 
 def _damaged(source: Source, root: Path) -> list[str]:
-    """The files whose MD5 is not the one that torchvision knows."""
+    """Return the files whose MD5 is not the one that torchvision knows."""
     import torchvision.datasets
 
     cls = getattr(torchvision.datasets, source.cls)

@@ -12,7 +12,8 @@ from omasgan.errors import DataError, unknown
 
 
 def auroc(labels: NDArray[Any], scores: NDArray[Any]) -> float:
-    """Probability in [0, 1] that an anomaly scores above a normal sample; a tie counts half.
+    """Return the probability in [0, 1] that an anomaly scores above a normal sample; a tie counts
+    half.
 
     Args:
         labels: ``(n,)``, 0 normal or 1 anomaly, both present.
@@ -31,7 +32,9 @@ def auroc(labels: NDArray[Any], scores: NDArray[Any]) -> float:
 
 
 def average_precision(labels: NDArray[Any], scores: NDArray[Any]) -> float:
-    """Area in (0, 1] under precision over recall, as steps; arguments and errors as ``auroc``."""
+    """Return the area in (0, 1] under precision over recall, as steps; arguments and errors as
+    ``auroc``.
+    """
     from sklearn.metrics import average_precision_score
 
     _check(labels, scores)
@@ -39,8 +42,8 @@ def average_precision(labels: NDArray[Any], scores: NDArray[Any]) -> float:
 
 
 def fpr95(labels: NDArray[Any], scores: NDArray[Any]) -> float:
-    """Share in [0, 1] of normal samples flagged at the highest threshold that finds 95 % of the
-    anomalies; lower is better. Arguments and errors as ``auroc``.
+    """Return the share in [0, 1] of normal samples above the highest threshold that finds 95 % of
+    the anomalies; lower is better. Arguments and errors as ``auroc``.
 
     >>> fpr95(np.array([0, 0, 1]), np.array([0.1, 0.7, 0.5]))
     0.5
@@ -60,7 +63,7 @@ _METRICS: dict[str, Callable[[NDArray[Any], NDArray[Any]], float]] = {
 
 
 def compute(names: Iterable[str], labels: NDArray[Any], scores: NDArray[Any]) -> dict[str, float]:
-    """The named metrics, by name.
+    """Compute the named metrics, by name.
 
     Raises:
         ConfigError: there is no such metric.

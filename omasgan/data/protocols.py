@@ -41,7 +41,7 @@ class Fold:
 
 
 def load_data(spec: BenchmarkSpec, *, root: Path | None = None, download: bool = False) -> Dataset:
-    """The data of a benchmark; with out-of-dataset both data sets, joined.
+    """Load the data of a benchmark; for out-of-dataset both data sets, joined.
 
     Raises:
         ConfigError, DataError: see ``datasets.load`` and ``datasets.join``.
@@ -53,34 +53,34 @@ def load_data(spec: BenchmarkSpec, *, root: Path | None = None, download: bool =
 
 
 def folds(spec: BenchmarkSpec, dataset: Dataset) -> list[Fold]:
-    """All folds of a benchmark, in the order of their indices.
+    """Return all folds of a benchmark, in the order of their indices.
 
     A class without training samples is never normal. A class that leaves a fold without normal
     samples to train on, or without both kinds of test samples, gives no fold. ``dataset`` is
-    what ``load_data`` gave.
+    what ``load_data`` returned.
 
     Raises:
         ConfigError: no fold is left, or a cap is too small for the number of classes.
     """
     in_train = set(np.unique(dataset.train.classes).tolist())
     in_test = set(np.unique(dataset.test.classes).tolist())
-    found = []
+    chosen = []
     for index, normal in _normal_classes(spec, in_train, in_test):
         anomalous = in_test - normal
         if not (normal & in_train and normal & in_test and anomalous):
             continue
-        found.append(_fold(spec, dataset, index, sorted(normal & in_train), sorted(anomalous)))
-        if len(found) == spec.max_folds:
+        chosen.append(_fold(spec, dataset, index, sorted(normal & in_train), sorted(anomalous)))
+        if len(chosen) == spec.max_folds:
             break
-    if not found:
+    if not chosen:
         raise ConfigError(
             f"benchmark '{spec.id}' has no fold: '{dataset.name}' has too few classes"
         )
-    return found
+    return chosen
 
 
 def choose(all_folds: Sequence[Fold], indices: Iterable[int] | None) -> list[Fold]:
-    """The folds with these indices (all with None), in the order of ``all_folds``.
+    """Return the folds with these indices (all with None), in the order of ``all_folds``.
 
     Raises:
         ConfigError: there is no such fold.
@@ -94,14 +94,14 @@ def choose(all_folds: Sequence[Fold], indices: Iterable[int] | None) -> list[Fol
 
 
 def labels(fold: Fold, classes: NDArray[Any]) -> NDArray[np.int64]:
-    """0 (normal) or 1 (anomaly) for each of the given classes, int64 of the same shape."""
+    """Return 0 (normal) or 1 (anomaly) for each of ``classes``, int64 of the same shape."""
     return np.isin(classes, fold.anomalous_classes).astype(np.int64)
 
 
 def _normal_classes(
     spec: BenchmarkSpec, in_train: set[int], in_test: set[int]
 ) -> list[tuple[int, set[int]]]:
-    """Pairs of fold index and normal classes."""
+    """Return pairs of fold index and normal classes."""
     classes = sorted(in_train | in_test)
     if spec.protocol == "leave-one-out":
         return [(c, set(classes) - {c}) for c in classes]
@@ -129,7 +129,9 @@ def _fold(
 def _capped(
     classes: NDArray[np.int64], wanted: list[int], cap: int | None, seed: int
 ) -> list[Rows]:
-    """For each wanted class its rows in seeded order, together at most ``cap``, in proportion."""
+    """Return the rows of each wanted class in seeded order, together at most ``cap``, in
+    proportion.
+    """
     rows = [_order(classes, c, seed) for c in wanted]
     if cap is None:
         return rows
@@ -138,13 +140,15 @@ def _capped(
 
 
 def _order(classes: NDArray[np.int64], c: int, seed: int) -> Rows:
-    """The rows of one class, shuffled; independent of the other classes and thus of the fold."""
+    """Return the rows of one class, shuffled; independent of the other classes and thus of the
+    fold.
+    """
     # RandomState: its stream is frozen by numpy for good, that of Generator is not.
     return np.random.RandomState([seed, c]).permutation(np.flatnonzero(classes == c))
 
 
 def _proportional(sizes: list[int], cap: int) -> list[int]:
-    """Shares of ``cap`` by largest remainder, at least one each.
+    """Divide ``cap`` into shares by largest remainder, at least one each.
 
     >>> _proportional([60, 30, 10], 10)
     [6, 3, 1]
@@ -165,7 +169,7 @@ def _proportional(sizes: list[int], cap: int) -> list[int]:
 
 
 def _divide(rows: Rows, fraction: float) -> tuple[Rows, Rows]:
-    """Train and validation rows of one class; a single sample goes to train."""
+    """Divide the rows of one class into train and validation; a single sample goes to train."""
     n = min(max(1, round(fraction * len(rows))), len(rows) - 1)
     return rows[n:], rows[:n]
 

@@ -19,7 +19,7 @@ class Number:
     ``anomalies`` is the other data set of out-of-dataset, else empty. ``metric`` is one of
     ``config.Metric``, with a stage's name after a dot where only that stage's score was meant.
     ``fold`` is None for a mean over the folds, and ``sd`` then the standard deviation over them
-    where it is told. ``trust`` is a plain word on how the number came about.
+    where it is printed. ``trust`` is a plain word on how the number came about.
     """
 
     dataset: str
@@ -41,7 +41,7 @@ class Number:
 
 
 def read(path: Path | None = None) -> list[Number]:
-    """The numbers in ``path``, by default those that are shipped.
+    """Read the numbers in ``path``, by default the shipped ones.
 
     Raises:
         DataError: the file cannot be read, or a line of it is not valid; the line is named.
@@ -55,7 +55,7 @@ def read(path: Path | None = None) -> list[Number]:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     if not lines or lines[0] != names:
         raise DataError(f"{path}: the columns must be {','.join(names)}")
-    found: dict[tuple[object, ...], Number] = {}
+    numbers: dict[tuple[object, ...], Number] = {}
     for at, cells in enumerate(lines[1:], start=2):
         try:
             if len(cells) != len(names):
@@ -64,16 +64,17 @@ def read(path: Path | None = None) -> list[Number]:
         except ValueError as error:
             raise DataError(f"{path}, line {at}: {error}") from error
         key = (*cells[:6], number.source)
-        if key in found:
+        if key in numbers:
             raise DataError(f"{path}, line {at}: the same number stands there twice")
-        found[key] = number
-    return list(found.values())
+        numbers[key] = number
+    return list(numbers.values())
 
 
 def numbers_of(
     identity: Mapping[str, Any], numbers: Sequence[Number], *, folds: bool
 ) -> list[Number]:
-    """Those of a benchmark's own data sets, protocol and metrics: of folds, or the means.
+    """Return the numbers of a benchmark's data sets, protocol and metrics: those of folds, or the
+    means.
 
     ``identity`` is what ``BenchmarkSpec.identity`` gives; empty for a benchmark that is not known.
     """
@@ -90,7 +91,7 @@ def numbers_of(
 
 
 def _number(cells: dict[str, str]) -> Number:
-    """The number that a line of the file tells.
+    """Return the number in a line of the file.
 
     Raises:
         ValueError: the line breaks a rule.

@@ -73,7 +73,7 @@ def studies(
     seed: int = 0,
     source: tuple[BenchmarkSpec, Dataset] | None = None,
 ) -> list[Study]:
-    """The studies that choose params for some folds (all with None).
+    """Return the studies that choose params for some folds (all with None).
 
     Args:
         rule: ``nested`` (in each fold ``inner`` normal classes play the anomaly in turn),
@@ -180,7 +180,7 @@ def values(
 
 
 def pseudo_anomalies(kind: str, X: NDArray[Any]) -> NDArray[Any]:
-    """As many pseudo-anomalies as there are samples, of the same shape and dtype.
+    """Compute as many pseudo-anomalies as there are samples, of the same shape and dtype.
 
     ``patch-shuffle`` puts the 16 patches of an image in random order, ``half-swap`` replaces its
     right half by that of another image, ``noise`` adds Gaussian noise of sd 0.3 (the range being
@@ -249,7 +249,7 @@ def _nested_shared(dataset: Dataset, folds: Sequence[Fold], inner: int, seed: in
 
 
 def _pretenders(fold: Fold, inner: int, draw: np.random.RandomState) -> list[int]:
-    """The normal classes that play the anomaly."""
+    """Return the normal classes that play the anomaly."""
     if len(fold.normal_classes) < 2:
         raise ConfigError(
             "nested selection needs at least 2 normal classes in a fold, got "
@@ -261,8 +261,8 @@ def _pretenders(fold: Fold, inner: int, draw: np.random.RandomState) -> list[int
 def _inner(
     dataset: Dataset, fold: Fold, c: int, draw: np.random.RandomState, prefix: str = ""
 ) -> Task:
-    """Class ``c`` of the normal ones plays the anomaly: it is left out of the training, and the
-    validation samples of the others play the normals.
+    """Return the task in which class ``c`` of the normal ones plays the anomaly: it is left out of
+    the training, and the validation samples of the others play the normals.
 
     It has at most as many samples as they have: more would cost time and tell little.
     """

@@ -17,24 +17,24 @@ _MARGIN = 0.1
 
 
 def _gaussian(draw: np.random.RandomState, n: int) -> NDArray[np.float64]:
-    """One Gaussian at the origin, sd 0.15."""
+    """Draw from one Gaussian at the origin, sd 0.15."""
     return draw.normal(0, 0.15, (n, 2))
 
 
 def _two_gaussians(draw: np.random.RandomState, n: int) -> NDArray[np.float64]:
-    """Two equal Gaussians at (-0.45, 0) and (0.45, 0), sd 0.1."""
+    """Draw from two equal Gaussians at (-0.45, 0) and (0.45, 0), sd 0.1."""
     centres = np.repeat([[-0.45, 0.0], [0.45, 0.0]], [n // 2, n - n // 2], axis=0)
     return centres + draw.normal(0, 0.1, (n, 2))
 
 
 def _ring(draw: np.random.RandomState, n: int) -> NDArray[np.float64]:
-    """A circle of radius 0.6 around the origin, radial sd 0.04."""
+    """Draw from a circle of radius 0.6 around the origin, radial sd 0.04."""
     angle, radius = draw.uniform(0, 2 * np.pi, n), draw.normal(0.6, 0.04, n)
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
 
 
 def _student_t(draw: np.random.RandomState, n: int) -> NDArray[np.float64]:
-    """The paper's two clusters: Student-t with 40 degrees of freedom in each coordinate.
+    """Draw from the paper's two clusters: Student-t, 40 degrees of freedom in each coordinate.
 
     Centres 1.5 and 4 in both coordinates, scales 0.15 and 0.25, then ``(x - 2.75) / 2.75``. (The
     released script gives both clusters the parameters of the first.)
@@ -54,7 +54,7 @@ SETS: dict[str, Callable[[np.random.RandomState, int], NDArray[np.float64]]] = {
 
 
 def points(name: str) -> tuple[Arrays, Arrays]:
-    """Points ``(n, 2)`` float32 and classes ``(n,)`` int64 of the train and test splits:
+    """Return points ``(n, 2)`` float32 and classes ``(n,)`` int64 of the train and test splits:
     4,096 train samples of class 0; in test 1,024 more and as many anomalies, class 1.
 
     The anomalies are uniform over [-1, 1]^2 outside a margin of 0.1 around the normal samples.
@@ -78,9 +78,9 @@ def _away_from(
     from scipy.spatial import cKDTree
 
     tree = cKDTree(normal)
-    found = np.empty((0, 2), dtype=np.float32)
-    while len(found) < n:
+    away = np.empty((0, 2), dtype=np.float32)
+    while len(away) < n:
         candidates = _rounded(draw.uniform(-1, 1, (4 * n, 2)))
         distance, _ = tree.query(candidates)
-        found = np.concatenate([found, candidates[distance >= _MARGIN]])
-    return found[:n]
+        away = np.concatenate([away, candidates[distance >= _MARGIN]])
+    return away[:n]

@@ -41,7 +41,7 @@ PRIVATE = frozenset({"base", "foreign", "neural", "params", "ranges", "yardstick
 
 
 def names() -> list[str]:
-    """The detectors of the package, without importing them.
+    """Return the names of the package's detectors, without importing them.
 
     >>> "omasgan" in names()
     True
@@ -51,7 +51,7 @@ def names() -> list[str]:
 
 
 def summary(name: str) -> str:
-    """The first line of the docstring of a detector's file, which is not imported.
+    """Return the first line of the docstring of a detector's file, without importing it.
 
     >>> summary("knn")
     'Distance to the k-th nearest training sample: the yardstick that needs no learning.'
@@ -61,7 +61,7 @@ def summary(name: str) -> str:
 
 
 def load(name: str) -> type[Any]:
-    """The detector class for ``name``: ``omasgan``, ``package.module:Class``, ``./file.py:Class``.
+    """Load the detector class for ``omasgan``, ``package.module:Class`` or ``./file.py:Class``.
 
     Raises:
         ConfigError: there is no such class, it cannot be imported, or it is no detector.

@@ -78,7 +78,7 @@ class ADAE(NeuralDetector):
         )
 
     def _step(self, phase: str, normals: batches.Sampler) -> dict[str, Tensor]:
-        """One update of D, then one of G with the same samples."""
+        """Update D once, then G with the same samples."""
         D = self._networks["D"]
         x = normals.draw(self.batch_size, self._generator)
         with self._autocast():
@@ -88,19 +88,19 @@ class ADAE(NeuralDetector):
         loss_d = on_x - self.adversarial_weight * on_fake
         self._update(loss_d, "D")
         with networks.frozen(D):
-            _, kept = self._discriminator_errors(x, fake)
+            _, spoilt = self._discriminator_errors(x, fake)
         reconstruction = F.l1_loss(fake.float(), x)
-        self._update(reconstruction + kept, "G")
+        self._update(reconstruction + spoilt, "G")
         return {
             "d": loss_d,
-            "g": reconstruction + kept,
+            "g": reconstruction + spoilt,
             "reconstruction": reconstruction,
             "d_on_samples": on_x,
             "d_on_reconstructions": on_fake,
         }
 
     def _discriminator_errors(self, x: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """``|x - D(x)|_1`` and ``|G(x) - D(G(x))|_1`` as means."""
+        """Return the means ``|x - D(x)|_1`` and ``|G(x) - D(G(x))|_1``."""
         with self._autocast():
             both = torch.cat([x, fake.to(x.dtype)])
             errors = (self._networks["D"](both).float() - both).abs()

@@ -37,7 +37,7 @@ class AED(GANomaly):
     score: Literal["reconstruction", "latent", "aed"] = "aed"  # type: ignore[assignment]
 
     def _adversarial_loss(self, x: Tensor, fake: Tensor) -> Tensor:
-        """L_adv: D is to take a reconstruction for a sample."""
+        """Return L_adv: D should take a reconstruction for a sample."""
         return F.softplus(-self._discriminator(fake).float()).mean()
 
     def _scores(self, x: Tensor) -> dict[str, Tensor]:

@@ -82,7 +82,7 @@ class AnoGAN(NeuralDetector):
         return self._generator_of(name) if name == "G" else self._critic_of(name)
 
     def _step(self, phase: str, normals: batches.Sampler) -> dict[str, Tensor]:
-        """One update of D, then one of G on the same samples."""
+        """Update D once, then G on the same samples."""
         G, D = self._networks["G"], self._networks["D"]
         x, z = normals.draw(self.batch_size, self._generator), self._latents(self.batch_size)
         with self._autocast():
@@ -102,14 +102,14 @@ class AnoGAN(NeuralDetector):
         D = cast(networks.Critic, self._networks["D"])
         generate = frozen.quick(self._networks["G"], (self.latent_dim,))
         features = frozen.quick(D.features, self._shape)
-        found = _Searches(self, generate, features, x, self._starts().to(x)).run()
-        per_sample = found.reshape(3, len(x), self.restarts)
+        losses = _Searches(self, generate, features, x, self._starts().to(x)).run()
+        per_sample = losses.reshape(3, len(x), self.restarts)
         best = per_sample[0].argmin(1, keepdim=True)
         loss, residual, distance = (values.gather(1, best).squeeze(1) for values in per_sample)
         return {"residual": residual, "features": distance, "anogan": loss}
 
     def _starts(self) -> Tensor:
-        """The latents that every sample's searches start from, ``(restarts, latent_dim)``."""
+        """Return the starting latents of each sample's searches, ``(restarts, latent_dim)``."""
         generator = torch.Generator().manual_seed(self._seed_of("search"))
         return torch.randn(self.restarts, self.latent_dim, generator=generator)
 
@@ -127,7 +127,7 @@ class _Searches:
         self.params, self.generate, self.features = params, generate, features
         self.x, self.x_features, self.starts = x, _in_slots(features, x), starts
         self.total, self.begun = len(x) * len(starts), 0
-        self.found = x.new_empty(3, self.total)
+        self.results = x.new_empty(3, self.total)
         self.search = x.new_full((SLOTS,), IDLE, dtype=torch.long)
         self.target = self.x[[0] * SLOTS]
         self.target_features = self.x_features[[0] * SLOTS]
@@ -139,8 +139,8 @@ class _Searches:
         self.best = x.new_zeros(3, SLOTS)
 
     def run(self) -> Tensor:
-        """Best loss of each search, and the residual and the features' distance where it was
-        found, ``(3, n * restarts)``, a sample's searches one after another.
+        """Search to the end; return the best loss of each search, and the residual and the
+        features' distance there, ``(3, n * restarts)``, a sample's searches one after another.
         """
         self._begin(self.search == IDLE)
         while (self.search != IDLE).any():
@@ -148,12 +148,12 @@ class _Searches:
             ended = (self.stale >= self.params.patience) | (self.steps >= self.params.search_steps)
             ended &= self.search != IDLE
             if ended.any():
-                self.found[:, self.search[ended]] = self.best[:, ended]
+                self.results[:, self.search[ended]] = self.best[:, ended]
                 self._begin(ended)
-        return self.found
+        return self.results
 
     def _begin(self, free: Tensor) -> None:
-        """The next searches in the ``free`` slots, as many as are left."""
+        """Begin the next searches in the ``free`` slots, as many as are left."""
         self.search[free] = IDLE
         slots = free.nonzero().squeeze(1)[: self.total - self.begun]
         waiting = torch.arange(self.begun, self.begun + len(slots), device=slots.device)
@@ -169,7 +169,7 @@ class _Searches:
         self.best[:, slots] = torch.inf
 
     def _look(self) -> Tensor:
-        """The gradient of every search's loss at its latent; takes note of the losses."""
+        """Compute the gradient of every search's loss at its latent; note the losses."""
         z = self.z.detach().requires_grad_()
         with torch.enable_grad():
             generated = self.generate(z)
@@ -187,7 +187,7 @@ class _Searches:
         return gradient
 
     def _descend(self, gradient: Tensor) -> None:
-        """One step of Adam (Kingma and Ba 2015, algorithm 1) for every search."""
+        """Take one step of Adam (Kingma and Ba 2015, algorithm 1) in every search."""
         self.mean.lerp_(gradient, 1 - BETA1)
         self.square.lerp_(gradient.square(), 1 - BETA2)
         mean = self.mean / (1 - BETA1**self.steps).unsqueeze(1)
@@ -196,11 +196,11 @@ class _Searches:
 
 
 def _in_slots(features: nn.Module, x: Tensor) -> Tensor:
-    """The features of ``x``, taken ``SLOTS`` samples at a time as in the search."""
+    """Compute the features of ``x``, ``SLOTS`` samples at a time as in the search."""
     filled = torch.arange(-(-len(x) // SLOTS) * SLOTS, device=x.device).clamp_max(len(x) - 1)
     return torch.cat([features(part) for part in torch.split(x[filled], SLOTS)])[: len(x)]
 
 
 def _l1(a: Tensor, b: Tensor) -> Tensor:
-    """The sum of absolute differences of each sample, ``(n,)``."""
+    """Return the sum of absolute differences of each sample, ``(n,)``."""
     return (a - b).abs().flatten(1).sum(1)

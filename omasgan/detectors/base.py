@@ -92,12 +92,15 @@ class IterativeDetector(BaseEstimator, ABC):  # type: ignore[misc]
         """
 
     def beginnings(self) -> Sequence[Beginning]:
-        """The parts of this training that others may share, shortest first; by default none."""
+        """Return the parts of this training that others may share, shortest first; by default
+        none.
+        """
         return ()
 
     @abstractmethod
     def stage_scores(self, X: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-        """Every score of this training by name, each ``(n,)`` float32, higher = more anomalous.
+        """Return every score of this training by name, each ``(n,)`` float32, higher = more
+        anomalous.
 
         The score of a sample does not depend on the other samples of ``X``.
         """
@@ -108,13 +111,13 @@ class IterativeDetector(BaseEstimator, ABC):  # type: ignore[misc]
         return str(getattr(self, "score", "score"))
 
     def decision_function(self, X: NDArray[Any]) -> NDArray[np.float32]:
-        """The score of each sample, ``(n,)`` float32, higher = more anomalous."""
+        """Return the score of each sample, ``(n,)`` float32, higher = more anomalous."""
         return self.stage_scores(X)[self.stage]
 
     @abstractmethod
     def state_dict(self) -> State:
-        """Everything that training and scoring continue from: networks, optimisers, generators,
-        position.
+        """Return everything that training and scoring continue from: networks, optimisers,
+        generators, position.
         """
 
     @abstractmethod
@@ -122,5 +125,7 @@ class IterativeDetector(BaseEstimator, ABC):  # type: ignore[misc]
         """Continue from a state that ``state_dict`` returned."""
 
     def pictures(self, n: int) -> dict[str, NDArray[np.float32]]:
-        """Rows of up to ``n`` images in [-1, 1], by name, ``(n, c, h, w)``; by default none."""
+        """Return rows of up to ``n`` images in [-1, 1], by name, ``(n, c, h, w)``; by default
+        none.
+        """
         return {}

@@ -92,7 +92,7 @@ class DeepSVDD(NeuralDetector):
 
     @torch.no_grad()
     def _centre(self, X: NDArray[Any]) -> Tensor:
-        """c, ``(latent_dim,)``, from phi as it is now."""
+        """Compute c, ``(latent_dim,)``, from phi as it is now."""
         phi = self._networks["phi"]
         training = phi.training
         phi.eval()
@@ -112,6 +112,6 @@ class DeepSVDD(NeuralDetector):
 
 
 def pushed_from_zero(centre: Tensor, margin: float) -> Tensor:
-    """``centre`` with every coordinate at least ``margin`` from 0, on the side that it is on."""
+    """Return ``centre`` with every coordinate at least ``margin`` from 0, on its side."""
     side = torch.where(centre < 0, -1.0, 1.0)
     return side * centre.abs().clamp(min=margin)

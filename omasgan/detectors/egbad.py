@@ -70,7 +70,7 @@ class EGBAD(NeuralDetector):
         return _JointCritic(self._critic_of(name), self.latent_dim, self.joint_width, joint_seed)
 
     def _step(self, phase: str, normals: batches.Sampler) -> dict[str, Tensor]:
-        """One update of D, then one of G and E on the same pairs."""
+        """Update D once, then G and E on the same pairs."""
         x, z = normals.draw(self.batch_size, self._generator), self._latents(self.batch_size)
         with self._autocast():
             code, fake = self._networks["E"](x), self._networks["G"](z)
@@ -84,7 +84,7 @@ class EGBAD(NeuralDetector):
         return {"d": loss_d, "g": loss_g, "e": loss_e}
 
     def _logits(self, x: Tensor, code: Tensor, fake: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """D's outputs on the pairs (x, E(x)) and (G(z), z), in float32."""
+        """Return D's outputs on the pairs (x, E(x)) and (G(z), z), in float32."""
         D = self._networks["D"]
         with self._autocast():
             return D(x, code).float(), D(fake, z).float()

@@ -102,16 +102,16 @@ class FenceGAN(NeuralDetector):
 
 
 def binary_cross_entropy(logits: Tensor, target: float) -> Tensor:
-    """Mean cross-entropy of sigmoid(``logits``) against one ``target`` in [0, 1]; smallest where
-    they are equal.
+    """Return mean cross-entropy of sigmoid(``logits``) against one ``target`` in [0, 1]; smallest
+    where they are equal.
     """
     logits = logits.float()
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))
 
 
 def inverse_spread(samples: Tensor) -> Tensor:
-    """1 / mean_i ||x_i - mean_j x_j||_2 of a batch, a scalar; a centre is all it avoids: two
-    clusters opposite each other satisfy it.
+    """Return 1 / mean_i ||x_i - mean_j x_j||_2 of a batch, a scalar; only a single centre makes it
+    large: two clusters opposite each other do not.
     """
     rows = samples.float().flatten(1)
     distances: Tensor = torch.linalg.vector_norm(rows - rows.mean(0), dim=1)

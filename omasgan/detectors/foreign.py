@@ -24,7 +24,7 @@ CONTRACT = (
 
 
 def full_name(name: str) -> str:
-    """The name by which every process and every result knows a detector.
+    """Return the name by which every process and every result knows a detector.
 
     ``./file.py:Class`` is written with the whole path of the file; other names stay as they are.
 
@@ -36,7 +36,7 @@ def full_name(name: str) -> str:
 
 
 def folder_name(name: str) -> str:
-    """A detector's name as the name of a folder, which every file system takes.
+    """Return a detector's name as the name of a folder, which every file system takes.
 
     >>> folder_name("package.module:Class"), folder_name("/home/ann/mine.py:Mine")
     ('package.module.Class', 'mine.Mine-82500200')
@@ -48,7 +48,7 @@ def folder_name(name: str) -> str:
 
 
 def load(name: str) -> type[Any]:
-    """The class that ``package.module:Class`` or ``./file.py:Class`` names.
+    """Load the class that ``package.module:Class`` or ``./file.py:Class`` names.
 
     Raises:
         ConfigError: there is no such file, module or class, its code fails, or it is no detector.
@@ -78,12 +78,12 @@ def _is_file(source: str) -> bool:
 
 
 def _digest(path: str) -> str:
-    """Eight hex digits that tell a path from others."""
+    """Return eight hex digits that tell a path from others."""
     return hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
 
 
 def _module_of(file: str) -> ModuleType:
-    """The module in a file, imported once under a name that its path decides."""
+    """Import the module in a file, once, under a name that its path decides."""
     path = Path(file).expanduser().resolve()
     name = f"omasgan_detector_{path.stem}_{_digest(str(path))}"
     if name in sys.modules:
@@ -107,7 +107,7 @@ def _is_of(module: ModuleType, member: Any) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """What went wrong and, where it is not in the message, on which line of which file."""
+    """Describe what went wrong and, where the message does not, in which line of which file."""
     message = " ".join(str(error).split())
     if isinstance(error, ImportError | SyntaxError):
         return message
@@ -116,7 +116,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _check_contract(name: str, cls: Any) -> None:
-    """Raises ConfigError unless ``cls`` is a class that implements ``CONTRACT``."""
+    """Raise ConfigError unless ``cls`` is a class that implements ``CONTRACT``."""
     if not isinstance(cls, type):
         raise ConfigError(
             f"detector '{name}' must be a class, got a {type(cls).__name__}; write {FORMS}"

@@ -75,7 +75,7 @@ class GANomaly(NeuralDetector):
         )
 
     def _step(self, phase: str, normals: batches.Sampler) -> dict[str, Tensor]:
-        """One update of G and E, then one of D with the same samples."""
+        """Update G and E once, then D with the same samples."""
         D = self._discriminator
         x = normals.draw(self.batch_size, self._generator)
         with self._autocast():
@@ -103,7 +103,7 @@ class GANomaly(NeuralDetector):
         }
 
     def _adversarial_loss(self, x: Tensor, fake: Tensor) -> Tensor:
-        """L_adv: D's features of a reconstruction are to match those of its sample."""
+        """Return L_adv: D's features of a reconstruction should match those of its sample."""
         with torch.no_grad():
             wanted = self._discriminator.features(x)
         return F.mse_loss(self._discriminator.features(fake).float(), wanted.float())

@@ -53,7 +53,7 @@ class NeuralDetector(IterativeDetector):
 
     @abstractmethod
     def _phases(self) -> Mapping[str, int]:
-        """The steps of each phase, in order; one of 0 steps is entered and left."""
+        """Return the steps of each phase, in order; a phase of 0 steps is entered and left."""
 
     @abstractmethod
     def _enter(self, phase: str) -> None:
@@ -61,31 +61,34 @@ class NeuralDetector(IterativeDetector):
 
     @abstractmethod
     def _new(self, name: str) -> nn.Module:
-        """The network called ``name`` as it is before any training; it draws its weights from
-        ``_seed_of(name)``.
+        """Return the network called ``name`` as it is before any training; it draws its weights
+        from ``_seed_of(name)``.
         """
 
     def _optimiser(self, name: str, network: nn.Module) -> torch.optim.Optimizer:
-        """What trains the network called ``name``; by default Adam at the rate ``lr``, a param."""
+        """Return what trains the network called ``name``, by default Adam at the rate ``lr``, a
+        param.
+        """
         return adam(network, self.get_params(deep=False)["lr"])
 
     @abstractmethod
     def _step(self, phase: str, normals: batches.Sampler) -> dict[str, Tensor]:
-        """One step of a phase, updates included; the losses by name, as scalars."""
+        """Take one step of a phase, updates included; return the losses by name, as scalars."""
 
     @abstractmethod
     def _scores(self, x: Tensor) -> dict[str, Tensor]:
-        """Every score of a batch ``x``, each ``(n,)``; a sample's does not depend on the others.
+        """Return every score of a batch ``x``, each ``(n,)``; a sample's does not depend on the
+        others.
 
         Called without gradients and in eval mode.
         """
 
     def _health(self, normals: batches.Sampler, epoch: int) -> dict[str, float]:
-        """Label-free figures of an epoch besides its losses; by default none."""
+        """Return label-free figures of an epoch besides its losses; by default none."""
         return {}
 
     def _train_rows(self, n: int) -> NDArray[np.int64]:
-        """The rows, of ``n``, that are trained on; by default all."""
+        """Return the rows, of ``n``, to train on; by default all."""
         return np.arange(n)
 
     def _finish(self, X: NDArray[Any]) -> None:
@@ -115,8 +118,8 @@ class NeuralDetector(IterativeDetector):
             yield Epoch(index, phase, losses)
 
     def beginnings(self) -> Sequence[Beginning]:
-        """One for each phase that has steps but the last such phase, at whose end the training is
-        over; none for a detector whose params state no phases.
+        """Return one beginning for each phase that has steps but the last such phase, at whose end
+        the training is over; none for a detector whose params state no phases.
 
         The state after a phase depends on the params that state it or an earlier one, and on
         those that state none.
@@ -136,7 +139,7 @@ class NeuralDetector(IterativeDetector):
         return beginnings
 
     def _schedule(self) -> list[tuple[str, int]]:
-        """The phase and the number of steps of every epoch."""
+        """Return the phase and the number of steps of every epoch."""
         epochs = [
             (phase, min(self.epoch_steps, steps - start))
             for phase, steps in self._phases().items()
@@ -160,18 +163,18 @@ class NeuralDetector(IterativeDetector):
         self._fitted: dict[str, Tensor] = {}
 
     def _normals(self, X: NDArray[Any]) -> batches.Sampler:
-        """What the steps draw their samples from."""
+        """Return what the steps draw their samples from."""
         return batches.Sampler(X, self._train_rows(len(X)), self._device)
 
     def _end(self, X: NDArray[Any]) -> None:
-        """After the last step: enter the phases that are left, and get ready to score."""
+        """Enter the phases that are left after the last step, and get ready to score."""
         self._enter_up_to(list(self._phases())[-1])
         self._freeze()
         self._finish(X)
         self._position = len(self._schedule())
 
     def _seed_of(self, *purpose: str | int) -> int:
-        """A seed of its own for each purpose, all from ``self.seed``."""
+        """Return a seed of its own for each purpose, all from ``self.seed``."""
         name = "/".join(map(str, purpose)).encode()
         sequence = np.random.SeedSequence([self.seed % 2**32, zlib.crc32(name)])
         return int(sequence.generate_state(1)[0])
@@ -202,7 +205,7 @@ class NeuralDetector(IterativeDetector):
             self._optimisers[name] = self._optimiser(name, network)
 
     def _train_epoch(self, phase: str, steps: int, normals: batches.Sampler) -> dict[str, float]:
-        """The mean losses of ``steps`` steps of ``phase``."""
+        """Take ``steps`` steps of ``phase``; return the mean losses."""
         sums: dict[str, Tensor] = {}
         for _ in range(steps):
             for name, loss in self._step(phase, normals).items():
@@ -210,7 +213,7 @@ class NeuralDetector(IterativeDetector):
         return {name: (total / steps).item() for name, total in sums.items()}
 
     def _update(self, loss: Tensor, *names: str) -> None:
-        """One step of these networks' optimisers down the gradient of ``loss``."""
+        """Take one step of these networks' optimisers down the gradient of ``loss``."""
         for name in names:
             self._optimisers[name].zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -218,7 +221,7 @@ class NeuralDetector(IterativeDetector):
             self._optimisers[name].step()
 
     def _generator_of(self, name: str) -> nn.Module:
-        """A new generator (or decoder) of ``latent_dim``, ``width`` and ``depth``."""
+        """Return a new generator (or decoder) of ``latent_dim``, ``width`` and ``depth``."""
         return networks.generator(
             self._shape,
             latent_dim=self.latent_dim,
@@ -228,7 +231,7 @@ class NeuralDetector(IterativeDetector):
         )
 
     def _encoder_of(self, name: str, outputs: int, *, affine: bool = True) -> nn.Module:
-        """A new encoder of ``width`` and ``depth``."""
+        """Return a new encoder of ``width`` and ``depth``."""
         return networks.encoder(
             self._shape,
             outputs=outputs,
@@ -239,7 +242,7 @@ class NeuralDetector(IterativeDetector):
         )
 
     def _critic_of(self, name: str, *, normalised: bool = False) -> networks.Critic:
-        """A new critic of ``width`` and ``depth``."""
+        """Return a new critic of ``width`` and ``depth``."""
         return networks.critic(
             self._shape,
             width=self.width,
@@ -249,11 +252,11 @@ class NeuralDetector(IterativeDetector):
         )
 
     def _latents(self, n: int) -> Tensor:
-        """``n`` draws of N(0, I), ``(n, latent_dim)``."""
+        """Draw ``n`` latents from N(0, I), ``(n, latent_dim)``."""
         return torch.randn(n, self.latent_dim, generator=self._generator).to(self._device)
 
     def _autocast(self) -> AbstractContextManager[object]:
-        """bfloat16 pays for convolutions; vectors stay in float32."""
+        """Return the context of training passes: bfloat16 pays for convolutions, not vectors."""
         if len(self._shape) == 1:
             return nullcontext()
         return batches.autocast(self._device, self.precision)
@@ -262,7 +265,7 @@ class NeuralDetector(IterativeDetector):
 
     @torch.no_grad()
     def stage_scores(self, X: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-        """Every score of this training, ``(n,)`` each.
+        """Return every score of this training, ``(n,)`` each.
 
         Raises:
             NotFittedError: the training has not come to its end.
@@ -283,7 +286,8 @@ class NeuralDetector(IterativeDetector):
     # State
 
     def state_dict(self) -> State:
-        """Networks, the optimisers of this phase, generator, position and what scoring needs.
+        """Return networks, the optimisers of this phase, generator, position and what scoring
+        needs.
 
         Raises:
             NotFittedError: training has not begun.
@@ -326,7 +330,7 @@ class NeuralDetector(IterativeDetector):
 
 
 def check_finite(losses: Mapping[str, float], where: str) -> None:
-    """Raises TrainingDiverged, saying ``where``, if a loss is not finite."""
+    """Raise TrainingDiverged, saying ``where``, if a loss is not finite."""
     for name, value in losses.items():
         if not math.isfinite(value):
             raise TrainingDiverged(
@@ -335,7 +339,7 @@ def check_finite(losses: Mapping[str, float], where: str) -> None:
 
 
 def adam(network: nn.Module, lr: float, *, fused: bool = False) -> torch.optim.Adam:
-    """Adam with the betas (0.5, 0.999) that GANs are trained with (Radford et al. 2016).
+    """Return Adam with the betas (0.5, 0.999) that GANs are trained with (Radford et al. 2016).
 
     ``fused`` takes a fraction of the time for vector networks. It is not for convolutions: it
     presumes that moments lie in memory as their weights do, which a loaded state does not keep to

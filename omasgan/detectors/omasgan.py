@@ -189,7 +189,7 @@ class OMASGAN(NeuralDetector):
         return self._split(n)[0]
 
     def _split(self, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows to train on and rows held out for the tail probabilities."""
+        """Return the rows to train on and those held out for the tail probabilities."""
         held_out = max(2, round(self.calibration * n))
         if n - held_out < 2:
             raise ConfigError(f"X must have at least 4 samples, got {n}")
@@ -279,7 +279,7 @@ class OMASGAN(NeuralDetector):
         }[phase](normals)
 
     def _gan_step(self, normals: batches.Sampler) -> dict[str, Tensor]:
-        """Eq. 1: one update of G after ``critic_steps`` of D."""
+        """Update G once after ``critic_steps`` updates of D (eq. 1)."""
         m = divergence(self.divergence, tau=self.tau)
         G, D = self._networks["G"], self._networks["D"]
         for _ in range(self.critic_steps):
@@ -298,8 +298,8 @@ class OMASGAN(NeuralDetector):
         return {"d": loss_d, "g": loss_g}
 
     def _boundary_step(self, normals: batches.Sampler) -> dict[str, Tensor]:
-        """Eq. 2: one update of B after one of its critic, which starts from D and tells G's
-        samples (Task 1's distribution) from B's.
+        """Update B once (eq. 2) after its critic, which starts from D and tells G's samples (Task
+        1's distribution) from B's.
         """
         m = divergence(self.divergence, tau=self.tau)
         critic = self._networks["critic"]
@@ -323,7 +323,9 @@ class OMASGAN(NeuralDetector):
         return {"critic": loss_critic, "metric": metric, "d": distance, "s": dispersion}
 
     def _retrain_step(self, normals: batches.Sampler) -> dict[str, Tensor]:
-        """Eq. 5: one update of G' after ``critic_steps`` of C; G, B and G' share their latents."""
+        """Update G' once after ``critic_steps`` updates of C (eq. 5); G, B and G' share their
+        latents.
+        """
         m = divergence(self.divergence, tau=self.tau)
         G, C, retrained = (self._networks[name] for name in ("G", "C", "G'"))
         for _ in range(self.critic_steps):
@@ -351,7 +353,7 @@ class OMASGAN(NeuralDetector):
         return {"c": loss_c, "g": loss_g}
 
     def _detector_step(self, normals: batches.Sampler) -> dict[str, Tensor]:
-        """Eq. 6: one update of J."""
+        """Update J once (eq. 6)."""
         n, J = self.detector_batch, self._networks["J"]
         kind = self.form if self.negatives == "boundary" else self.negatives
         x, z = normals.draw(n, self._generator), self._latents(n)
@@ -368,7 +370,7 @@ class OMASGAN(NeuralDetector):
         return {"j": loss, "j_real": loss_x, "j_negative": loss_negative}
 
     def _boundary_samples(self, z: Tensor, x: Tensor) -> Tensor:
-        """B(z) ``(n, ...)``; a deformation is applied to ``x`` or to G(z)."""
+        """Return B(z) ``(n, ...)``; a deformation is applied to ``x`` or to G(z)."""
         if self.form == "pixel":
             return self._networks["B"](z)  # type: ignore[no-any-return]
         if self.base == "generator":
@@ -377,7 +379,7 @@ class OMASGAN(NeuralDetector):
         return self._networks["B"](z, x)  # type: ignore[no-any-return]
 
     def _negatives(self, z: Tensor, x: Tensor) -> Tensor:
-        """What J is trained against: B's samples, or a control's."""
+        """Return what J is trained against: B's samples, or those of a control."""
         if self.negatives == "boundary":
             return self._boundary_samples(z, x)
         if self.negatives == "noise":
@@ -389,8 +391,8 @@ class OMASGAN(NeuralDetector):
         return self._deformed(x, self.radius)
 
     def _resampled(self, x: Tensor, kind: str) -> Tensor:
-        """``x``, hardly moved but interpolated as negatives of this ``kind`` are; unchanged where
-        they are not interpolated.
+        """Return ``x`` hardly moved but interpolated as negatives of this ``kind`` are, or
+        unchanged where they are not interpolated.
         """
         return self._deformed(x, self.resample) if kind == "deformation" and x.dim() == 4 else x
 
@@ -413,7 +415,7 @@ class OMASGAN(NeuralDetector):
 
     @torch.no_grad()
     def _health(self, normals: batches.Sampler, epoch: int) -> dict[str, float]:
-        """B's label-free health, on latents drawn apart so that training is not disturbed."""
+        """Measure B's label-free health, on latents drawn apart so as not to disturb training."""
         if "B" not in self._networks:
             return {}
         generator = torch.Generator().manual_seed(self._seed_of("health", epoch))
@@ -469,14 +471,14 @@ class OMASGAN(NeuralDetector):
         }
 
     def pictures(self, n: int) -> dict[str, NDArray[np.float32]]:
-        """Rows of real images and of those of G, B and G'; none for vectors."""
+        """Return rows of real images and of those of G, B and G'; none for vectors."""
         self._check_fitted()
         if len(self._shape) == 1:
             return {}
         return self._samples(self._fitted["pictured"][:n])
 
     def samples(self, X: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-        """Normal samples ``X``, and as many of G, B and G', by name.
+        """Return normal samples ``X``, and as many of G, B and G', by name.
 
         B's are deformations of ``X`` where ``base`` is ``real``.
         """
@@ -497,7 +499,7 @@ class OMASGAN(NeuralDetector):
 
     @torch.no_grad()
     def _j_and_neighbours(self, x: Tensor) -> Tensor:
-        """J's raw output and the distance in its last hidden layer, ``(2, n)``."""
+        """Return J's raw output and the distance in its last hidden layer, ``(2, n)``."""
         features = self._j.features(x)
         unit = F.normalize(features)
         nearest = self._fitted["reference"][(unit @ self._fitted["reference"].T).argmax(1)]
@@ -512,7 +514,7 @@ class OMASGAN(NeuralDetector):
     # State
 
     def state_dict(self) -> State:
-        """The state of every neural detector, and the scale of Task 2's distances."""
+        """Return the state of every neural detector, and the scale of Task 2's distances."""
         return super().state_dict() | {
             "gan_steps_done": self._gan_steps_done,
             "scale": [self._scale.sample, self._scale.latent],

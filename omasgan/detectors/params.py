@@ -56,7 +56,7 @@ class Parameter:
         return get_args(annotation) if get_origin(annotation) is Literal else ()
 
     def check(self, value: Any) -> Any:
-        """``value``, converted to the type of the param.
+        """Return ``value``, converted to the type of the param.
 
         Raises:
             ConfigError: it has another type (a text or a bool is no number), is out of the range,
@@ -71,7 +71,7 @@ class Parameter:
         return checked
 
     def parse(self, text: str) -> Any:
-        """The value that a text of the command line means.
+        """Return the value that a text of the command line means.
 
         Raises:
             ConfigError: it means no value of the param.
@@ -79,7 +79,7 @@ class Parameter:
         return self._validate(text)
 
     def takes(self, value: Any) -> bool:
-        """Whether this is a value of the param."""
+        """Return whether this is a value of the param."""
         try:
             self.check(value)
         except ConfigError:
@@ -114,7 +114,7 @@ class Parameter:
 
 
 def parameters(cls: type[Any]) -> dict[str, Parameter]:
-    """The params of a detector by name, in the order of the constructor.
+    """Return the params of a detector by name, in the order of the constructor.
 
     Raises:
         ConfigError: the constructor does not name and annotate its params, or does not take
@@ -149,7 +149,8 @@ def parameters(cls: type[Any]) -> dict[str, Parameter]:
 
 
 def check_params(cls: type[Any], params: Mapping[str, Any]) -> dict[str, Any]:
-    """All params of ``cls``: ``params`` checked and converted, the others at their defaults.
+    """Return all params of ``cls``: ``params`` checked and converted, the others at their
+    defaults.
 
     The constructor's annotations state types and ranges. ``seed`` and ``device`` are not params.
 
@@ -166,7 +167,7 @@ def check_params(cls: type[Any], params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_params(cls: type[Any], texts: Mapping[str, str]) -> dict[str, Any]:
-    """What ``name=value`` texts of the command line mean, for these names alone.
+    """Return what ``name=value`` texts of the command line mean, for these names alone.
 
     Raises:
         ConfigError: an unknown name, or a text that means no value of its param.
@@ -176,7 +177,7 @@ def parse_params(cls: type[Any], texts: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _known(cls: type[Any], names: Mapping[str, Any]) -> dict[str, Parameter]:
-    """The params of ``cls``, among which all ``names`` are."""
+    """Return the params of ``cls``; refuse names that are not among them."""
     known = parameters(cls)
     for name in names:
         if name not in known:
@@ -185,7 +186,7 @@ def _known(cls: type[Any], names: Mapping[str, Any]) -> dict[str, Parameter]:
 
 
 def _annotations(cls: type[Any]) -> dict[str, Any]:
-    """Types by argument, read where they were written: a dataclass inherits fields whose
+    """Return types by argument, read where they were written: a dataclass inherits fields whose
     annotations use names that its own module need not import.
     """
     owner = next(base for base in cls.__mro__ if "__init__" in vars(base))

@@ -101,12 +101,12 @@ class VAE(NeuralDetector):
         return {"distortion": distortion, "kl": kl}
 
     def _posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of q(z|x), ``(n, latent_dim)`` each."""
+        """Return mean and log-variance of q(z|x), ``(n, latent_dim)`` each."""
         mean, log_variance = self._networks["encoder"](x).float().chunk(2, dim=1)
         return mean, log_variance
 
     def _log_likelihood(self, x: Tensor, decoded: Tensor) -> Tensor:
-        """The log of p(x|z), ``(n,)``, where the decoder makes ``decoded`` of z."""
+        """Return the log of p(x|z), ``(n,)``, where the decoder makes ``decoded`` of z."""
         x, decoded = x.flatten(1), decoded.flatten(1)
         if self.likelihood == "bernoulli":
             loss = F.binary_cross_entropy((decoded + 1) / 2, (x + 1) / 2, reduction="none")
@@ -133,7 +133,7 @@ class VAE(NeuralDetector):
         }
 
     def _noise(self) -> Tensor:
-        """Draws of N(0, I), ``(importance_samples, latent_dim)``, the same for all samples and
+        """Draw from N(0, I), ``(importance_samples, latent_dim)``, the same for all samples and
         calls.
         """
         generator = torch.Generator().manual_seed(self._seed_of("importance"))
@@ -142,5 +142,5 @@ class VAE(NeuralDetector):
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL(N(mean, diag(exp(log_variance))) || N(0, I)) of each row, ``(n,)``."""
+    """Return KL(N(mean, diag(exp(log_variance))) || N(0, I)) of each row, ``(n,)``."""
     return (mean.square() + log_variance.exp() - log_variance - 1).sum(1) / 2

@@ -27,10 +27,10 @@ class Yardstick(IterativeDetector):
 
     @abstractmethod
     def _score(self, X: NDArray[np.float32]) -> NDArray[Any]:
-        """Scores ``(n,)``, higher = more anomalous."""
+        """Return scores ``(n,)``, higher = more anomalous."""
 
     def fit_epochs(self, X: NDArray[Any]) -> Iterator[Epoch]:
-        """Fit, in a single epoch; none is left after a state was loaded."""
+        """Fit in a single epoch; there is none after a state was loaded."""
         if self.__dict__.pop("_resume", False):
             return
         self._trained_on = X
@@ -38,12 +38,12 @@ class Yardstick(IterativeDetector):
         yield Epoch(0, "fit", {})
 
     def stage_scores(self, X: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-        """The one score there is."""
+        """Return the one score there is."""
         self._check_fitted()
         return {"score": np.asarray(self._score(flat(X)), dtype=np.float32)}
 
     def state_dict(self) -> State:
-        """The training data."""
+        """Return the training data."""
         self._check_fitted()
         return {"trained_on": self._trained_on}
 
@@ -59,6 +59,6 @@ class Yardstick(IterativeDetector):
 
 
 def flat(X: NDArray[Any]) -> NDArray[np.float32]:
-    """Samples as float32 rows ``(n, d)`` in [-1, 1]."""
+    """Return samples as float32 rows ``(n, d)`` in [-1, 1]."""
     rows = X.reshape(len(X), -1)
     return rows.astype(np.float32) / 127.5 - 1 if X.dtype == np.uint8 else rows.astype(np.float32)

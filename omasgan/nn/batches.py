@@ -18,14 +18,14 @@ SCORING_BATCH = 512
 
 
 def resolve_device(name: str) -> torch.device:
-    """``auto`` is the GPU where there is one and the CPU elsewhere; other names as torch's."""
+    """Return a device: ``auto`` is the GPU where there is one, else the CPU; others as torch's."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(name)
 
 
 def rows_of(X: NDArray[Any], rows: NDArray[np.int64], device: torch.device) -> Tensor:
-    """The samples ``X[rows]`` as float32 in [-1, 1]; only these rows are ever converted."""
+    """Return the samples ``X[rows]`` as float32 in [-1, 1]; only these rows are ever converted."""
     batch = torch.from_numpy(X[rows]).to(device)
     if batch.dtype == torch.uint8:
         return batch.float() / 127.5 - 1
@@ -41,7 +41,7 @@ class Sampler:
     device: torch.device
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
-        """``n`` samples, float32 in [-1, 1]."""
+        """Draw ``n`` samples, float32 in [-1, 1]."""
         chosen = torch.randint(len(self.rows), (n,), generator=generator).numpy()
         return rows_of(self.X, self.rows[chosen], self.device)
 
@@ -49,14 +49,14 @@ class Sampler:
 def in_order(
     X: NDArray[Any], device: torch.device, rows: NDArray[np.int64] | None = None
 ) -> Iterator[Tensor]:
-    """All samples (or ``rows``) in order, in batches for scoring."""
+    """Yield all samples (or ``rows``) in order, in batches for scoring."""
     rows = np.arange(len(X)) if rows is None else rows
     for start in range(0, len(rows), SCORING_BATCH):
         yield rows_of(X, rows[start : start + SCORING_BATCH], device)
 
 
 def half_precision_pays(device: torch.device) -> bool:
-    """Whether bfloat16 is faster than float32 here: the chip must compute in it."""
+    """Return whether bfloat16 is faster than float32 here: the chip must compute in it."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     # Older releases cannot tell.
@@ -65,7 +65,7 @@ def half_precision_pays(device: torch.device) -> bool:
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
-    """The context that training passes run in; ``auto`` is bfloat16 where it pays."""
+    """Return the context that training passes run in; ``auto`` is bfloat16 where it pays."""
     if precision == "bfloat16" or (precision == "auto" and half_precision_pays(device)):
         return torch.autocast(device.type, torch.bfloat16)
     return nullcontext()

@@ -24,7 +24,7 @@ class Scale:
 
     @classmethod
     def measure(cls, samples: Tensor, latents: Tensor) -> Self:
-        """The mean pairwise distances of ``samples`` and of ``latents``."""
+        """Measure the mean pairwise distances of ``samples`` and of ``latents``."""
         return cls(mean_pairwise(samples).item(), mean_pairwise(latents).item())
 
 
@@ -32,7 +32,8 @@ LITERAL = Scale(1.0, 1.0)
 
 
 def pairwise(x: Tensor) -> Tensor:
-    """Euclidean distances ``(n, n)`` among the rows of ``x``; differentiable on the diagonal too.
+    """Return Euclidean distances ``(n, n)`` among the rows of ``x``; differentiable on the
+    diagonal too.
 
     The batch is centred first: distances stay the same and cancellation is least.
     """
@@ -44,14 +45,15 @@ def pairwise(x: Tensor) -> Tensor:
 
 
 def mean_pairwise(x: Tensor) -> Tensor:
-    """Mean distance between two different rows of ``x``, a scalar."""
+    """Return mean distance between two different rows of ``x``, a scalar."""
     n = len(x)
     distances = pairwise(x)
     return (distances.sum() - distances.diagonal().sum()) / (n * (n - 1))
 
 
 def point_to_set(boundary: Tensor, generated: Tensor, scale: Scale = LITERAL) -> Tensor:
-    """Distance of each of ``N`` boundary samples to the nearest of ``Q`` generated ones, meaned.
+    """Return the distance of each of ``N`` boundary samples to the nearest of ``Q`` generated
+    ones, averaged.
 
     Only the nearest sample's distance is formed exactly; the search for it carries no gradient.
     Source: OMASGAN paper, eq. 3.
@@ -63,8 +65,8 @@ def point_to_set(boundary: Tensor, generated: Tensor, scale: Scale = LITERAL) ->
 
 
 def dispersion(boundary: Tensor, latents: Tensor, scale: Scale = LITERAL) -> Tensor:
-    """How little B spreads its samples out: mean over i and j != i of
-    ``|z_i - z_j| / |B(z_i) - B(z_j)|``, a scalar that grows as samples fall together.
+    """Return how little B spreads its samples out: the mean over i and j != i of ``|z_i - z_j| /
+    |B(z_i) - B(z_j)|``, a scalar that grows as samples fall together.
 
     Source: OMASGAN paper, eq. 4 (its mean over the batch).
     """
@@ -75,12 +77,14 @@ def dispersion(boundary: Tensor, latents: Tensor, scale: Scale = LITERAL) -> Ten
 
 
 def spread(boundary: Tensor, generated: Tensor) -> Tensor:
-    """Mean distance among B's samples over that among G's: 1 is alike, near 0 is collapse."""
+    """Return the mean distance among B's samples over that among G's: 1 is alike, near 0 is
+    collapse.
+    """
     return mean_pairwise(boundary) / mean_pairwise(generated).clamp_min(1e-12)
 
 
 def alikeness(boundary: Tensor, generated: Tensor) -> Tensor:
-    """Mean cosine in [-1, 1] between two of B's samples, seen from the centre of G's.
+    """Return the mean cosine in [-1, 1] between two of B's samples, seen from the centre of G's.
 
     About 0 where B surrounds the data, 1 where all its samples are one pattern, whatever its
     strength: this is how a free B collapses on images, while ``spread`` still looks healthy.

@@ -19,7 +19,7 @@ from omasgan.nn.networks import initialised_from
 
 
 def field_size(shape: Sequence[int], grid: int) -> int:
-    """How many numbers describe one field: ``d`` for vectors, ``2 * grid^2`` for images."""
+    """Return how many numbers describe one field: ``d`` for vectors, ``2 * grid^2`` for images."""
     return shape[0] if len(shape) == 1 else 2 * grid * grid
 
 
@@ -43,7 +43,7 @@ def deform(x: Tensor, field: Tensor) -> Tensor:
 
 
 def random_fields(n: int, size: int, radius: float, generator: torch.Generator) -> Tensor:
-    """Fields ``(n, size)``, each number Gaussian with standard deviation ``radius``."""
+    """Draw fields ``(n, size)``, each number Gaussian with standard deviation ``radius``."""
     return radius * torch.randn(n, size, generator=generator)
 
 
@@ -95,7 +95,7 @@ class Deformer(nn.Module):
 def deformer(
     shape: Sequence[int], *, latent_dim: int, grid: int, radius: float, residual: float, seed: int
 ) -> Deformer:
-    """A ``Deformer`` for samples of ``shape``, initialised from ``seed``."""
+    """Build a ``Deformer`` for samples of ``shape``, initialised from ``seed``."""
     with initialised_from(seed):
         return Deformer(
             shape, latent_dim=latent_dim, width=64, grid=grid, radius=radius, residual=residual

@@ -56,7 +56,7 @@ class Divergence(Protocol):
 
 
 def abnormality(v: Tensor) -> Tensor:
-    """The score ``(n,)``, float32, of raw critic outputs ``v``: higher = more anomalous.
+    """Return the score ``(n,)``, float32, of raw critic outputs ``v``: higher = more anomalous.
 
     The same for every divergence; see the module.
     """
@@ -64,7 +64,7 @@ def abnormality(v: Tensor) -> Tensor:
 
 
 def _exp(x: Tensor) -> Tensor:
-    """``exp`` up to ``LINEAR_FROM``, its tangent beyond."""
+    """Return ``exp`` up to ``LINEAR_FROM``, its tangent beyond."""
     bounded = x.clamp(max=LINEAR_FROM)
     return torch.exp(bounded) * (1 + x - bounded)
 
@@ -73,11 +73,11 @@ class FDivergence:
     """Shared form of the f-divergences: a subclass states ``T(v)`` and ``f*(T(v))``."""
 
     def activation(self, v: Tensor) -> Tensor:
-        """``T = g_f(v)``, shape ``(n,)``."""
+        """Return ``T = g_f(v)``, shape ``(n,)``."""
         raise NotImplementedError
 
     def conjugate(self, v: Tensor) -> Tensor:
-        """``f*(g_f(v))``, shape ``(n,)``, in a simplified and stable form."""
+        """Return ``f*(g_f(v))``, shape ``(n,)``, in a simplified and stable form."""
         raise NotImplementedError
 
     def positive_loss(self, v: Tensor) -> Tensor:
@@ -231,7 +231,7 @@ F_DIVERGENCES: dict[str, type[FDivergence]] = {
 
 
 def divergence(name: DivergenceName, *, tau: float = 5.0) -> Divergence:
-    """The divergence called ``name``; ``tau`` (> 0) is the temperature of KL-WGAN.
+    """Return the divergence called ``name``; ``tau`` (> 0) is the temperature of KL-WGAN.
 
     Raises:
         ValueError: there is no such divergence.

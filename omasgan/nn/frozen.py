@@ -26,8 +26,8 @@ AFFINE = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d)
 
 
 def quick(network: nn.Module, shape: Sequence[int]) -> nn.Module:
-    """The map of a frozen ``network`` in eval mode on inputs ``(n, *shape)``; it shares or copies
-    the weights as they are now. A network that is no chain of layers is given back as it is.
+    """Return the map of a frozen ``network`` in eval mode on inputs ``(n, *shape)``; it shares or
+    copies the weights as they are now. A network that is no chain of layers is returned as it is.
     """
     if isinstance(network, ImageGenerator):
         network = nn.Sequential(network.project, nn.Unflatten(1, network.start), *network.body)
@@ -48,12 +48,12 @@ def quick(network: nn.Module, shape: Sequence[int]) -> nn.Module:
 
 
 def _kind(layer: nn.Module) -> bool:
-    """Whether a layer is an affine map (reshaping included) rather than an activation."""
+    """Return whether a layer is an affine map (reshaping included) rather than an activation."""
     return isinstance(layer, (*AFFINE, nn.Flatten, nn.Unflatten))
 
 
 class _Matrix(nn.Module):
-    """An affine map, found by sending the unit vectors through it."""
+    """An affine map, computed by sending the unit vectors through it."""
 
     def __init__(self, layers: nn.Module, shape: Sequence[int], at_zero: Tensor) -> None:
         super().__init__()
@@ -68,8 +68,8 @@ class _Matrix(nn.Module):
 
 
 def _folded(layers: list[nn.Module]) -> list[nn.Module]:
-    """Layers with each batch norm in the transposed convolution before it, and with those of few
-    channels in a form of their own.
+    """Fold each batch norm into the transposed convolution before it, and replace convolutions of
+    few channels by a form of their own.
     """
     folded: list[nn.Module] = []
     for layer in layers:

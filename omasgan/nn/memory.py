@@ -18,7 +18,7 @@ Chips and versions differ; a high guess, which no GPU was at hand to check.
 
 
 class Allocated(TorchDispatchMode):
-    """Counts the bytes of all tensors that are made in this context, from birth to death.
+    """Counts the bytes of all tensors that are created in this context, from birth to death.
 
     ``bytes`` are alive now and ``peak`` were at most: weights, gradients, what an optimiser and
     autograd keep, and what operations hand to each other. What a single operation uses inside

@@ -13,12 +13,14 @@ PATCHES = 4
 
 
 def uniform_noise(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Independent uniform values in [-1, 1]."""
+    """Draw independent uniform values in [-1, 1]."""
     return (torch.rand(x.shape, generator=generator) * 2 - 1).to(x.device)
 
 
 def patch_shuffle(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Each image's patches in a random order; a vector's coordinates each from another sample."""
+    """Put each image's patches in a random order; take a vector's coordinates each from another
+    sample.
+    """
     n = len(x)
     if x.dim() == 2:
         order = torch.rand(x.shape, generator=generator).argsort(0).to(x.device)

@@ -75,7 +75,7 @@ class Critic(nn.Module):
 
 
 def generator(shape: Shape, *, latent_dim: int, width: int, depth: int, seed: int) -> nn.Module:
-    """A generator of samples of ``shape``, initialised from ``seed``.
+    """Build a generator of samples of ``shape``, initialised from ``seed``.
 
     Raises:
         ConfigError: the image side cannot be halved ``depth`` times (to no less than 2).
@@ -88,8 +88,8 @@ def generator(shape: Shape, *, latent_dim: int, width: int, depth: int, seed: in
 
 
 def critic(shape: Shape, *, width: int, depth: int, normalised: bool, seed: int) -> Critic:
-    """A critic of samples of ``shape``, initialised from ``seed``; ``normalised``: spectral norm
-    on every layer (Miyato et al. 2018).
+    """Build a critic of samples of ``shape``, initialised from ``seed``; ``normalised``: spectral
+    norm on every layer (Miyato et al. 2018).
 
     Raises:
         ConfigError: the image side cannot be halved ``depth`` times (to no less than 2).
@@ -118,8 +118,8 @@ def critic(shape: Shape, *, width: int, depth: int, normalised: bool, seed: int)
 def encoder(
     shape: Shape, *, outputs: int, width: int, depth: int, seed: int, affine: bool = True
 ) -> nn.Module:
-    """Samples of ``shape`` to ``(n, outputs)``, initialised from ``seed``: the mirror of
-    ``generator``, with batch normalisation after every convolution but the first.
+    """Build a network from samples of ``shape`` to ``(n, outputs)``, initialised from ``seed``:
+    the mirror of ``generator``, with batch normalisation after every convolution but the first.
 
     Without ``affine`` no layer has a bias or a learned scale, so that a constant output is not
     within its reach (Ruff et al. 2018, propositions 2 and 3).
@@ -149,7 +149,7 @@ def encoder(
 
 
 def _depth(shape: Shape, depth: int) -> int:
-    """``depth`` as given, or for 0: two hidden layers for vectors, for images as many halvings as
+    """Return ``depth``, or for 0: two hidden layers for vectors, for images as many halvings as
     leave a side of at least 4.
     """
     if len(shape) == 1:
@@ -163,7 +163,7 @@ def _depth(shape: Shape, depth: int) -> int:
 
 
 def _check_image(shape: Shape, depth: int) -> None:
-    """Raises ConfigError unless ``shape`` is ``(c, s, s)`` and 2^depth leaves a side >= 2."""
+    """Raise ConfigError unless ``shape`` is ``(c, s, s)`` and 2^depth leaves a side >= 2."""
     side = shape[1]
     if side != shape[2] or side % 2**depth or side >> depth < 2:
         raise ConfigError(
@@ -173,13 +173,13 @@ def _check_image(shape: Shape, depth: int) -> None:
 
 
 def copy_of(network: nn.Module) -> nn.Module:
-    """A separate instance with the same weights: nothing is shared."""
+    """Return a separate instance with the same weights: nothing is shared."""
     return deepcopy(network)
 
 
 @contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
-    """Within, ``network`` passes gradients on but gathers none for its own weights."""
+    """Within the context ``network`` passes gradients on but gathers none for its weights."""
     network.requires_grad_(False)
     yield
     network.requires_grad_(True)
@@ -192,8 +192,8 @@ def update_average(average: nn.Module, network: nn.Module, decay: float) -> None
     """
     for a, p in zip(average.parameters(), network.parameters(), strict=True):
         a.lerp_(p, 1 - decay)
-    for kept, now in zip(average.buffers(), network.buffers(), strict=True):
-        kept.copy_(now)
+    for a, b in zip(average.buffers(), network.buffers(), strict=True):
+        a.copy_(b)
 
 
 def _dcgan_init(module: nn.Module) -> None:
@@ -203,8 +203,8 @@ def _dcgan_init(module: nn.Module) -> None:
 
 @contextmanager
 def initialised_from(seed: int) -> Iterator[None]:
-    """Networks built here draw their weights from ``seed``; the global generator is left as it
-    was.
+    """Draw the weights of networks that are built within from ``seed``; the global generator is
+    left as it was.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -9,7 +9,8 @@ from torch import Tensor
 
 
 def r1(critic: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Half the mean squared gradient norm of the critic at data ``x`` ``(n, ...)``, a scalar.
+    """Return half the mean squared gradient norm of the critic at data ``x`` ``(n, ...)``, a
+    scalar.
 
     Source: Mescheder et al. 2018, eq. 9 (without its weight).
     """
@@ -19,8 +20,9 @@ def r1(critic: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 def gradient_penalty(
     critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor
 ) -> Tensor:
-    """Mean squared deviation from 1 of the critic's gradient norm between data and generated
-    samples, a scalar; ``mix`` ``(n,)`` in [0, 1] says how far each point lies from ``real``.
+    """Return mean squared deviation from 1 of the critic's gradient norm between data and
+    generated samples, a scalar; ``mix`` ``(n,)`` in [0, 1] says how far each point lies from
+    ``real``.
 
     Source: Gulrajani et al. 2017, eq. 3 (without its weight).
     """

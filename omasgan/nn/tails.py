@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 
 def fisher(held_out: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64]:
-    """Several scores of each sample as one, ``(n,)``: the sum of their ``surprise``.
+    """Combine several scores of each sample into one, ``(n,)``: the sum of their ``surprise``.
 
     Args:
         held_out: ``(k, m)``, the k scores of m >= 2 normal samples that were not trained on.
@@ -28,7 +28,8 @@ def fisher(held_out: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def surprise(held_out: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64]:
-    """Minus the logarithm of each score's tail probability among ``held_out``, ``(n,)``, > 0.
+    """Return minus the logarithm of each score's tail probability among ``held_out``, ``(n,)``, >
+    0.
 
     It increases strictly with the score and depends on nothing but that score and ``held_out``:
 
@@ -55,7 +56,7 @@ def surprise(held_out: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64
 
 
 def _unit(half: float, whole: float, m: int) -> float:
-    """The distance over which an exponential tail through a half of the scores falls by e.
+    """Return the distance over which an exponential tail through a half of the scores falls by e.
 
     Where that half is a single value, the whole range takes its place, or 1 where all are equal.
     """

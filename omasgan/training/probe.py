@@ -76,7 +76,7 @@ class Cost:
     is_scaled: bool = False
 
     def seconds(self, n_train: int, n_score: int) -> float:
-        """What a training on and a scoring of other numbers of samples take together.
+        """Return what a training on and a scoring of other numbers of samples take together.
 
         Steps take no longer on more samples; all else is taken as linear in their number.
         """
@@ -119,7 +119,7 @@ def probe(
 def gpu_memory_mb(
     detector_name: str, params: Mapping[str, Any], X: NDArray[Any], *, device: str, seed: int = 0
 ) -> float:
-    """``Cost.gpu_memory_mb`` alone, in less time; the arguments and errors of ``probe``."""
+    """Measure ``Cost.gpu_memory_mb`` alone, in less time; arguments and errors as ``probe``."""
     detector = _builder(detector_name, params, device, seed)()
     train = _fit
     if isinstance(detector, NeuralDetector):
@@ -129,14 +129,14 @@ def gpu_memory_mb(
 
 
 def _builder(name: str, params: Mapping[str, Any], device: str, seed: int) -> Callable[[], Any]:
-    """A function that returns a new detector of this configuration."""
+    """Return a function that returns a new detector of this configuration."""
     Measurement()
     cls, run = detectors.load(name), {"seed": seed, "device": resolve_device(device)}
     return lambda: cls(**params, **run)
 
 
 def _steps(detector: NeuralDetector) -> Counter[str]:
-    """The steps of each phase that has any."""
+    """Return the steps of each phase that has any."""
     steps: Counter[str] = Counter()
     for phase, n in detector._schedule():
         steps[phase] += n
@@ -270,21 +270,23 @@ class _ShortTraining:
 
 
 def _how_many(trained: IterativeDetector, X: NDArray[Any]) -> int:
-    """How many samples are scored in ``SCORE_SECONDS``, between ``FEW`` and ``MANY``."""
+    """Return how many samples are scored in ``SCORE_SECONDS``, between ``FEW`` and ``MANY``."""
     elapsed = _timer(trained.device)
     trained.stage_scores(X[:FEW])
     return min(len(X), max(FEW, min(MANY, int(FEW * SCORE_SECONDS / elapsed()))))
 
 
 def _score(trained: IterativeDetector, X: NDArray[Any]) -> tuple[float, int]:
-    """Seconds, and how many scores a sample gets."""
+    """Score ``X``; return the seconds, and how many scores a sample has."""
     elapsed = _timer(trained.device)
     stages = trained.stage_scores(X)
     return elapsed(), len(stages)
 
 
 def _timer(device: str) -> Callable[[], float]:
-    """A function that returns the seconds since now, without those spent waiting for a core."""
+    """Return a function that returns the seconds since now, without those spent waiting for a
+    core.
+    """
     wall, cpu = time.perf_counter(), time.process_time()
 
     def elapsed() -> float:
@@ -298,8 +300,8 @@ def _timer(device: str) -> Callable[[], float]:
 
 @contextlib.contextmanager
 def _gpu_memory(device: str) -> Iterator[Callable[[], float]]:
-    """A context with a function that returns the megabytes of a GPU which it has taken so far, or
-    would have taken.
+    """Return a context with a function that returns the megabytes of a GPU which it has taken so
+    far, or would have taken.
     """
     if torch.device(device).type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
