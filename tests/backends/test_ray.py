@@ -18,24 +18,34 @@ from omasgan.config import BenchmarkSpec
 from omasgan.data import selection
 from omasgan.data.datasets import Dataset
 from omasgan.errors import BackendError
-from omasgan.store.journal import read_json
 from omasgan.store.results import Store
 from omasgan.study.guide import Guide
-from omasgan.study.search import Search, TrialJob
+from omasgan.study.search import Search
 from omasgan.study.space import Space
 from omasgan.training.jobs import RunJob
 
 pytestmark = pytest.mark.timeout(180)
 
 
-def meeting(folder: Path, data: selection.TrialData, n_trials: int, n: int) -> Search:
+def searching(
+    folder: Path,
+    detector: str,
+    space: dict[str, Any],
+    data: selection.TrialData,
+    n_trials: int,
+    **options: Any,
+) -> Search:
+    guide = Guide(Space.from_dict(space), folder, **options)
+    return Search(guide, data, n_trials, f"tests.toy:{detector}", folder)
+
+
+def meeting(
+    folder: Path, data: selection.TrialData, n_trials: int, n: int, name: str = "study"
+) -> Search:
     """A search whose trials wait in ``folder`` until ``n`` are there."""
     (folder / "place").mkdir(exist_ok=True)
     space = {"place": str(folder / "place"), "n": n, "lr": {"low": 0.01, "high": 0.1}}
-    guide = Guide(Space.from_dict(space), storage=None, study_name="s")
-    (folder / "study").mkdir(exist_ok=True)
-    job = TrialJob("tests.toy:MeetingDetector", "auto", False, folder / "study")
-    return Search(guide, job, data, n_trials)
+    return searching(folder / name, "MeetingDetector", space, data, n_trials)
 
 
 def notes(folder: Path) -> list[dict[str, Any]]:
@@ -57,7 +67,7 @@ def test_eight_trials_of_a_quarter_run_at_once_on_two_gpus(
     backend = RayBackend(gpus_per_trial=0.25)
     assert backend.capacity == 8
     # Two studies share the eight places between them.
-    searches = [meeting(tmp_path, data, 4, n=8) for _ in range(2)]
+    searches = [meeting(tmp_path, data, 4, n=8, name=name) for name in "ab"]
     backend.search(searches, lambda event: None)
     for one in searches:
         assert [trial.outcome for trial in one.guide.finished()] == ["ok"] * 4
@@ -78,24 +88,15 @@ def test_workers_are_reused(data: selection.TrialData, tmp_path: Path) -> None:
     assert {note["gpu"] for note in seen} <= {"", None}
 
 
-def hanging(folder: Path, data: selection.TrialData) -> Search:
-    """A search of one trial that hangs until ``folder/hung`` is there."""
-    (folder / "study").mkdir()
-    space = {"place": str(folder / "hung"), "seconds": 0.01, "lr": {"low": 0.01, "high": 0.1}}
-    log = folder / "study/log.jsonl"
-    guide = Guide(Space.from_dict(space), storage=None, study_name="s", log_path=log)
-    job = TrialJob("tests.toy:HangingDetector", "auto", False, folder / "study")
-    return Search(guide, job, data, 1)
-
-
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_trial_that_hangs_is_ended_and_repeated(
     data: selection.TrialData, tmp_path: Path
 ) -> None:
-    search = hanging(tmp_path, data)
+    space = {"place": str(tmp_path / "hung"), "seconds": 0.01, "lr": {"low": 0.01, "high": 0.1}}
+    search = searching(tmp_path / "study", "HangingDetector", space, data, 1)
     RayBackend(cpus_per_trial=8, stall_seconds=2).search([search], lambda event: None)
-    assert [trial.outcome for trial in search.guide.finished()] == ["ok"]
-    assert read_json(search.job.workdir(0) / "trial.json")["attempts"] == 2
+    (trial,) = search.guide.finished()
+    assert (trial.outcome, trial.attempts) == ("ok", 2)
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -142,16 +143,18 @@ HUNGRY = {"train_steps": 40, "width": 8, "lr": {"choices": [1e-3, 0.11]}}
 def test_a_measured_share_grows_once_for_a_trial_that_ran_out_of_memory(
     data: selection.TrialData, tmp_path: Path
 ) -> None:
-    guide = Guide(
-        Space.from_dict(HUNGRY), storage=None, study_name="s", sampler="RandomSampler", seed=3
+    search = searching(
+        tmp_path, "HungryDetector", HUNGRY, data, 3, sampler="RandomSampler", seed=3
     )
-    search = Search(guide, TrialJob("tests.toy:HungryDetector", "auto", False, tmp_path), data, 3)
     RayBackend(gpus_per_trial="auto").search([search], lambda event: None)
-    rows = [read_json(search.job.workdir(n) / "trial.json") for n in range(3)]
-    told = {r["params"]["lr"]: (r["outcome"], r["attempts"], r["gpus"]) for r in rows}
-    share = shares.share_for(rows[0][PREDICTED], shares.UNKNOWN_GPU_MB)
-    assert told == {1e-3: ("ok", 1, share), 0.11: ("out-of-memory", 2, shares.larger(share))}
-    assert 100 < rows[0][PREDICTED] < 5_000
+    trials = search.guide.finished()
+    needed = trials[0].ending.predicted_gpu_memory_mb
+    share = shares.share_for(needed, shares.UNKNOWN_GPU_MB)
+    assert {t.params["lr"]: (t.outcome, t.attempts, t.ending.gpus) for t in trials} == {
+        1e-3: ("ok", 1, share),
+        0.11: ("out-of-memory", 2, shares.larger(share)),
+    }
+    assert 100 < needed < 5_000
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -201,17 +204,10 @@ def test_a_cluster_that_cannot_be_reached_is_told_in_one_line(address: str, mess
 def test_a_process_that_failed_on_a_gpu_is_not_reused(
     data: selection.TrialData, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    guide = Guide(
-        Space.from_dict({"lr": {"choices": [1.0, 0.01]}}),
-        storage=None,
-        study_name="s",
-        sampler="RandomSampler",
-    )
-    job = TrialJob("tests.toy:FailingDetector", "auto", False, tmp_path)
-    RayBackend(cpus_per_trial=8, gpus_per_trial=1).search(
-        [Search(guide, job, data, 3)], lambda event: None
-    )
-    trials = guide.finished()
+    space = {"lr": {"choices": [1.0, 0.01]}}
+    search = searching(tmp_path, "FailingDetector", space, data, 3, sampler="RandomSampler")
+    RayBackend(cpus_per_trial=8, gpus_per_trial=1).search([search], lambda event: None)
+    trials = search.guide.finished()
     assert {t.params["lr"]: t.outcome for t in trials} == {1.0: "failed", 0.01: "ok"}
     assert {t.error for t in trials} == {None, "ValueError: a bug at lr 1.0"}
     printed = capfd.readouterr()

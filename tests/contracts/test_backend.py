@@ -14,13 +14,17 @@ from omasgan.data import protocols, selection
 from omasgan.data.datasets import Dataset
 from omasgan.data.selection import TrialData
 from omasgan.errors import StoreError
-from omasgan.progress import Event
-from omasgan.store.journal import Row, read_json, read_rows
+from omasgan.progress import EpochEnded, Event, RunEnded, TrialEnded
+from omasgan.store.files import find
+from omasgan.store.journal import Row, read_rows
 from omasgan.store.results import Store
-from omasgan.study.guide import Guide, Trial
-from omasgan.study.search import Search, TrialJob
+from omasgan.study.guide import Guide
+from omasgan.study.record import read_trials
+from omasgan.study.search import Search
 from omasgan.study.space import Space
+from omasgan.study.trial_log import EPOCHS
 from omasgan.training.jobs import RunJob
+from omasgan.training.trials import Trial
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -54,31 +58,25 @@ def search(
     n_trials: int,
     *,
     prune_collapsed: bool = False,
-    keep: bool = False,
     **options: Any,
 ) -> Search:
-    """A search recorded in ``folder``; with ``keep`` its study can be opened again."""
-    folder.mkdir(exist_ok=True)
-    guide = Guide(
-        Space.from_dict(space),
-        storage=f"sqlite:///{folder / 'optuna.db'}" if keep else None,
-        study_name="s",
-        log_path=folder / "log.jsonl",
-        **options,
+    """A search with its record in ``folder``: one that lies there already is gone on with."""
+    guide = Guide(Space.from_dict(space), folder, **options)
+    return Search(
+        guide, data, n_trials, f"tests.toy:{detector}", folder, prune_collapsed=prune_collapsed
     )
-    job = TrialJob(f"tests.toy:{detector}", "auto", prune_collapsed, folder)
-    return Search(guide, job, data, n_trials)
 
 
-def record(search: Search, number: int) -> Row:
-    return read_json(search.job.workdir(number) / "trial.json")
+def recorded(search: Search) -> list[Trial]:
+    """The trials that the record on disk holds."""
+    return read_trials(search.folder, search.guide.space)
 
 
 def epochs(search: Search, number: int) -> list[Row]:
-    return read_rows(search.job.workdir(number) / "epochs.jsonl")
+    return read_rows(search.workdir(number) / EPOCHS)
 
 
-def told(search: Search) -> list[tuple[Any, ...]]:
+def outcomes(search: Search) -> list[tuple[Any, ...]]:
     return [(t.number, t.params, t.outcome, t.objective) for t in search.guide.finished()]
 
 
@@ -98,31 +96,34 @@ def test_searches_find_good_points_and_record_every_trial(
     for one in searches:
         trials = one.guide.finished()
         assert [(trial.number, trial.outcome) for trial in trials] == [(n, "ok") for n in range(4)]
+        assert recorded(one) == trials
         for trial in trials:
-            _check_record(one, trial, [task.name for task in data.tasks])
+            _check_trial(one, trial, len(data.tasks))
         best = one.guide.best()
         assert best is not None
         assert best.objective == max(trial.objective or 0 for trial in trials)
-        mine = [event for event in events if event.study_dir == one.job.study_dir]
-        ended = [event for event in mine if event.kind == "trial"]
+        ended = [e for e in events if isinstance(e, TrialEnded) and e.study == one.folder]
         assert [(event.done, event.total) for event in ended] == [(n, 4) for n in range(1, 5)]
+        assert [event.trial for event in ended] == trials
         assert ended[-1].best == best.objective
-        assert sum(event.kind == "epoch" for event in mine) == 4 * 3 * 4
-    assert told(searches[0]) != told(searches[1])
+        trained = [e for e in events if isinstance(e, EpochEnded) and e.study == one.folder]
+        assert len(trained) == 4 * 3 * 4
+        assert find(one.folder, "trials/*/*.safetensors") == [], "nothing needs a checkpoint now"
+    assert outcomes(searches[0]) != outcomes(searches[1])
     events.clear()
     backend.search(searches, events.append)
     assert events == []
 
 
-def _check_record(one: Search, trial: Trial, tasks: list[str]) -> None:
-    row = record(one, trial.number)
-    assert row["params"] == trial.params
-    assert row["objective"] == trial.objective == pytest.approx(sum(row["values"].values()) / 3)
-    assert list(row["values"]) == tasks
-    assert row["seconds"] > 0
-    assert row["peak_memory_mb"] > 1
-    places = [(row["step"], row.get("epoch", "value")) for row in epochs(one, trial.number)]
-    assert places == [(step, e) for step in range(3) for e in (0, 1, 2, 3, "value")]
+def _check_trial(one: Search, trial: Trial, n_tasks: int) -> None:
+    values = [trial.values[step]["score"] for step in range(n_tasks)]
+    assert trial.objective == pytest.approx(sum(values) / n_tasks)
+    assert trial.attempts == 1
+    ending = trial.ending
+    assert ending is not None and ending.seconds is not None and ending.seconds > 0
+    assert ending.peak_memory_mb is not None and ending.peak_memory_mb > 1
+    steps = [(row["step"], row["epoch"]) for row in epochs(one, trial.number)]
+    assert steps == [(step, e) for step in range(n_tasks) for e in range(4)]
 
 
 def test_what_goes_wrong_is_told_as_what_it_is_and_the_search_goes_on(
@@ -135,7 +136,7 @@ def test_what_goes_wrong_is_told_as_what_it_is_and_the_search_goes_on(
         "CrashingDetector": ("failed", "died"),
     }
     if isinstance(backend, LocalBackend):
-        # A crash of this process ends the local backend, to be resumed.
+        # A crash of this process ends the local backend, to be started again.
         del bad["CrashingDetector"]
     searches = {
         name: search(tmp_path / name, name, GOOD_OR_BAD, data, 4, sampler="RandomSampler", seed=1)
@@ -145,18 +146,18 @@ def test_what_goes_wrong_is_told_as_what_it_is_and_the_search_goes_on(
     backend.search(list(searches.values()), events.append)
     for name, (outcome, error) in bad.items():
         one = searches[name]
-        trials = one.guide.finished()
+        trials = recorded(one)
         assert len(trials) == 4
         assert {t.params["lr"]: t.outcome for t in trials} == {0.01: "ok", 1.0: outcome}
         for trial in trials:
-            row = record(one, trial.number)
-            assert row["outcome"] == trial.outcome
             if trial.outcome != "ok":
-                assert error in row["error"]
-                assert "\n" not in row["error"]
-                assert row["objective"] is None
-        ended = [e for e in events if e.kind == "trial" and e.study_dir == one.job.study_dir]
-        assert sorted(str(e.outcome) for e in ended) == sorted(str(t.outcome) for t in trials)
+                assert error in str(trial.error)
+                assert "\n" not in str(trial.error)
+                assert trial.objective is None
+        ended = [e for e in events if isinstance(e, TrialEnded) and e.study == one.folder]
+        assert sorted(str(e.trial.outcome) for e in ended) == sorted(
+            str(t.outcome) for t in trials
+        )
 
 
 def test_hopeless_and_collapsed_trials_are_pruned(
@@ -179,34 +180,36 @@ def test_hopeless_and_collapsed_trials_are_pruned(
         for prune in (True, False)
     )
     backend.search([hopeless, asked, unasked], ignore)
-    assert {trial.outcome for trial in hopeless.guide.finished()} == {"ok", "pruned"}
-    for trial in hopeless.guide.finished():
-        row = record(hopeless, trial.number)
-        assert (trial.outcome == "pruned") == (len(row["values"]) < 3)
-        assert (trial.outcome == "pruned") == str(row["error"]).startswith("pruned after class-")
-    told_as = {trial.params["collapse"]: trial.outcome for trial in asked.guide.finished()}
-    assert told_as == {True: "pruned", False: "ok"}
-    for trial in asked.guide.finished():
+    trials = recorded(hopeless)
+    assert {trial.outcome for trial in trials} == {"ok", "pruned"}
+    for trial in trials:
+        assert (trial.outcome == "pruned") == (len(trial.values) < 3)
+        assert (trial.outcome == "pruned") == str(trial.error).startswith("pruned after class-")
+    trials = recorded(asked)
+    assert {trial.params["collapse"]: trial.outcome for trial in trials} == {
+        True: "pruned",
+        False: "ok",
+    }
+    for trial in trials:
         if trial.outcome == "pruned":
-            where = f"collapsed in {data.tasks[0].name}, epoch 0"
-            assert record(asked, trial.number)["error"] == where
+            assert trial.error == f"collapsed in {data.tasks[0].name}, epoch 0"
             assert len(epochs(asked, trial.number)) == 1
-    assert {trial.outcome for trial in unasked.guide.finished()} == {"ok"}
+    assert {trial.outcome for trial in recorded(unasked)} == {"ok"}
 
 
 class StoppedError(Exception):
     pass
 
 
-def test_a_resumed_search_suggests_what_the_uninterrupted_one_does(
+def test_a_search_that_goes_on_suggests_what_the_uninterrupted_one_does(
     backend: Backend, data: TrialData, tmp_path: Path
 ) -> None:
     def opened(name: str) -> Search:
         options = {"sampler": "TPESampler(n_startup_trials=3)", "seed": 3}
-        return search(tmp_path / name, "DivergingDetector", SPACE, data, 8, keep=True, **options)
+        return search(tmp_path / name, "DivergingDetector", SPACE, data, 8, **options)
 
     def stop(event: Event) -> None:
-        if event.kind == "epoch" and event.done == 5:
+        if isinstance(event, EpochEnded) and event.done == 5:
             raise StoppedError("here")
 
     with pytest.raises(StoppedError, match="here"):
@@ -216,7 +219,7 @@ def test_a_resumed_search_suggests_what_the_uninterrupted_one_does(
     backend.search([resumed], ignore)
     whole = opened("whole")
     LocalBackend().search([whole], ignore)
-    assert told(resumed) == told(whole)
+    assert outcomes(resumed) == outcomes(whole)
     if isinstance(backend, LocalBackend):
         # On Ray, rows that were under way when the driver stopped are missing.
         for trial in whole.guide.finished():
@@ -251,17 +254,10 @@ def test_a_replay_hands_out_the_same_params(
 ) -> None:
     first = search(tmp_path / "first", "CurveDetector", SPACE, data, 3, seed=1)
     LocalBackend().search([first], ignore)
-    again = search(
-        tmp_path / "again",
-        "CurveDetector",
-        SPACE,
-        data,
-        3,
-        seed=2,
-        replay=tmp_path / "first/log.jsonl",
-    )
+    replay = [trial.params for trial in recorded(first)]
+    again = search(tmp_path / "again", "CurveDetector", SPACE, data, 3, seed=2, replay=replay)
     backend.search([again], ignore)
-    assert told(again) == told(first)
+    assert outcomes(again) == outcomes(first)
 
 
 def test_runs_come_back_in_order_and_lie_in_the_store(
@@ -279,9 +275,14 @@ def test_runs_come_back_in_order_and_lie_in_the_store(
     assert {row["outcome"] for row in rows} == {"ok"}
     assert {row["selection"] for row in rows} == {"nested"}
     assert store.results() == rows
-    ended = [event for event in events if event.kind == "run"]
+    ended = [event for event in events if isinstance(event, RunEnded)]
     assert [event.done for event in ended] == [1, 2, 3, 4]
-    assert all(event.row is not None for event in ended)
+    assert sorted((e.row["seed"], e.row["fold"]) for e in ended) == [
+        (0, 0),
+        (0, 1),
+        (1, 0),
+        (1, 1),
+    ]
 
 
 def test_a_run_that_goes_wrong_does_not_end_the_others(

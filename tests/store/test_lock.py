@@ -22,7 +22,7 @@ from omasgan.store.lock import NAME, driver_lock
 HOLDER = """
 import sys, time
 from pathlib import Path
-from omasgan.lock import driver_lock
+from omasgan.store.lock import driver_lock
 with driver_lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -22,6 +22,8 @@ from omasgan.store import saved
 from omasgan.store.results import RunKey, Store
 from omasgan.store.states import load_state, save_state
 from omasgan.training import evaluate
+from omasgan.training.environment import code_version
+from omasgan.training.jobs import RunJob
 
 QUICK = {
     "omasgan": {
@@ -41,25 +43,14 @@ def runs(
 ) -> dict[str, tuple[Store, RunKey]]:
     """A run of fold 1 with a saved detector, by detector."""
     store = Store(tmp_path_factory.mktemp("runs"))
-    fold = protocols.folds(small_spec, small_dataset)[1]
-    found = {}
+    keys = {}
     for name, given in QUICK.items():
         params = detectors.check_params(detectors.load(name), given)
-        row = evaluate.run_fold(
-            small_spec,
-            small_dataset,
-            fold,
-            name,
-            params,
-            seed=5,
-            selection="fixed",
-            store=store,
-            device="cpu",
-            save=True,
-        )
+        job = RunJob(1, name, params, 5, "fixed", store, device="cpu", save=True)
+        row = evaluate.run_fold(job, small_spec, small_dataset)
         assert row["outcome"] == "ok", row["error"]
-        found[name] = (store, RunKey.of(row))
-    return found
+        keys[name] = (store, RunKey.of(row))
+    return keys
 
 
 @pytest.fixture
@@ -93,7 +84,7 @@ def test_a_saved_detector_scores_as_it_did_in_its_run(
     assert (said.detector, said.seed, said.fold) == (name, 5, 1)
     assert (said.shape, said.dtype) == ((1, 8, 8), "uint8")
     assert (said.benchmark, said.data_sha256) == (small_spec.id, small_dataset.sha256)
-    assert said.code_version == evaluate.code_version()
+    assert said.code_version == code_version()
     assert loaded.detector.get_params() == said.params | {"seed": 5, "device": "cpu"}
 
 

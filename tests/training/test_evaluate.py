@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,22 @@ from omasgan.config import BenchmarkSpec
 from omasgan.data import metrics, protocols, selection
 from omasgan.data.datasets import Dataset, as_float
 from omasgan.detectors.base import Epoch, IterativeDetector, State
-from omasgan.errors import ConfigError, DataError, StoreError, TrainingDiverged
+from omasgan.errors import DataError, StoreError, TrainingDiverged
+from omasgan.store import files
 from omasgan.store.files import AnyPath, find
 from omasgan.store.results import RunKey, Store, params_id
 from omasgan.store.states import load_state
 from omasgan.training import evaluate
+from omasgan.training.jobs import CheckpointPolicy, RunJob, TrialJob
+from omasgan.training.loop import Training
+from omasgan.training.trials import Ending, EpochRow, TrialRow, ValueRow
 from tests.conftest import SmallDisk
 from tests.damage import HARM
 
 NAME = f"{__name__}:Scripted"
 HEAVY = f"{__name__}:Heavy"
+ALWAYS = CheckpointPolicy(seconds=0)
+"""A checkpoint after every epoch."""
 
 
 class Scripted(IterativeDetector):
@@ -108,21 +114,18 @@ def store(tmp_path: Path) -> Store:
 
 
 def run(
-    spec: BenchmarkSpec, dataset: Dataset, store: Store, save: bool = False, **params: Any
+    spec: BenchmarkSpec,
+    dataset: Dataset,
+    store: Store,
+    save: bool = False,
+    detector: str = NAME,
+    **params: Any,
 ) -> dict[str, Any]:
-    return evaluate.run_fold(
-        spec,
-        dataset,
-        protocols.folds(spec, dataset)[1],
-        NAME,
-        params,
-        seed=5,
-        selection="fixed",
-        store=store,
-        device="cpu",
-        save=save,
-        every_seconds=0,
+    """The row of a run on fold 1 with a checkpoint after every epoch."""
+    job = RunJob(
+        1, detector, params, 5, "fixed", store, device="cpu", save=save, checkpoints=ALWAYS
     )
+    return evaluate.run_fold(job, spec, dataset)
 
 
 def test_a_run_is_scored_stored_and_told(
@@ -263,9 +266,9 @@ def test_a_damaged_checkpoint_is_gone_before_the_next_is_written(
 ) -> None:
     checkpoint = tmp_path / "checkpoint.safetensors"
     checkpoint.write_bytes(b"not a checkpoint")
-    training = evaluate.train(Scripted(), small_dataset.train.X, checkpoint=checkpoint)
-    assert next(training).index == 0
-    assert not checkpoint.exists()
+    training = Training(Scripted(), small_dataset.train.X, checkpoint)
+    assert not training.is_resumed and not checkpoint.exists()
+    assert next(training.epochs()).index == 0
 
 
 def test_what_a_checkpoint_goes_on_from_is_in_the_log(
@@ -302,12 +305,8 @@ def test_a_full_disk_is_no_outcome_of_a_run(
     small_spec: BenchmarkSpec, small_dataset: Dataset, small_disk: SmallDisk
 ) -> None:
     store = Store(small_disk.path / "out")
-    fold = protocols.folds(small_spec, small_dataset)[1]
     with small_disk.full(), pytest.raises(StoreError, match=r"cannot write '.*(space|too large)"):
-        evaluate.run_fold(
-            small_spec, small_dataset, fold, HEAVY, {}, seed=5, selection="fixed", store=store,
-            device="cpu", every_seconds=0,
-        )  # fmt: skip
+        run(small_spec, small_dataset, store, detector=HEAVY)
     assert store.results() == []
     assert list(small_disk.path.rglob("*.tmp")) == []
 
@@ -317,36 +316,60 @@ def trial_data(spec: BenchmarkSpec, dataset: Dataset) -> selection.TrialData:
     return study.data
 
 
-def trial(
-    data: selection.TrialData, workdir: AnyPath | None = None, **params: Any
-) -> list[dict[str, Any]]:
-    rows = evaluate.run_trial(NAME, params, data, device="cpu", workdir=workdir, every_seconds=0)
-    return list(rows)
+def rows_of(
+    data: selection.TrialData,
+    workdir: AnyPath | None = None,
+    detector: str = NAME,
+    values: Mapping[int, Mapping[str, float]] | None = None,
+    stages: tuple[str, ...] = (),
+    **params: Any,
+) -> Iterator[TrialRow]:
+    """What a trial with a checkpoint after every epoch yields."""
+    job = TrialJob(detector, params, "cpu", workdir, stages, values or {}, ALWAYS)
+    return evaluate.run_trial(job, data)
 
 
-def test_a_trial_yields_its_epochs_values_and_end(
+def trial(data: selection.TrialData, **options: Any) -> tuple[list[TrialRow], Ending]:
+    """The epochs and values of a trial, and its ending."""
+    *rows, ending = rows_of(data, **options)
+    assert isinstance(ending, Ending)
+    return rows, ending
+
+
+def test_a_trial_yields_its_epochs_values_and_ending(
     small_spec: BenchmarkSpec, small_dataset: Dataset
 ) -> None:
     data = trial_data(small_spec, small_dataset)
-    rows = trial(data, epochs=2)
+    rows, ending = trial(data, epochs=2)
     names = [task.name for task in data.tasks]
     assert len(names) == 2
-    assert [(row.get("task"), row.get("epoch")) for row in rows] == [
-        (names[0], 0),
-        (names[0], 1),
-        (names[0], None),
-        (names[1], 0),
-        (names[1], 1),
-        (names[1], None),
-        (None, None),
+    assert [type(row) for row in rows] == 2 * [EpochRow, EpochRow, ValueRow]
+    assert [(row.task, row.step) for row in rows] == [
+        (n, i) for i, n in enumerate(names) for _ in "123"
     ]
-    assert rows[0]["step"] == 0 and rows[0]["phase"] == "average" and rows[0]["size"] > 0
-    values = [row["value"] for row in rows if "value" in row]
-    end = rows[-1]
-    assert end["objective"] == pytest.approx(np.mean(values))
-    assert end["outcome"] == "ok" and end["error"] is None
-    assert end["seconds"] > 0 and end["peak_memory_mb"] > 10
-    assert trial(data, epochs=2)[:-1] == rows[:-1]
+    first = rows[0]
+    assert isinstance(first, EpochRow)
+    assert (first.epoch, first.phase) == (0, "average") and first.losses["size"] > 0
+    values = [row.values for row in rows if isinstance(row, ValueRow)]
+    assert [list(by_stage) for by_stage in values] == [["distance"]] * 2
+    assert (ending.outcome, ending.error, ending.stage) == ("ok", None, "distance")
+    assert ending.objective == pytest.approx(np.mean([v["distance"] for v in values]))
+    assert ending.seconds > 0 and ending.peak_memory_mb > 10
+    assert trial(data, epochs=2)[0] == rows
+
+
+def test_all_stages_that_are_asked_for_are_judged_and_the_best_one_counts(
+    small_spec: BenchmarkSpec, small_dataset: Dataset
+) -> None:
+    data = trial_data(small_spec, small_dataset)
+    rows, ending = trial(data, stages=("distance", "size"))
+    values = [row.values for row in rows if isinstance(row, ValueRow)]
+    assert [list(by_stage) for by_stage in values] == [["distance", "size"]] * 2
+    means = {stage: np.mean([v[stage] for v in values]) for stage in ("distance", "size")}
+    assert ending.objective == pytest.approx(max(means.values()))
+    assert means[ending.stage] == max(means.values())
+    alone = [trial(data, stages=(stage,))[1].objective for stage in means]
+    assert alone == pytest.approx(list(means.values()))
 
 
 @pytest.mark.parametrize(
@@ -362,8 +385,8 @@ def test_a_trial_yields_its_epochs_values_and_end(
 def test_a_trial_that_goes_wrong_ends_with_its_outcome(
     small_spec: BenchmarkSpec, small_dataset: Dataset, fate: str, outcome: str
 ) -> None:
-    end = trial(trial_data(small_spec, small_dataset), fate=fate)[-1]
-    assert end["outcome"] == outcome and end["objective"] is None and end["error"]
+    _, ending = trial(trial_data(small_spec, small_dataset), fate=fate)
+    assert ending.outcome == outcome and ending.objective is None and ending.error
 
 
 def test_a_full_disk_is_no_outcome_of_a_trial(
@@ -371,80 +394,94 @@ def test_a_full_disk_is_no_outcome_of_a_trial(
 ) -> None:
     data, workdir = trial_data(small_spec, small_dataset), small_disk.path / "trial"
     with small_disk.full(), pytest.raises(StoreError, match=r"cannot write '.*(space|too large)"):
-        list(evaluate.run_trial(HEAVY, {}, data, device="cpu", workdir=workdir, every_seconds=0))
+        trial(data, workdir=workdir, detector=HEAVY)
     assert list(small_disk.path.rglob("*.tmp")) == []
 
 
 def test_the_detectors_own_disk_error_is_its_outcome(
     small_spec: BenchmarkSpec, small_dataset: Dataset
 ) -> None:
-    end = trial(trial_data(small_spec, small_dataset), fate="disk")[-1]
-    assert end["outcome"] == "failed" and "No space left" in end["error"]
+    _, ending = trial(trial_data(small_spec, small_dataset), fate="disk")
+    assert ending.outcome == "failed" and "No space left" in str(ending.error)
 
 
 def test_stopping_a_trial_is_no_failure_of_it(
     small_spec: BenchmarkSpec, small_dataset: Dataset
 ) -> None:
     data = trial_data(small_spec, small_dataset)
-    rows = evaluate.run_trial(NAME, {}, data, device="cpu", workdir=None)
+    rows = rows_of(data)
     next(rows)
     rows.close()
     with pytest.raises(KeyboardInterrupt):
         trial(data, fate="interrupted")
 
 
-def test_an_interrupted_trial_skips_its_finished_tasks(
+def test_an_interrupted_trial_goes_on_in_the_midst_of_its_task(
     small_spec: BenchmarkSpec, small_dataset: Dataset, root: AnyPath
 ) -> None:
     data = trial_data(small_spec, small_dataset)
-    whole = trial(data)
-    rows = evaluate.run_trial(NAME, {}, data, device="cpu", workdir=root, every_seconds=0)
+    whole, ending = trial(data)
+    rows, values = rows_of(data, workdir=root), {}
     for row in rows:
-        if row.get("step") == 1 and row["epoch"] == 2:
+        if isinstance(row, ValueRow):
+            values[row.step] = row.values
+        if isinstance(row, EpochRow) and (row.step, row.epoch) == (1, 2):
             break
     rows.close()
-    resumed = trial(data, workdir=root)
-    assert [row.get("epoch") for row in resumed] == [None, 2, 3, None, None]
-    assert resumed[0] == whole[4]
-    assert resumed[1:-1] == whole[7:-1]
-    assert resumed[-1]["objective"] == whole[-1]["objective"]
-    assert find(root, "*.safetensors") == []
+    # The driver has recorded the first task's value, which also tells it to delete its checkpoint.
+    files.delete(evaluate.task_checkpoint(root, 0))
+    resumed, resumed_ending = trial(data, workdir=root, values=values)
+    # The checkpoint holds the epochs whose rows the consumer has dealt with.
+    assert resumed == whole[7:]
+    assert resumed_ending.objective == ending.objective
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"\x00" * 20, b'{"0": 0.', b"[0.5]", b'{"0": null}', b'{"0": "high"}']
-)
-def test_damaged_values_of_a_trial_are_computed_anew(
+def test_a_task_whose_value_nobody_recorded_is_only_scored_again(
+    small_spec: BenchmarkSpec, small_dataset: Dataset, root: AnyPath
+) -> None:
+    data = trial_data(small_spec, small_dataset)
+    whole, ending = trial(data)
+    trial(data, workdir=root)
+    resumed, resumed_ending = trial(data, workdir=root)
+    assert resumed == [row for row in whole if isinstance(row, ValueRow)]
+    assert resumed_ending.objective == ending.objective
+
+
+@pytest.mark.parametrize("harm", HARM.values(), ids=HARM)
+def test_a_task_with_a_damaged_checkpoint_is_trained_anew(
     small_spec: BenchmarkSpec,
     small_dataset: Dataset,
     tmp_path: Path,
-    content: bytes,
+    harm: Callable[[bytes], bytes],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     data = trial_data(small_spec, small_dataset)
-    whole = trial(data, workdir=tmp_path)
-    (tmp_path / "values.json").write_bytes(content)
-    assert trial(data, workdir=tmp_path)[:-1] == whole[:-1]
+    whole, _ = trial(data, workdir=tmp_path)
+    checkpoint = evaluate.task_checkpoint(tmp_path, 1)
+    checkpoint.write_bytes(harm(checkpoint.read_bytes()))
+    known = {0: whole[4].values}
+    assert trial(data, workdir=tmp_path, values=known)[0] == whole[5:]
     (message,) = caplog.messages
-    assert "values.json' is damaged (" in message and "computed anew" in message
+    assert message.startswith(f"'{checkpoint}' is damaged (")
+    assert message.endswith("; the training begins anew")
+
+
+def test_the_state_of_an_ended_task_is_kept_where_that_is_asked_for(
+    small_spec: BenchmarkSpec, small_dataset: Dataset, root: AnyPath
+) -> None:
+    data = trial_data(small_spec, small_dataset)
+    rarely = CheckpointPolicy(seconds=1e6)
+    for policy, n in ((rarely, 0), (replace(rarely, keep=True), 2)):
+        job = TrialJob(NAME, {}, "cpu", root, checkpoints=policy)
+        list(evaluate.run_trial(job, data))
+        states = [load_state(path)["done"] for path in find(root, "*.safetensors")]
+        assert states == [4] * n
 
 
 def test_every_trial_has_the_same_seeds(small_spec: BenchmarkSpec, small_dataset: Dataset) -> None:
     data = trial_data(small_spec, small_dataset)
     other = replace(data, seed=data.seed + 1)
-    assert trial(data)[:-1] != trial(other)[:-1]
-
-
-def test_devices() -> None:
-    assert evaluate.resolve_device("auto") in ("cpu", "cuda")
-    with pytest.raises(ConfigError, match="device 'nonsense' cannot be used"):
-        evaluate.resolve_device("nonsense")
-
-
-def test_the_code_version_starts_with_the_packages() -> None:
-    from omasgan import __version__
-
-    assert evaluate.code_version().startswith(__version__)
+    assert trial(data)[0] != trial(other)[0]
 
 
 def _interrupt() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from omasgan.detectors import parameters
 from omasgan.detectors.omasgan import OMASGAN
 from omasgan.training import stages
-from omasgan.training.evaluate import train
+from omasgan.training.loop import Training
 from omasgan.training.stages import StageCache
 from tests.contracts.test_detector import images, quick, vectors
 
@@ -43,7 +43,7 @@ def trained(cache: StageCache | None, X: np.ndarray, **params: Any) -> tuple[OMA
     """The detector, its epochs and the training that it shared."""
     detector = quick("omasgan", **params)
     shared = cache and cache.open(detector, X)
-    return detector, list(train(detector, X, checkpoint=None, shared=shared)), shared
+    return detector, list(Training(detector, X, shared=shared).epochs()), shared
 
 
 def bits(state: Any) -> Any:
@@ -266,7 +266,7 @@ def test_a_training_without_beginnings_is_left_alone(tmp_path: Path) -> None:
 
     detector, X = CurveDetector(), images()
     shared = StageCache(tmp_path).open(detector, X)
-    assert len(list(train(detector, X, checkpoint=None, shared=shared))) == detector.epochs
+    assert len(list(Training(detector, X, shared=shared).epochs())) == detector.epochs
     assert not list(tmp_path.iterdir())
 
 
