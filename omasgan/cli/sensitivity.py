@@ -137,7 +137,7 @@ def sensitivity(
     elif benchmark is None or detector is None:
         raise ConfigError("give BENCHMARK and DETECTOR to train, or --from DIR of a sweep")
     else:
-        execution.check()
+        execution.check(device)
         _from_trainings(benchmark, detector, settings, data, execution, out, resume, device)
 
 
