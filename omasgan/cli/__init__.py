@@ -1,13 +1,14 @@
-"""The command line: each verb is a file here, ``VERBS`` says under which name it goes.
+"""The command line: each verb is a file here, and ``VERBS`` gives it its name.
 
-A verb reads its arguments once, checks them before any work starts and passes them on whole. What
-several verbs take stands in ``options/``. Nothing heavy is
-imported at the top of these files, so that ``--help`` is quick; each verb imports what it needs.
+A verb reads its arguments once, checks them before any work starts and passes them on whole.
+Options that several verbs take are in ``options/``. These files import nothing heavy at their top,
+so that ``--help`` is quick; each verb imports what it needs.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -30,9 +31,12 @@ from omasgan.cli import (
     ui,
 )
 from omasgan.cli.options.groups import flat
-from omasgan.errors import OmasganError, without_secrets
+from omasgan.errors import ConfigError, OmasganError, without_secrets
 
 INTERRUPTED = 130
+GO_ON = frozenset({"run", "sweep", "compare", "sensitivity", "paper"})
+"""Verbs whose interrupted work the same command carries on."""
+
 # typer carries its own copy of click and exports only this subclass of click's usage errors.
 UsageError: type[Any] = typer.BadParameter.__mro__[1]
 
@@ -53,12 +57,15 @@ VERBS: dict[str, Callable[..., None]] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; 0 is success, 1 failed runs, 2 bad input, 130 an interruption."""
+    """Run one command; return 0 for success, 1 for failed runs, 2 for wrong input, 130 for
+    an interruption.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     handler = logging.StreamHandler()
     handler.setFormatter(_Discreet("omasgan: %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     try:
+        _refuse_empty(arguments)
         code = int(_app()(args=arguments, prog_name="omasgan", standalone_mode=False) or 0)
     except UsageError as error:
         return _refuse(f"{error.format_message()} (see --help)")
@@ -72,8 +79,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """Refuse an empty argument, such as the shell makes of a variable that is not set.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    for before, argument in zip(("", *arguments), arguments, strict=False):
+        option = before if not argument else argument.removesuffix("=")
+        if argument and not re.fullmatch(r"--[\w-]+=", argument):
+            continue
+        what = option if option.startswith("--") else "an argument"
+        raise ConfigError(f"{what} is empty; give it a value, or leave it out")
+
+
 class _Discreet(logging.Formatter):
-    """Libraries know nothing of what their URIs hold."""
+    """Hides the credentials in URIs, of which other libraries' messages know nothing."""
 
     def format(self, record: logging.LogRecord) -> str:
         return without_secrets(super().format(record))
@@ -108,11 +129,9 @@ def _about(
 
 
 def _how_to_go_on(arguments: Sequence[str]) -> str:
-    verb = arguments[0] if arguments else ""
-    if verb not in ("run", "sweep", "compare", "sensitivity", "paper"):
+    if not arguments or arguments[0] not in GO_ON:
         return ""
-    resume = ["--resume"] if verb != "run" and "--resume" not in arguments else []
-    return without_secrets(f"; to go on: {shlex.join(['omasgan', *arguments, *resume])}")
+    return without_secrets(f"; to go on: {shlex.join(['omasgan', *arguments])}")
 
 
 def _refuse(message: str) -> int:

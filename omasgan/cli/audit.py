@@ -10,6 +10,7 @@ import typer
 from omasgan.cli.options import values
 from omasgan.cli.options.data import Data
 from omasgan.cli.options.groups import (
+    MAX_SEED,
     BenchmarkArgument,
     DetectorArgument,
     DeviceOption,
@@ -29,13 +30,13 @@ def audit(
     fold: Annotated[int | None, typer.Option(help="Which fold.  [default: the first]")] = None,
     set_: SetOption = None,
     params: ParamsOption = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the training.")] = 0,
     data: Data,
     device: DeviceOption = "auto",
 ) -> None:
-    """Train a detector on one fold and see whether its scores depend on anything but the sample.
+    """Train a detector on one fold and see whether a score depends on anything but its sample.
 
-    The test samples are scored together, twice, shuffled, in batches and one by one; the largest
+    The test samples are scored together, twice, shuffled, in batches and one by one. The largest
     deviation is in units of the scores' spread. Exits with 1 if a score moves.
     """
     from omasgan import detectors
@@ -43,24 +44,24 @@ def audit(
     from omasgan.training import environment
 
     spec = data.benchmark(benchmark)
-    chosen = values.params(detector, params, set_)
+    constructor_params = values.params(detector, params, set_)
     device = environment.resolve_device(device)
     dataset, (first, *_) = data.load(spec, None if fold is None else [fold])
-    trained = detectors.load(detector)(**chosen, seed=seed, device=device)
+    trained = detectors.load(detector)(**constructor_params, seed=seed, device=device)
     trained.fit(dataset.train.X[first.train])
-    found = auditing.audit(trained, dataset.test.X[first.test])
+    result = auditing.audit(trained, dataset.test.X[first.test])
     print(f"{detector} on {spec.id}, fold {first.index}:")
-    _print(found)
-    if not found.passed:
-        print(f"omasgan: scores of {detector} move: {found.moved()}", file=sys.stderr)
+    _print(result)
+    if not result.passed:
+        print(f"omasgan: scores of {detector} move: {result.moved()}", file=sys.stderr)
         raise typer.Exit(1)
 
 
-def _print(found: Audit) -> None:
+def _print(result: Audit) -> None:
     from rich.table import Table
 
     table = Table("check", "stage", "largest deviation", "verdict")
-    for f in found.findings:
-        verdict = "stays" if f.passed else "moves"
-        table.add_row(f.check, f.stage, f"{f.deviation:.1e}", verdict)
+    for finding in result.findings:
+        verdict = "stays" if finding.passed else "moves"
+        table.add_row(finding.check, finding.stage, f"{finding.deviation:.1e}", verdict)
     print_tables([table])

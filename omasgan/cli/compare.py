@@ -30,7 +30,7 @@ def compare(
     *,
     detectors: Annotated[
         str | None,
-        typer.Option(metavar="A,B", help="Besides the yardsticks.  [default: all of them]"),
+        typer.Option(metavar="A,B", help="Detectors beside the yardsticks.  [default: all]"),
     ] = None,
     params: Annotated[
         str | None,
@@ -41,11 +41,11 @@ def compare(
         ),
     ] = None,
     controls: Annotated[
-        bool, typer.Option("--controls", help="Also OMASGAN with other negatives in B's place.")
+        bool, typer.Option("--controls", help="Also OMASGAN with other negatives instead of B's.")
     ] = False,
     tune: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Also sweep each detector, N trials a study."),
+        typer.Option(metavar="N", min=1, help="Also sweep each detector: N trials a study."),
     ] = None,
     selection: Annotated[
         str | None,
@@ -63,14 +63,15 @@ def compare(
 ) -> None:
     """Train and test detectors side by side on the same folds and seeds, with the yardsticks.
 
-    What is done is not trained again: a comparison to which a detector is added trains that one.
+    What is done is not trained again: the same command goes on where an interrupted comparison
+    has stopped, and a detector that is added is the only one to be trained.
     """
-    from omasgan import detectors as found
+    from omasgan import detectors as shipped
     from omasgan.experiments import compare as comparing
 
-    execution.check()
+    checkpoints.check()
     rules = _rules(tune, selection, inner)
-    names = [found.full_name(n) for n in detectors.split(",")] if detectors else found.names()
+    names = shipped.names() if detectors is None else values.names("--detectors", detectors)
     wanted, run_seeds = data.wanted(), values.seeds(seeds)
     spec = comparing.CompareSpec(
         data.benchmark(benchmark),
@@ -81,13 +82,15 @@ def compare(
         controls=controls,
         n_trials=tune,
         rules=rules,
-        inner=inner or 2,
         device=device,
         checkpoint_budget=checkpoints.budget,
         checkpoints=checkpoints.policy,
+        **values.present(inner=inner),
     )
     comparing.check(spec)
+    data.check(spec.benchmark)
     store, tracker = output.open()
+    execution.check(device)
     dataset, _ = data.load(spec.benchmark, wanted)
     backend = execution.open(device)
     with contextlib.closing(backend), at_work(store, tracker) as watch:
@@ -96,24 +99,29 @@ def compare(
 
 
 def _params(source: str | None, benchmark: str, names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """The params that a folder, or the shipped one of the papers' settings, has of ``names``."""
+    """Return by detector the params of a folder, or of the papers' settings for a benchmark.
+
+    Raises:
+        ConfigError: the folder has a file for none of ``names``.
+    """
     from omasgan import config
 
     if source is None:
         return {}
     folder = config.published_params(benchmark) if source == PUBLISHED else Path(source)
     files = {name: folder / f"{name}.toml" for name in names}
-    found = {name: config.load_params(file) for name, file in files.items() if file.exists()}
-    if not found:
+    params = {name: config.load_params(file) for name, file in files.items() if file.exists()}
+    if not params:
         raise ConfigError(f"--params '{source}' has no <detector>.toml for any of these detectors")
-    return found
+    return params
 
 
 def _rules(tune: int | None, selection: str | None, inner: int | None) -> tuple[str, ...]:
-    """The selection rules of a comparison that is tuned."""
+    """Return the selection rules of a comparison's sweeps."""
     if tune is None and (selection is not None or inner is not None):
         raise ConfigError("--selection and --inner say how --tune chooses; give --tune N as well")
-    rules = tuple(values.rule(name) for name in (selection or "nested").split(","))
+    names = values.names("--selection", "nested" if selection is None else selection)
+    rules = tuple(values.rule(name) for name in names)
     if "transfer" in rules:
         raise ConfigError("a comparison cannot use --selection transfer; use omasgan sweep for it")
     return rules

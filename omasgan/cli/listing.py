@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 
 def listing() -> None:
-    """Say which benchmarks, detectors, data sets, spaces and selection rules there are."""
+    """List the benchmarks, detectors, data sets and selection rules."""
     from omasgan import config, detectors
     from omasgan.data import datasets, selection
 

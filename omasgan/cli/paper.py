@@ -66,7 +66,7 @@ def paper(
     if not suites and not all_:
         _list(plans)
         return
-    execution.check()
+    execution.check(device)
     data = _load(plans, data_root, download)
     for made in plans:
         _check_data(made, data, skip=all_)

@@ -11,7 +11,13 @@ import typer
 
 from omasgan.cli.options import values
 from omasgan.cli.options.data import FoldedData
-from omasgan.cli.options.execution import BackendName, BackendOption
+from omasgan.cli.options.execution import (
+    BackendName,
+    BackendOption,
+    check_address,
+    check_device,
+    check_shares,
+)
 from omasgan.cli.options.groups import (
     AddressOption,
     AtOnceOption,
@@ -24,8 +30,7 @@ from omasgan.cli.options.groups import (
     SetOption,
 )
 from omasgan.cli.options.output import print_tables
-from omasgan.cli.options.searching import Searching, source_of
-from omasgan.detectors import full_name
+from omasgan.cli.options.searching import Searching, load_source
 from omasgan.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Room:
-    """The cluster to plan for, and what a trial gets of it."""
+    """The cluster to plan for, and what it gives a trial."""
 
     backend: BackendOption = BackendName.ray
     address: AddressOption = None
@@ -50,42 +55,51 @@ class Room:
     gpus_per_trial: GpusPerTrialOption = None
     at_once: AtOnceOption = None
 
-    def check(self) -> None:
-        """Refuse options that exclude each other, and texts that are no numbers."""
+    def check(self, device: str) -> None:
+        """Check the options before any work starts.
+
+        Raises:
+            ConfigError: options exclude each other, a number is out of its range, or this machine
+                has no such device.
+            BackendError: nobody answers at the address.
+        """
         if self.backend == BackendName.local and self != Room(backend=self.backend):
-            raise ConfigError("--backend local has one trial at a time; leave out what is Ray's")
+            raise ConfigError("--backend local has one trial at a time; leave out Ray's options")
         if self.address and (self.cpus or self.gpus):
             raise ConfigError("--address says which cluster; leave out --cpus and --gpus")
-        values.share(self.gpus_per_trial)
+        check_shares(self.cpus_per_trial, self.gpus_per_trial)
         values.size("--gpu-memory", self.gpu_memory)
+        check_device(device, may_be_elsewhere=self.address is not None)
+        check_address(self.address)
 
     def cluster(self) -> Cluster:
-        """The cluster, joined if it has an address."""
+        """Return the cluster, joined if it has an address."""
         from omasgan.backends import shares
         from omasgan.experiments import plan as planning
 
         if self.backend == BackendName.local:
             return planning.Cluster([{"CPU": 1}], overhead=planning.LOCAL)
-        given = values.size("--gpu-memory", self.gpu_memory)
-        gpu_mb = None if given is None else given / 2**20
+        gpu_bytes = values.size("--gpu-memory", self.gpu_memory)
+        gpu_mb = None if gpu_bytes is None else gpu_bytes / 2**20
         if self.address:
-            return planning.join(self.address, gpu_mb, self.cpus_per_trial or 1.0)
+            cpus = values.present(cpus_per_trial=self.cpus_per_trial)
+            return planning.join(self.address, gpu_mb, **cpus)
         node = {"CPU": self.cpus or len(os.sched_getaffinity(0)), "GPU": self.gpus or 0}
         return planning.Cluster([node], gpu_mb or shares.gpu_mb())
 
     def per_trial(self) -> dict[str, Any]:
-        """What a trial gets, as ``forecast`` takes it."""
-        return {
-            "cpus_per_trial": self.cpus_per_trial or 1.0,
-            "gpus_per_trial": values.share(self.gpus_per_trial),
-            "at_once": self.at_once,
-        }
+        """Return what a trial gets, as arguments of ``forecast``."""
+        return values.present(
+            cpus_per_trial=self.cpus_per_trial,
+            gpus_per_trial=values.share(self.gpus_per_trial),
+            at_once=self.at_once,
+        )
 
 
 def plan(
     benchmark: BenchmarkArgument,
     detectors: Annotated[
-        str, typer.Argument(metavar="DETECTORS", help="One, or several with commas between.")
+        str, typer.Argument(metavar="DETECTORS", help="One, or several with commas between them.")
     ],
     *,
     trials: Annotated[
@@ -101,15 +115,15 @@ def plan(
     probes: Annotated[int, typer.Option(min=1, help="Configurations of a space to measure.")] = 3,
     device: DeviceOption = "auto",
 ) -> None:
-    """Say what runs, or with --trials a sweep, would take; nothing is written.
+    """Say how long runs, or with --trials a sweep, would take; nothing is written.
 
     The configurations that a sweep begins with are trained for a few steps: on the cluster with
-    --address, else on this machine, whose speed is then taken for that of --cpus and --gpus.
+    --address, else on this machine, which then stands for one with --cpus and --gpus.
     """
     from omasgan.backends import shares
     from omasgan.experiments import plan as planning
 
-    names = [full_name(name) for name in detectors.split(",")]
+    names = values.names("DETECTORS", detectors)
     if trials is None and searching != Searching():
         raise ConfigError(
             "--space, --selection and --inner say how a sweep searches; add --trials"
@@ -117,39 +131,47 @@ def plan(
     if trials is not None and (params or set_):
         raise ConfigError("--params and --set are for runs; a sweep (--trials) searches them")
     searching.check()
-    room.check()
-    wanted, given = data.wanted(), values.seeds(seeds)
+    wanted, run_seeds = data.wanted(), values.seeds(seeds)
     spec = data.benchmark(benchmark)
-    dataset, _ = data.load(spec, wanted)
-    cluster = room.cluster()
-    found = []
+    sweeps, fixed = {}, {}
     for name in names:
         if trials is None:
-            work = planning.of_runs(spec, dataset, name, wanted, given or spec.seeds)
-            chosen = [values.params(name, params, set_)]
+            fixed[name] = values.params(name, params, set_)
         else:
-            sweep = searching.spec(spec, name, trials, wanted, seeds=given)
-            work = planning.of_sweep(sweep, dataset, source_of(sweep, data))
-            chosen = shares.first(sweep.space, min(probes, trials))
-        forecast = planning.forecast(work, chosen, cluster, device=device, **room.per_trial())
-        found.append(forecast)
+            sweeps[name] = searching.spec(spec, name, trials, wanted, seeds=run_seeds)
+    data.check(spec, *(sweep.source for sweep in sweeps.values()))
+    room.check(device)
+    dataset, _ = data.load(spec, wanted)
+    cluster = room.cluster()
+    forecasts = []
+    for name in names:
+        if name in fixed:
+            work = planning.of_runs(spec, dataset, name, wanted, run_seeds or spec.seeds)
+            configurations = [fixed[name]]
+        else:
+            sweep = sweeps[name]
+            work = planning.of_sweep(sweep, dataset, load_source(sweep, data))
+            configurations = shares.first(sweep.space, min(probes, sweep.n_trials))
+        forecasts.append(
+            planning.forecast(work, configurations, cluster, device=device, **room.per_trial())
+        )
     what = f"sweep, selection {searching.selection}" if trials else "runs"
     print(f"{spec.id}, {what}:")
-    _print(found)
-    for note in _notes(found, "on the cluster" if room.address else "on this machine"):
+    _print(forecasts)
+    for note in _notes(forecasts, "on the cluster" if room.address else "on this machine"):
         print(note)
 
 
-def _print(found: list[Forecast]) -> None:
+def _print(forecasts: list[Forecast]) -> None:
     from rich.table import Table
 
-    by_gpu = any(f.share for f in found)
+    by_gpu = any(f.share for f in forecasts)
     names = ["detector", "trials", "trainings", "final\nruns", "at\nonce", "CPU-hours"]
     names += ["GPU-hours", "GPU\nmemory", "GPU\nshare"] if by_gpu else []
     table = Table()
     for name in (*names, "wall time", "memory", "disk"):
         table.add_column(name, no_wrap=True)
-    for f in found:
+    for f in forecasts:
         searched = f"{len(f.work.studies)} x {f.work.n_trials}" if f.work.studies else "-"
         of_gpu = [_hours(f.gpu_hours), _size(f.gpu_memory_mb), f"{f.share:g}"]
         table.add_row(
@@ -165,17 +187,17 @@ def _print(found: list[Forecast]) -> None:
     print_tables([table])
 
 
-def _notes(found: list[Forecast], where: str) -> Iterator[str]:
-    n, seconds = sum(f.probes for f in found), sum(f.probe_seconds for f in found)
+def _notes(forecasts: list[Forecast], where: str) -> Iterator[str]:
+    n, seconds = sum(f.probes for f in forecasts), sum(f.probe_seconds for f in forecasts)
     configurations = "1 configuration" if n == 1 else f"{n} configurations"
-    if found[0].work.studies:
-        yield "Trials are studies x trials of each; trainings are those that all trials take."
-    yield "Memory is that of one process; disk holds results, and checkpoints while it runs."
+    if forecasts[0].work.studies:
+        yield "Trials are studies x trials of each; trainings are those of all trials together."
+    yield "Memory is that of one process; disk holds results, and checkpoints during the work."
     yield (
-        f"Measured {where} with {configurations} in {_duration(seconds)}; in brackets: as if all "
-        "were like the cheapest, and like the dearest of them."
+        f"Measured {where} with {configurations} in {_duration(seconds)}; in brackets: if all "
+        "were like the cheapest, and like the most expensive of them."
     )
-    for f in found:
+    for f in forecasts:
         if f.is_scaled:
             yield f"{f.work.detector} was trained on a part of the samples; its hours are scaled."
         for reason in f.lost:
@@ -191,7 +213,7 @@ def _wall(spread: Spread) -> str:
 
 
 def _range(spread: Spread, length: float, unit: str) -> str:
-    """The mean and, where they differ from it, the cheapest and the dearest.
+    """Return the mean and, where they differ from it, the lowest and the highest value.
 
     >>> from omasgan.experiments.plan import Spread
     >>> _range(Spread(120, 60, 240), 60, " min")
@@ -202,7 +224,7 @@ def _range(spread: Spread, length: float, unit: str) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """Two digits and a unit.
+    """Return a duration with two digits and a unit.
 
     >>> _duration(9.4), _duration(100), _duration(9_000), _duration(1_000_000)
     ('9.4 s', '1.7 min', '2.5 h', '12 d')
@@ -217,7 +239,7 @@ def _unit(seconds: float) -> tuple[float, str]:
 
 
 def _size(mb: float) -> str:
-    """Megabytes with two digits and a unit.
+    """Return a size in megabytes with two digits and a unit.
 
     >>> _size(0.31), _size(900), _size(16_384)
     ('0.31 MB', '900 MB', '16 GB')

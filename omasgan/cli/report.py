@@ -14,15 +14,15 @@ from omasgan.errors import ConfigError, without_secrets
 def report(
     folder: StoreArgument,
     html: Annotated[
-        bool, typer.Option("--html", help="Only the page, without files for a paper.")
+        bool, typer.Option("--html", help="Only the page, without the files for a paper.")
     ] = False,
     sync_mlflow: Annotated[
         bool, typer.Option("--sync-mlflow", help="Send everything in DIR to MLflow as well.")
     ] = False,
     tracking_uri: TrackingOption = None,
 ) -> None:
-    """Write DIR/report: one self-contained page of everything in DIR, its tables as Markdown and
-    LaTeX, its figures as PNG and PDF.
+    """Write DIR/report: one self-contained page about everything in DIR, the tables as Markdown
+    and LaTeX, the figures as PNG and PDF.
     """
     from omasgan.report.results.write import write_report
     from omasgan.store.files import open_root

@@ -28,23 +28,24 @@ def run(
     save: SaveOption = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Train a detector with given parameters on the folds of a benchmark and test it.
+    """Train a detector with fixed parameters on the folds of a benchmark and test it.
 
-    A run that is done is not trained again; an interrupted one goes on from its checkpoint.
+    A finished run is not trained again; an interrupted one goes on from its checkpoint.
     """
     from omasgan.backends.local import LocalBackend
     from omasgan.training import environment
     from omasgan.training.jobs import RunJob
 
     spec = data.benchmark(benchmark)
-    chosen = values.params(detector, params, set_)
-    environment.resolve_device(device)
+    run_params = values.params(detector, params, set_)
     run_seeds = values.seeds(seeds) or spec.seeds
     wanted = data.wanted()
+    data.check(spec)
     store, tracker = output.open()
+    environment.resolve_device(device)
     dataset, folds = data.load(spec, wanted)
     jobs = [
-        RunJob(fold.index, detector, chosen, seed, "fixed", store, device, save)
+        RunJob(fold.index, detector, run_params, seed, "fixed", store, device, save)
         for fold in folds
         for seed in run_seeds
     ]

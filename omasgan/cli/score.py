@@ -25,19 +25,21 @@ def score(
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where the CSV goes.  [default: stdout]")
+        Path | None, typer.Option(metavar="FILE", help="File for the CSV.  [default: stdout]")
     ] = None,
     resize: Annotated[
         bool,
-        typer.Option("--resize", help="Resample other sizes, which alone can look anomalous."),
+        typer.Option(
+            "--resize", help="Resample images of another size, which itself can look anomalous."
+        ),
     ] = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Score images with a detector that 'omasgan run ... --save' kept, as CSV.
+    """Score images, as CSV, with a detector that 'omasgan run ... --save' has saved.
 
-    A p-value is the share of held-out normal samples of the BENCHMARK that score at least as
-    high: small means unlike those normals. It is valid for a single sample on average, and only
-    where normal means what it meant in that benchmark.
+    A p-value is the share of the benchmark's held-out normal samples that score at least as high:
+    a small one means that the image is unlike those normals. It is valid for a single sample on
+    average, and only where normal means what it meant in that benchmark.
     """
     from omasgan.checks import scoring
     from omasgan.store import saved
@@ -51,9 +53,9 @@ def score(
         print(text, end="")
     else:
         write_atomic(out, text.encode())
-    what, n = loaded.description, len(loaded.calibration)
+    training, n = loaded.description, len(loaded.calibration)
     print(
-        f"omasgan: p-values are against {n} held-out normals of {what.benchmark}, fold "
-        f"{what.fold}; none can be below {1 / (n + 1):.2g}",
+        f"omasgan: p-values are against {n} held-out normals of {training.benchmark}, fold "
+        f"{training.fold}; none can be below {1 / (n + 1):.2g}",
         file=sys.stderr,
     )

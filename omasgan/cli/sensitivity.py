@@ -138,7 +138,7 @@ def sensitivity(
     elif benchmark is None or detector is None:
         raise ConfigError("give BENCHMARK and DETECTOR to train, or --from DIR of a sweep")
     else:
-        execution.check()
+        execution.check(device)
         name = full_name(detector)
         _from_trainings(benchmark, name, settings, data, execution, out, resume, device)
 

@@ -12,13 +12,14 @@ from omasgan.cli.options.checkpoints import CheckpointOptions
 from omasgan.cli.options.data import FoldedData
 from omasgan.cli.options.execution import Execution
 from omasgan.cli.options.groups import (
+    MAX_SEED,
     BenchmarkArgument,
     DetectorArgument,
     DeviceOption,
     SaveOption,
 )
 from omasgan.cli.options.output import Output, at_work, conclude
-from omasgan.cli.options.searching import Searching, source_of
+from omasgan.cli.options.searching import Searching, load_source
 from omasgan.errors import ConfigError
 
 
@@ -26,12 +27,16 @@ def sweep(
     benchmark: BenchmarkArgument,
     detector: DetectorArgument,
     *,
-    trials: Annotated[int, typer.Option(min=1, help="Trials a study, resumed ones included.")],
+    trials: Annotated[
+        int, typer.Option(min=1, help="Trials for each study, earlier ones included.")
+    ],
     searching: Searching,
     sampler: Annotated[
         str | None, typer.Option(help="Any Optuna sampler.  [default: TPESampler]")
     ] = None,
-    pruner: Annotated[str, typer.Option(help="Any Optuna pruner.")] = "NopPruner",
+    pruner: Annotated[
+        str | None, typer.Option(help="Any Optuna pruner.  [default: NopPruner]")
+    ] = None,
     storage: Annotated[
         str | None,
         typer.Option(
@@ -40,7 +45,7 @@ def sweep(
             help="Optuna storage that gets a copy of each study.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the search.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the search.")] = 0,
     prune_collapsed: Annotated[
         bool, typer.Option("--prune-collapsed", help="Stop trials whose boundary collapses.")
     ] = False,
@@ -50,7 +55,7 @@ def sweep(
     ] = None,
     enqueue: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="'defaults' are then each study's first trial."),
+        typer.Option(metavar="NAME", help="First trial of each study: 'defaults'."),
     ] = None,
     data: FoldedData,
     execution: Execution,
@@ -59,20 +64,23 @@ def sweep(
     save: SaveOption = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Search the parameters of a detector, then train and test the winners on fresh seeds."""
+    """Search the parameters of a detector, then train and test the winners on fresh seeds.
+
+    The same command goes on where an interrupted sweep has stopped; more --trials lengthen it.
+    """
     from omasgan.experiments import sweep as sweeping
 
-    execution.check()
-    searching.check()
     if sampler is not None and replay is not None:
         raise ConfigError("--sampler and --replay exclude each other; leave one out")
+    searching.check()
+    checkpoints.check()
     wanted = data.wanted()
     spec = searching.spec(
         data.benchmark(benchmark),
         detector,
         trials,
         wanted,
-        sampler=sampler or "TPESampler",
+        sampler=sampler,
         pruner=pruner,
         seed=seed,
         storage=storage,
@@ -85,9 +93,11 @@ def sweep(
         checkpoints=checkpoints.policy,
     )
     sweeping.check(spec)
+    data.check(spec.benchmark, spec.source)
     store, tracker = output.open()
+    execution.check(device)
     dataset, _ = data.load(spec.benchmark, wanted)
-    source = source_of(spec, data)
+    source = load_source(spec, data)
     backend = execution.open(device)
     with contextlib.closing(backend), at_work(store, tracker) as watch:
         result = sweeping.sweep([spec], store, backend, dataset, source=source, on_event=watch)

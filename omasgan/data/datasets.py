@@ -71,6 +71,19 @@ def load(name: str, *, root: Path | None = None, download: bool = False) -> Data
     raise unknown("data set", name, names())
 
 
+def check_files(name: str, *, root: Path | None = None) -> None:
+    """See that the files of the data set ``name``, if it has any, are there.
+
+    Raises:
+        ConfigError: there is no such data set.
+        DataError: a file is missing.
+    """
+    if name not in names():
+        raise unknown("data set", name, names())
+    if name in image_files.SOURCES:
+        image_files.check(name, data_root(root))
+
+
 def data_root(explicit: Path | None = None) -> Path:
     """Return the files' folder: ``explicit``, else ``OMASGAN_DATA``, else the user's cache."""
     if explicit is not None:

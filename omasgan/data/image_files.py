@@ -81,15 +81,25 @@ def read(name: str, root: Path, download: bool) -> tuple[Arrays, Arrays]:
     source = SOURCES[name]
     if download:
         _download(name, source, root)
-    missing = [file for file in source.files if not (root / file).is_file()]
+    check(name, root)
+    train, test = (_split(name, source, root, arguments) for arguments in source.splits)
+    return train, test
+
+
+def check(name: str, root: Path) -> None:
+    """See that the files of a data set are there, without reading them.
+
+    Raises:
+        DataError: one is missing.
+    """
+    files = SOURCES[name].files
+    missing = [file for file in files if not (root / file).is_file()]
     if missing:
         raise DataError(
             f"data set '{name}' is missing: no {missing[0]} in {root} "
-            f"({len(missing)} of {len(source.files)} files); use --download, "
+            f"({len(missing)} of {len(files)} files); use --download, "
             "or put the files there (--data-root or OMASGAN_DATA names the folder)"
         )
-    train, test = (_split(name, source, root, arguments) for arguments in source.splits)
-    return train, test
 
 
 def _download(name: str, source: Source, root: Path) -> None:

@@ -119,7 +119,7 @@ class Cluster:
     measure: Callable[..., Any] = field(default=lambda function, *a, **k: function(*a, **k))
 
 
-def join(address: str, gpu_mb: float | None, cpus_per_trial: float) -> Cluster:
+def join(address: str, gpu_mb: float | None, cpus_per_trial: float = 1.0) -> Cluster:
     """The Ray cluster at ``address``, on which the probes are run as well.
 
     Raises:

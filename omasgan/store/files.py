@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -89,7 +90,7 @@ def _options(package: str) -> dict[str, Any]:
 
 
 def check_writable(root: AnyPath) -> None:
-    """Refuse a root that cannot be written to; in a folder nothing is left or made.
+    """Refuse a root that cannot be written to; a probe is written and removed.
 
     Raises:
         StoreError: it is a file, is not writable, or the object store refuses a probe.
@@ -101,12 +102,17 @@ def check_writable(root: AnyPath) -> None:
             probe.fs.rm_file(probe.path)
         return
     nearest = root
-    while not nearest.exists():
-        nearest = nearest.parent
-    if not nearest.is_dir():
-        raise StoreError(f"'{root}' cannot be the output folder: '{nearest}' is a file")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise StoreError(f"'{root}' cannot be the output folder: '{nearest}' is not writable")
+    try:
+        while not nearest.exists():
+            nearest = nearest.parent
+        if not nearest.is_dir():
+            raise StoreError(f"'{root}' cannot be the output folder: '{nearest}' is a file")
+        # Permissions are not all: to root /proc seems writable.
+        Path(tempfile.mkdtemp(prefix=".omasgan-", dir=nearest)).rmdir()
+    except OSError as error:
+        raise StoreError(
+            f"'{root}' cannot be the output folder: '{nearest}' is not writable: {error.strerror}"
+        ) from error
 
 
 def exists(path: AnyPath) -> bool:

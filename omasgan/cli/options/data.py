@@ -1,4 +1,4 @@
-"""Which data a verb works on."""
+"""The data that a verb works on."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """Where image files lie, and how many samples of a fold are used."""
+    """The folder of the image files, and how many samples of a fold are used."""
 
     data_root: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
             envvar="OMASGAN_DATA",
-            help="Folder with the image files, as torchvision lays them out.",
+            help="Folder with the image files, laid out as torchvision does it.",
         ),
     ] = None
     download: Annotated[
@@ -34,38 +34,56 @@ class Data:
     max_train: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Cap a fold's training samples; changes the benchmark's identity."
+            min=1,
+            help="Use at most so many training samples of a fold; this makes another benchmark.",
         ),
     ] = None
     max_test: Annotated[
-        int | None, typer.Option(min=1, help="Cap a fold's test samples; as --max-train.")
+        int | None,
+        typer.Option(min=1, help="Use at most so many test samples of a fold; as --max-train."),
     ] = None
 
     def benchmark(self, name: str) -> BenchmarkSpec:
-        """The benchmark of that name or file, with the caps."""
+        """Return the benchmark of that name or file, with the caps."""
         from omasgan import config
 
         return config.load_benchmark(name, max_train=self.max_train, max_test=self.max_test)
 
+    def check(self, *specs: BenchmarkSpec | None) -> None:
+        """See that all files of these benchmarks are there, before any of them is read.
+
+        Raises:
+            ConfigError: there is no such data set.
+            DataError: a file is missing, and is not to be downloaded.
+        """
+        from omasgan.data import datasets
+
+        if self.download:
+            return
+        for spec in filter(None, specs):
+            for name in filter(None, (spec.dataset, spec.anomalies)):
+                datasets.check_files(name, root=self.data_root)
+
     def load(
         self, spec: BenchmarkSpec, folds: list[int] | None = None
     ) -> tuple[Dataset, list[Fold]]:
-        """The data of a benchmark, and these of its folds (all with None)."""
+        """Return the data of a benchmark, and these of its folds (all with None)."""
         from omasgan.data import protocols
 
+        self.check(spec)
         dataset = protocols.load_data(spec, root=self.data_root, download=self.download)
         return dataset, protocols.choose(protocols.folds(spec, dataset), folds)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FoldedData(Data):
-    """The same, and which of its folds."""
+    """The same, and which of the folds are used."""
 
     folds: Annotated[
         str | None, typer.Option(metavar="0,3", help="Only these folds.  [default: all]")
     ] = None
     max_folds: Annotated[
-        int | None, typer.Option(min=1, help="Cap the folds; as --max-train.")
+        int | None, typer.Option(min=1, help="Use the first so many folds; as --max-train.")
     ] = None
 
     def benchmark(self, name: str) -> BenchmarkSpec:
@@ -76,7 +94,7 @@ class FoldedData(Data):
         )
 
     def wanted(self) -> list[int] | None:
-        """The indices of the folds that are asked for.
+        """Return the indices of the folds that are asked for, None for all.
 
         Raises:
             ConfigError: they are no numbers.

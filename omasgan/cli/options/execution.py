@@ -1,7 +1,8 @@
-"""Where trials and runs are executed."""
+"""Who executes trials and runs, and what each of them gets."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -20,8 +21,6 @@ from omasgan.errors import ConfigError
 if TYPE_CHECKING:
     from omasgan.backends.contract import Backend
 
-STALL_MINUTES = 60.0
-
 
 class BackendName(StrEnum):
     """The backends there are."""
@@ -30,7 +29,7 @@ class BackendName(StrEnum):
     ray = "ray"
 
 
-BackendOption = Annotated[BackendName, typer.Option(help="Where trials and runs are executed.")]
+BackendOption = Annotated[BackendName, typer.Option(help="Who executes trials and runs.")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,15 +46,17 @@ class Execution:
         typer.Option(
             metavar="MINUTES",
             min=0.1,
-            help="Ray: a trial that is silent for so long is ended and repeated.  [default: 60]",
+            help="Ray: end and repeat a trial that is silent for so long.  [default: 60]",
         ),
     ] = None
 
-    def check(self) -> None:
-        """Check that the options are right and belong to the backend.
+    def check(self, device: str) -> None:
+        """Check the options before any work starts.
 
         Raises:
-            ConfigError: one that is Ray's comes with another backend, or a share is no share.
+            ConfigError: a number is out of its range, an option of Ray comes with another
+                backend, or this machine has no such device.
+            BackendError: nobody answers at the address.
         """
         flags = {
             "--address": self.address,
@@ -67,22 +68,92 @@ class Execution:
         for flag, value in flags.items():
             if value is not None and self.backend != BackendName.ray:
                 raise ConfigError(f"{flag} needs --backend ray, got --backend {self.backend}")
-        values.share(self.gpus_per_trial)
+        values.finite("--stall-timeout", self.stall_timeout)
+        check_shares(self.cpus_per_trial, self.gpus_per_trial)
+        check_device(device, may_be_elsewhere=self.backend == BackendName.ray)
+        check_address(self.address)
 
     def open(self, device: str) -> Backend:
-        """The backend, started or connected to; to be closed."""
+        """Start the backend or connect to it; the caller closes it."""
         if self.backend == BackendName.local:
             from omasgan.backends.local import LocalBackend
-            from omasgan.training.environment import resolve_device
 
-            resolve_device(device)
             return LocalBackend()
         from omasgan.backends.ray.backend import RayBackend
 
+        note = self._note_on_gpus(device)
+        if note is not None:
+            print(f"omasgan: {note}", file=sys.stderr)
+        options = values.present(
+            cpus_per_trial=self.cpus_per_trial,
+            stall_seconds=None if self.stall_timeout is None else 60 * self.stall_timeout,
+        )
         return RayBackend(
             address=self.address,
-            cpus_per_trial=1.0 if self.cpus_per_trial is None else self.cpus_per_trial,
             gpus_per_trial=values.share(self.gpus_per_trial),
             at_once=self.at_once,
-            stall_seconds=60 * (self.stall_timeout or STALL_MINUTES),
+            **options,
         )
+
+    def _note_on_gpus(self, device: str) -> str | None:
+        """Return what to say of this machine's GPUs, where the options leave the choice open."""
+        if self.address is not None or device != "auto":
+            return None
+        import torch
+
+        return unused_gpus(torch.cuda.device_count(), self.gpus_per_trial)
+
+
+def unused_gpus(n: int, share: str | None) -> str | None:
+    """Return what to say of ``n`` GPUs where nobody has asked for a ``share`` of them.
+
+    >>> unused_gpus(1, None)
+    '1 GPU is here and unused; --gpus-per-trial 1 (or a share, or auto) uses it'
+    """
+    if n == 0 or share is not None:
+        return None
+    gpus, them = ("1 GPU is", "it") if n == 1 else (f"{n} GPUs are", "them")
+    return f"{gpus} here and unused; --gpus-per-trial 1 (or a share, or auto) uses {them}"
+
+
+def check_shares(cpus: float | None, gpus: str | None) -> None:
+    """Check what a trial is to get.
+
+    Raises:
+        ConfigError: no such share can be given.
+    """
+    from omasgan.backends import gpu
+
+    share = values.share(gpus)
+    gpu.check_share(1.0 if cpus is None else cpus, 1.0 if share == "auto" else share)
+
+
+def check_address(address: str | None) -> None:
+    """See that somebody answers at the address of a Ray cluster.
+
+    Raises:
+        BackendError: it is no address, or nobody answers.
+    """
+    if address is not None:
+        from omasgan.backends.ray import cluster
+
+        cluster.check_address(address)
+
+
+def check_device(device: str, *, may_be_elsewhere: bool) -> None:
+    """Check a device, which workers may have even where this machine has none.
+
+    Raises:
+        ConfigError: there is no such device.
+    """
+    from omasgan.nn import batches
+    from omasgan.training import environment
+
+    if not may_be_elsewhere:
+        environment.resolve_device(device)
+        return
+    try:
+        batches.resolve_device(device)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device '{device}' cannot be used: {reason}; try auto") from error

@@ -1,8 +1,8 @@
 """Options that several verbs share, and groups of options.
 
-A verb takes a single option as a parameter of one of these types, and options that belong
-together as a group: a frozen dataclass whose fields are options, and which knows what to do with
-them. ``flat`` spreads the groups out, for typer reads one parameter an option.
+A verb takes a single option as a parameter of one of these types. Options that belong together
+are a group: a frozen dataclass whose fields are options, with the methods that work on them. Typer
+wants each option as a parameter of its own, so ``flat`` spreads the groups out.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import typer
 from omasgan.detectors import full_name
 
 NO_TRACKING = "none"
+MAX_SEED = 2**32 - 1
+"""The largest seed that all of numpy's generators take."""
 
 BenchmarkArgument = Annotated[
     str, typer.Argument(metavar="BENCHMARK", help="A name of 'omasgan list', or a TOML file.")
@@ -36,7 +38,7 @@ StoreArgument = Annotated[str, typer.Argument(metavar="DIR", help="The --out fol
 SeedsOption = Annotated[
     str | None, typer.Option(metavar="0,1", help="Seeds to train on.  [default: the benchmark's]")
 ]
-SaveOption = Annotated[bool, typer.Option("--save", help="Keep the trained detectors.")]
+SaveOption = Annotated[bool, typer.Option("--save", help="Save the trained detectors.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<n>.")]
 ParamsOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Parameters as TOML; --set wins over it.")
@@ -45,16 +47,18 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="K=V", help="A parameter; may be repeated.")
 ]
 CpusPerTrialOption = Annotated[
-    float | None, typer.Option(metavar="N", help="Ray: CPUs a trial.  [default: 1]")
+    float | None, typer.Option(metavar="N", help="Ray: CPUs for each trial.  [default: 1]")
 ]
 GpusPerTrialOption = Annotated[
     str | None,
-    typer.Option(metavar="F", help="Ray: share of a GPU a trial; auto measures it.  [default: 0]"),
+    typer.Option(
+        metavar="F", help="Ray: share of a GPU for each trial; auto measures it.  [default: 0]"
+    ),
 ]
 AtOnceOption = Annotated[
     int | None,
     typer.Option(
-        metavar="N", min=1, help="Ray: trials at once.  [default: as the cluster has room]"
+        metavar="N", min=1, help="Ray: trials at once.  [default: as many as there is room for]"
     ),
 ]
 AddressOption = Annotated[
@@ -77,17 +81,17 @@ TrackingOption = Annotated[
 
 
 def flat(verb: Callable[..., None]) -> Callable[..., None]:
-    """``verb`` as typer wants it: the fields of its groups are parameters of their own."""
+    """Return ``verb`` with the fields of its groups as parameters of their own, for typer."""
     hints = get_type_hints(verb, include_extras=True)
     groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
 
     @functools.wraps(verb)
-    def spread(**given: Any) -> None:
-        made = {
-            name: group(**{field.name: given.pop(field.name) for field in fields(group)})
+    def flat_verb(**options: Any) -> None:
+        grouped = {
+            name: group(**{field.name: options.pop(field.name) for field in fields(group)})
             for name, group in groups.items()
         }
-        verb(**made, **given)
+        verb(**grouped, **options)
 
     parameters: list[Parameter] = []
     for name, own in inspect.signature(verb).parameters.items():
@@ -96,9 +100,9 @@ def flat(verb: Callable[..., None]) -> Callable[..., None]:
         else:
             kind = Parameter.KEYWORD_ONLY
             parameters.append(Parameter(name, kind, default=own.default, annotation=hints[name]))
-    spread.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-    spread.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return spread
+    flat_verb.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    flat_verb.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return flat_verb
 
 
 def _parameters(group: Any) -> list[Parameter]:

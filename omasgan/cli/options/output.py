@@ -1,4 +1,4 @@
-"""Where a verb's results go, and what is said of them at the end."""
+"""Where a verb's results go, and what it prints at the end."""
 
 from __future__ import annotations
 
@@ -33,18 +33,25 @@ class Output:
     tracking_uri: TrackingOption = None
 
     def open(self) -> tuple[Store, Tracker | None]:
+        """Return the store and what mirrors it; nothing is written yet.
+
+        Raises:
+            ConfigError: one of the URIs cannot be used.
+            StoreError: nothing can be written to the store.
+        """
         from omasgan.store.files import open_root
         from omasgan.store.results import Store
         from omasgan.tracking.tracker import Tracker
 
         store = Store(open_root(self.out))
-        tracked = self.tracking_uri != NO_TRACKING
-        return store, Tracker(self.tracking_uri, store) if tracked else None
+        if self.tracking_uri == NO_TRACKING:
+            return store, None
+        return store, Tracker(self.tracking_uri, store)
 
 
 @contextlib.contextmanager
 def at_work(store: Store, tracker: Tracker | None) -> Iterator[Watch]:
-    """Be the store's only driver; what happens is printed and mirrored."""
+    """Lock the store for this driver; yield what prints and mirrors its events."""
     from omasgan.cli.progress import Watch
     from omasgan.store.lock import driver_lock
 
@@ -53,17 +60,17 @@ def at_work(store: Store, tracker: Tracker | None) -> Iterator[Watch]:
 
 
 def conclude(store: Store, rows: Sequence[Row]) -> None:
-    """Say where things stand; exit with 1 if a run has not come to a score."""
+    """Print the results and where they are; exit with 1 if a run has no score."""
     from omasgan.report.results.write import terminal_tables
 
     print_tables(terminal_tables(store))
-    place = shlex.quote(str(store.root))
-    print(f"Results: {store.root}  (tables and figures: omasgan report {place})")
-    lost = [row for row in rows if row["outcome"] != "ok"]
-    for row in lost:
-        where = f"fold {row['fold']}, seed {row['seed']}"
-        print(f"omasgan: {where}: {row['outcome']}: {row['error']}", file=sys.stderr)
-    if lost:
+    command = f"omasgan report {shlex.quote(str(store.root))}"
+    print(f"Results: {store.root}  (tables and figures: {command})")
+    failed = [row for row in rows if row["outcome"] != "ok"]
+    for row in failed:
+        run = f"fold {row['fold']}, seed {row['seed']}"
+        print(f"omasgan: {run}: {row['outcome']}: {row['error']}", file=sys.stderr)
+    if failed:
         raise typer.Exit(1)
 
 

@@ -37,10 +37,10 @@ class Searching:
     inner: InnerOption = None
 
     def check(self) -> None:
-        """Refuse a rule that there is not, and options that do not go with it.
+        """Check the rule and the options that go with it.
 
         Raises:
-            ConfigError: what does not go together.
+            ConfigError: an unknown rule, or an option that does not go with it.
         """
         rule = values.rule(self.selection)
         if (self.transfer_from is None) != (rule != "transfer"):
@@ -59,7 +59,13 @@ class Searching:
         folds: list[int] | None,
         **more: Any,
     ) -> SweepSpec:
-        """A sweep over these folds (all with None); ``more`` are other fields of it."""
+        """Return a sweep over these folds (all with None).
+
+        ``more`` are other fields of ``SweepSpec``; None stands for a field's default.
+
+        Raises:
+            ConfigError: an unknown detector or benchmark, or a space that does not fit.
+        """
         from omasgan import config, detectors
         from omasgan.experiments.sweep import SweepSpec
         from omasgan.study.space import load_space
@@ -71,12 +77,11 @@ class Searching:
             self.selection,
             n_trials,
             folds=None if folds is None else tuple(folds),
-            inner=self.inner or 2,
             source=config.load_benchmark(self.transfer_from) if self.transfer_from else None,
-            **more,
+            **values.present(inner=self.inner, **more),
         )
 
 
-def source_of(spec: SweepSpec, data: FoldedData) -> Dataset | None:
-    """The data of the benchmark that the rule ``transfer`` chooses on."""
+def load_source(spec: SweepSpec, data: FoldedData) -> Dataset | None:
+    """Return the data of the benchmark that the rule ``transfer`` chooses on."""
     return data.load(spec.source)[0] if spec.source else None

@@ -1,7 +1,8 @@
-"""What the texts of options mean."""
+"""The values that the texts of options stand for."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,34 +14,61 @@ UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 def params(detector: str, file: Path | None, assigned: list[str] | None) -> dict[str, Any]:
-    """All params of a detector, given in a file and one by one."""
+    """Return all params of a detector: those of ``--set``, of a file, and the defaults.
+
+    Raises:
+        ConfigError: an unknown detector or param, or a value that the param cannot have.
+    """
     from omasgan import config, detectors
 
     cls = detectors.load(detector)
-    given = config.load_params(file) if file else {}
-    given |= detectors.parse_params(cls, assignments(assigned or []))
-    return detectors.check_params(cls, given)
+    from_file = config.load_params(file) if file else {}
+    from_texts = detectors.parse_params(cls, assignments(assigned or []))
+    return detectors.check_params(cls, from_file | from_texts)
+
+
+def present(**options: Any) -> dict[str, Any]:
+    """Return the options that were given: for the others the callee has a default.
+
+    >>> present(inner=3, sampler=None)
+    {'inner': 3}
+    """
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def assignments(pairs: Iterable[str]) -> dict[str, str]:
-    """``name=value`` texts as a dict.
+    """Return ``name=value`` texts as a dict.
 
     >>> assignments(["mu=3", "form=pixel"])
     {'mu': '3', 'form': 'pixel'}
     """
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not name or not equals:
             raise ConfigError(f"--set needs name=value, got '{pair}'")
-        if name in found:
-            raise ConfigError(f"--set gives {name} twice: '{found[name]}' and '{value}'")
-        found[name] = value
-    return found
+        if name in texts:
+            raise ConfigError(f"--set gives {name} twice: '{texts[name]}' and '{value}'")
+        texts[name] = value
+    return texts
+
+
+def names(flag: str, text: str) -> list[str]:
+    """Return the detectors' names in ``knn,vae``, files by their whole paths.
+
+    >>> names("--detectors", "knn, vae")
+    ['knn', 'vae']
+    """
+    from omasgan import detectors
+
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise ConfigError(f"{flag} must be names with commas between them, got '{text}'")
+    return [detectors.full_name(part) for part in parts]
 
 
 def integers(flag: str, text: str | None) -> list[int] | None:
-    """``0,3`` as numbers without repetitions.
+    """Return the numbers in ``0,3``, each once.
 
     >>> integers("--folds", "0,3,0")
     [0, 3]
@@ -54,17 +82,24 @@ def integers(flag: str, text: str | None) -> list[int] | None:
 
 
 def seeds(text: str | None) -> list[int] | None:
-    """The seeds of runs, none of which a trial may use."""
+    """Return the seeds of runs, all below those of trials."""
     from omasgan.data.selection import TRIAL_SEEDS
 
-    found = integers("--seeds", text)
-    if found and max(found) >= TRIAL_SEEDS:
-        raise ConfigError(f"--seeds must be below {TRIAL_SEEDS}, got {max(found)}")
-    return found
+    numbers = integers("--seeds", text)
+    if numbers and max(numbers) >= TRIAL_SEEDS:
+        raise ConfigError(f"--seeds must be below {TRIAL_SEEDS}, got {max(numbers)}")
+    return numbers
+
+
+def finite(flag: str, number: float | None) -> float | None:
+    """Return a number that is neither infinite nor nan, which Python's ``float`` reads as well."""
+    if number is not None and not math.isfinite(number):
+        raise ConfigError(f"{flag} must be a finite number, got {number}")
+    return number
 
 
 def share(text: str | None) -> float | Literal["auto"]:
-    """The share of a GPU that a trial gets: a number, or ``auto``.
+    """Return the share of a GPU that a trial gets: a number, or ``auto``.
 
     >>> share("0.25"), share("auto"), share(None)
     (0.25, 'auto', 0.0)
@@ -78,22 +113,26 @@ def share(text: str | None) -> float | Literal["auto"]:
 
 
 def size(flag: str, text: str | None) -> int | None:
-    """A number of bytes.
+    """Return a number of bytes.
 
     >>> size("--checkpoint-budget", "2GB"), size("--checkpoint-budget", "1.5 kB")
     (2000000000, 1500)
     """
     if text is None:
         return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kKMGT]?B)", text.strip())
-    if found is None:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kKMGT]?B)", text.strip())
+    if match is None:
         units = ", ".join(UNITS)
         raise ConfigError(f"{flag} must be a number with a unit ({units}), got '{text}'")
-    return round(float(found[1]) * UNITS[found[2].replace("K", "k")])
+    return round(float(match[1]) * UNITS[match[2].replace("K", "k")])
 
 
 def rule(name: str) -> str:
-    """A selection rule that there is."""
+    """Return the name of a selection rule.
+
+    Raises:
+        ConfigError: there is no such rule.
+    """
     from omasgan.data.selection import RULES
 
     if name not in RULES:
