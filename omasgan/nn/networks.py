@@ -192,8 +192,8 @@ def update_average(average: nn.Module, network: nn.Module, decay: float) -> None
     """
     for a, p in zip(average.parameters(), network.parameters(), strict=True):
         a.lerp_(p, 1 - decay)
-    for a, b in zip(average.buffers(), network.buffers(), strict=True):
-        a.copy_(b)
+    for averaged, current in zip(average.buffers(), network.buffers(), strict=True):
+        averaged.copy_(current)
 
 
 def _dcgan_init(module: nn.Module) -> None:

@@ -13,15 +13,12 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from omasgan.errors import BackendError, without_secrets
 from omasgan.store.files import AnyPath, read
 from omasgan.store.results import store_id
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 Point: TypeAlias = tuple[str, float, int, int]
 """Metric, value, time (ms since 1970) and step."""
@@ -112,9 +109,9 @@ class Mlflow:
             self._send_contents(run, {path.name: content}, folder)
 
     def send_drawings(
-        self, run: Any, drawings: Mapping[str, Figure], folder: str | None = None
+        self, run: Any, drawings: Mapping[str, Any], folder: str | None = None
     ) -> None:
-        """Send figures, by file name, as PNG into a folder of the MLflow run's artifacts."""
+        """Send matplotlib figures, by file name, as PNG into a folder of the MLflow run's artifacts."""
         from omasgan.report.page.drawing import png
 
         contents = {name: png(figure) for name, figure in drawings.items()}
