@@ -111,7 +111,7 @@ class Mlflow:
     def send_drawings(
         self, run: Any, drawings: Mapping[str, Any], folder: str | None = None
     ) -> None:
-        """Send matplotlib figures, by file name, as PNG into a folder of the MLflow run's artifacts."""
+        """Send matplotlib figures, by file name, as PNG into a folder of the artifacts."""
         from omasgan.report.page.drawing import png
 
         contents = {name: png(figure) for name, figure in drawings.items()}
