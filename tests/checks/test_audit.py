@@ -70,7 +70,7 @@ class Random(Norm):
 
 
 class SameNoiseEveryCall(Norm):
-    """Repeatable, but what a sample gets depends on its place."""
+    """Repeatable, but the score of a sample depends on its row."""
 
     def _score(self, X: NDArray[Any]) -> NDArray[Any]:
         return super()._score(X) + 0.01 * np.random.default_rng(0).random(len(X))
@@ -88,17 +88,17 @@ class LearnsFromTheFirstBatch(Norm):
     """Nothing moves once the first call has fixed the range: only a fresh copy shows it."""
 
     def _score(self, X: NDArray[Any]) -> NDArray[Any]:
-        found = super()._score(X)
+        scores = super()._score(X)
         if not hasattr(self, "_range"):
-            self._range = found.max()
-        return found / self._range
+            self._range = scores.max()
+        return scores / self._range
 
 
 class WrongOnTheLast(Norm):
     def _score(self, X: NDArray[Any]) -> NDArray[Any]:
-        found = super()._score(X)
-        found[-1] += 1e-2
-        return found
+        scores = super()._score(X)
+        scores[-1] += 1e-2
+        return scores
 
 
 class Breaks(Norm):
@@ -110,8 +110,8 @@ def points(n: int = 600) -> NDArray[np.float32]:
     return np.random.default_rng(1).normal(0, 1, (n, 4)).astype(np.float32)
 
 
-def failed(found: Audit) -> set[str]:
-    return {finding.check for finding in found.findings if not finding.passed}
+def failed(audited: Audit) -> set[str]:
+    return {finding.check for finding in audited.findings if not finding.passed}
 
 
 @pytest.mark.parametrize(
@@ -131,11 +131,11 @@ def failed(found: Audit) -> set[str]:
 )
 def test_each_cheat_is_caught_by_the_right_check(cls: type[Norm], caught_by: set[str]) -> None:
     X = points()
-    found = audit(cls().fit(X), X)
-    assert {finding.check for finding in found.findings} == CHECKS
-    assert failed(found) == caught_by
-    assert found.passed is (caught_by == set())
-    assert all(check in found.moved() for check in caught_by)
+    audited = audit(cls().fit(X), X)
+    assert {finding.check for finding in audited.findings} == CHECKS
+    assert failed(audited) == caught_by
+    assert audited.passed is (caught_by == set())
+    assert all(check in audited.moved() for check in caught_by)
 
 
 @pytest.mark.parametrize("n", [2, 3, 40, 257])
@@ -172,8 +172,8 @@ def test_every_stage_is_judged_by_itself() -> None:
             cheat = DividesByTheBatch().stage_scores(X)["score"]
             return {"good": super().stage_scores(X)["score"], "bad": cheat}
 
-    found = audit(TwoStages(), points())
-    assert {(f.check, f.stage) for f in found.findings if not f.passed} == {
+    audited = audit(TwoStages(), points())
+    assert {(f.check, f.stage) for f in audited.findings if not f.passed} == {
         ("in batches", "bad"),
         ("one by one", "bad"),
     }
@@ -194,8 +194,8 @@ def test_the_verdict_does_not_depend_on_the_size_of_the_scores(
             return super()._score(X) + share * (len(X) < 300)
 
     scale = 10.0**exponent
-    found = audit(Moves(scale=scale, offset=10 * offset * scale), points())
-    assert found.passed is (share < 1e-4)
+    audited = audit(Moves(scale=scale, offset=10 * offset * scale), points())
+    assert audited.passed is (share < 1e-4)
 
 
 def test_a_large_offset_excuses_rounding_only() -> None:

@@ -28,7 +28,7 @@ def add_scores(
     selection: str = "fixed",
     params: dict | None = None,
 ) -> None:
-    """A run that scores the five test normals and the anomalies as given."""
+    """A run with these scores of the five test normals and of the anomalies."""
     params = {"k": 1} if params is None else params
     key = RunKey(SPEC.id, detector, selection, params_id(params), seed, fold)
     label = [0] * len(NORMALS) + [1] * len(anomalies)

@@ -28,16 +28,16 @@ RGB = (3, 8, 8)
 scores = st.floats(-1e6, 1e6, width=32)
 
 
-@given(calibration=st.lists(scores, max_size=30), found=st.lists(scores, min_size=2, max_size=30))
+@given(calibration=st.lists(scores, max_size=30), values=st.lists(scores, min_size=2, max_size=30))
 def test_p_values_are_what_they_are_defined_as(
-    calibration: list[float], found: list[float]
+    calibration: list[float], values: list[float]
 ) -> None:
-    p = scoring.p_values(np.array(found), np.array(calibration))
+    p = scoring.p_values(np.array(values), np.array(calibration))
     assert ((p > 0) & (p <= 1)).all()
-    for value, score in zip(p, found, strict=True):
+    for value, score in zip(p, values, strict=True):
         at_least = sum(c >= score for c in calibration)
         assert value == (1 + at_least) / (len(calibration) + 1)
-    order = np.argsort(found)
+    order = np.argsort(values)
     assert (np.diff(p[order]) <= 0).all()
 
 
@@ -163,8 +163,8 @@ def test_folders_are_searched_through_and_sorted(tmp_path: Path) -> None:
         digit().save(tmp_path / name)
     (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "b" / "loop").symlink_to(tmp_path)
-    found = scoring.read([tmp_path, tmp_path / "c.png"], GREY)
-    names = [str(s.file.relative_to(tmp_path)) for s in found]
+    samples = scoring.read([tmp_path, tmp_path / "c.png"], GREY)
+    names = [str(s.file.relative_to(tmp_path)) for s in samples]
     assert names == ["a.png", "b/a.jpg", "c.png", "c.png"]
 
 
@@ -292,7 +292,7 @@ class NanOfBlack(detectors.load("knn")):  # type: ignore[misc]
         return np.where(X.max(axis=1) == -1, np.nan, super()._score(X))
 
 
-def kept(folder: Path, cls: type[Any]) -> saved.Saved:
+def saved_and_loaded(folder: Path, cls: type[Any]) -> saved.Saved:
     """A detector that knows 20 noisy sevens, calibrated on 9 more."""
     noise = np.random.default_rng(0).integers(0, 20, (29, *GREY), dtype=np.uint8)
     X = noise + np.asarray(digit())
@@ -305,12 +305,12 @@ def kept(folder: Path, cls: type[Any]) -> saved.Saved:
 
 
 def test_the_csv_has_a_line_for_each_sample(tmp_path: Path) -> None:
-    loaded = kept(tmp_path, NanOfBlack)
+    loaded = saved_and_loaded(tmp_path, NanOfBlack)
     digit().point(lambda grey: grey + 10).save(tmp_path / 'a, "b".png')
     noise = np.random.default_rng(1).uniform(-1, 1, (2, 8, 8))
     np.save(tmp_path / "noise.npy", noise)
-    found = scoring.read([tmp_path / 'a, "b".png', tmp_path / "noise.npy"], GREY)
-    lines = list(csv.DictReader(io.StringIO(scoring.to_csv(loaded, found))))
+    samples = scoring.read([tmp_path / 'a, "b".png', tmp_path / "noise.npy"], GREY)
+    lines = list(csv.DictReader(io.StringIO(scoring.to_csv(loaded, samples))))
     assert [Path(line["file"]).name for line in lines] == ['a, "b".png', *["noise.npy"] * 2]
     assert [line["index"] for line in lines] == ["", "0", "1"]
     seven = (np.asarray(digit()) + 10) / np.float32(127.5) - 1
@@ -322,9 +322,9 @@ def test_the_csv_has_a_line_for_each_sample(tmp_path: Path) -> None:
 
 
 def test_a_score_that_is_not_finite_names_the_file(tmp_path: Path) -> None:
-    loaded = kept(tmp_path, NanOfBlack)
+    loaded = saved_and_loaded(tmp_path, NanOfBlack)
     digit().save(tmp_path / "a.png")
     Image.new("L", (8, 8)).save(tmp_path / "black.png")
-    found = scoring.read([tmp_path / "a.png", tmp_path / "black.png"], GREY)
+    samples = scoring.read([tmp_path / "a.png", tmp_path / "black.png"], GREY)
     with pytest.raises(DataError, match=r"black.png' has the score nan"):
-        scoring.to_csv(loaded, found)
+        scoring.to_csv(loaded, samples)

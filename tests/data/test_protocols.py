@@ -23,10 +23,10 @@ def dataset(train: list[int], test: list[int]) -> Dataset:
     return Dataset("toy", splits[0], splits[1], tuple(map(str, range(n_classes))), "0")
 
 
-def spec(protocol: str = "leave-one-out", **given: object) -> BenchmarkSpec:
+def spec(protocol: str = "leave-one-out", **fields: object) -> BenchmarkSpec:
     anomalies = "kmnist" if protocol == "out-of-dataset" else None
     return BenchmarkSpec(
-        name="toy", version=1, protocol=protocol, dataset="mnist", anomalies=anomalies, **given
+        name="toy", version=1, protocol=protocol, dataset="mnist", anomalies=anomalies, **fields
     )
 
 
@@ -159,11 +159,11 @@ def test_cap_below_the_number_of_classes_is_an_error() -> None:
 
 
 def test_choose() -> None:
-    found = protocols.folds(spec(), dataset([0, 1, 2] * 10, [0, 1, 2]))
-    assert [f.index for f in protocols.choose(found, [2, 0])] == [0, 2]
-    assert protocols.choose(found, None) == found
+    folds = protocols.folds(spec(), dataset([0, 1, 2] * 10, [0, 1, 2]))
+    assert [f.index for f in protocols.choose(folds, [2, 0])] == [0, 2]
+    assert protocols.choose(folds, None) == folds
     with pytest.raises(ConfigError, match=r"no fold 7; the benchmark has the folds \[0, 1, 2\]"):
-        protocols.choose(found, [0, 7])
+        protocols.choose(folds, [0, 7])
 
 
 @pytest.mark.parametrize(
@@ -171,5 +171,5 @@ def test_choose() -> None:
 )
 def test_shipped_benchmarks_without_download_have_folds(name: str) -> None:
     shipped = load_benchmark(name)
-    found = protocols.folds(shipped, protocols.load_data(shipped))
-    assert len(found) == (10 if name.startswith("digits") else 1)
+    folds = protocols.folds(shipped, protocols.load_data(shipped))
+    assert len(folds) == (10 if name.startswith("digits") else 1)

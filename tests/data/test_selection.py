@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from omasgan import detectors
 from omasgan.config import BenchmarkSpec, load_benchmark
 from omasgan.data import protocols, selection
 from omasgan.data.datasets import Dataset, Split, as_float
 from omasgan.errors import ConfigError, DataError
+from omasgan.study.space import Space
 
 HONEST = ["nested", "nested-shared", "proxy"]
 
@@ -47,14 +50,14 @@ def arrays(obj: object) -> Iterator[NDArray[np.generic]]:
 
 def sent_images(study: selection.Study) -> set[str]:
     """The hashes of all images on the wire; other arrays must be rows and labels."""
-    found: set[str] = set()
+    images: set[str] = set()
     for array in arrays(pickle.loads(pickle.dumps(study.data))):
         if array.dtype == np.uint8:
-            found |= set(hashes(array.reshape(-1, 1, 8, 8)))
+            images |= set(hashes(array.reshape(-1, 1, 8, 8)))
         else:
             assert array.dtype == np.int64
             assert array.ndim == 1
-    return found
+    return images
 
 
 @pytest.mark.parametrize("rule", HONEST)
@@ -205,24 +208,31 @@ def test_pool_is_a_read_only_copy(spec: BenchmarkSpec, digits: Dataset) -> None:
         study.data.pool[0] = 0
 
 
+def zeros(X: NDArray[Any]) -> NDArray[np.float64]:
+    return np.zeros(len(X))
+
+
+def stages(**scores: Callable[[Any], Any]) -> Callable[[Any], dict[str, Any]]:
+    """A detector's scores by stage."""
+    return lambda X: {stage: score(X) for stage, score in scores.items()}
+
+
 def distance_to_mean(pool: NDArray[np.uint8], rows: NDArray[np.int64]):
     mean = as_float(pool[rows]).mean(axis=0)
     return lambda X: ((as_float(X) - mean) ** 2).reshape(len(X), -1).sum(axis=1)
 
 
 @pytest.mark.parametrize("rule", [*HONEST, "oracle"])
-def test_objective_is_an_auroc_and_repeats(
-    rule: str, spec: BenchmarkSpec, digits: Dataset
-) -> None:
+def test_a_value_is_an_auroc_and_repeats(rule: str, spec: BenchmarkSpec, digits: Dataset) -> None:
     data = selection.studies(rule, spec, digits, [0])[0].data
     for task in data.tasks:
         score = distance_to_mean(data.pool, task.train)
-        first = selection.objective(task, score, data.pool)
-        assert 0 <= first <= 1
-        assert selection.objective(task, score, data.pool) == first
+        first = selection.values(task, stages(far=score, nothing=zeros), data.pool)
+        assert 0 <= first["far"] <= 1 and first["nothing"] == 0.5
+        assert selection.values(task, stages(far=score), data.pool) == {"far": first["far"]}
 
 
-def test_objective_of_proxies_is_their_mean(spec: BenchmarkSpec, digits: Dataset) -> None:
+def test_the_value_of_proxies_is_their_mean(spec: BenchmarkSpec, digits: Dataset) -> None:
     data = selection.studies("proxy", spec, digits, [0])[0].data
     (task,) = data.tasks
     normal = set(hashes(data.pool[task.judged]))
@@ -231,16 +241,15 @@ def test_objective_of_proxies_is_their_mean(spec: BenchmarkSpec, digits: Dataset
         return np.array([h not in normal for h in hashes(X)], dtype=np.float32)
 
     assert task.proxies == selection.PROXIES
-    assert selection.objective(task, knows_normals, data.pool) > 0.98
-    assert selection.objective(task, lambda X: np.zeros(len(X)), data.pool) == 0.5
+    score = stages(knows=knows_normals, nothing=zeros)
+    values = selection.values(task, score, data.pool)
+    assert values["knows"] > 0.98 and values["nothing"] == 0.5
 
 
-def test_objective_refuses_scores_that_are_not_finite(
-    spec: BenchmarkSpec, digits: Dataset
-) -> None:
+def test_scores_that_are_not_finite_have_no_value(spec: BenchmarkSpec, digits: Dataset) -> None:
     data = selection.studies("nested", spec, digits, [0])[0].data
     with pytest.raises(DataError, match="scores must be finite"):
-        selection.objective(data.tasks[0], lambda X: np.full(len(X), np.nan), data.pool)
+        selection.values(data.tasks[0], stages(bad=lambda X: np.full(len(X), np.nan)), data.pool)
 
 
 @pytest.mark.parametrize("kind", selection.PROXIES)
@@ -248,11 +257,11 @@ def test_objective_refuses_scores_that_are_not_finite(
 def test_pseudo_anomalies(kind: str, shape: tuple[int, ...]) -> None:
     X = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     before = X.copy()
-    made = selection.pseudo_anomalies(kind, X)
+    pseudo = selection.pseudo_anomalies(kind, X)
     assert np.array_equal(X, before)
-    assert (made.shape, made.dtype) == (X.shape, X.dtype)
-    assert np.array_equal(made, selection.pseudo_anomalies(kind, X))
-    assert all(not np.array_equal(a, b) for a, b in zip(made, X, strict=True))
+    assert (pseudo.shape, pseudo.dtype) == (X.shape, X.dtype)
+    assert np.array_equal(pseudo, selection.pseudo_anomalies(kind, X))
+    assert all(not np.array_equal(a, b) for a, b in zip(pseudo, X, strict=True))
 
 
 def test_patch_shuffle_keeps_the_pixels_and_half_swap_the_left_half() -> None:
@@ -277,3 +286,46 @@ def test_vectors_get_noise_only() -> None:
 def test_unknown_pseudo_anomaly() -> None:
     with pytest.raises(ConfigError, match="unknown pseudo-anomaly 'nois'; did you mean 'noise'"):
         selection.pseudo_anomalies("nois", np.zeros((1, 2), dtype=np.float32))
+
+
+ALIKE = ["boundary", "noise"]
+REFUSED_NEGATIVES: dict[str, Any] = {
+    "a choice": {"choices": ALIKE},
+    "a choice under a condition": {
+        "choices": ["noise", "patch-shuffle"],
+        "when": {"form": "pixel"},
+    },
+    "a value under a condition": {"value": "patch-shuffle", "when": {"form": "pixel"}},
+}
+ALLOWED_NEGATIVES: dict[str, Any] = {
+    "a choice of other kinds": {"choices": ["boundary", "deformation", "early-generator"]},
+    "one choice": {"choices": ["noise"]},
+    "a value": "noise",
+    "a value in a table": {"value": "noise"},
+}
+
+
+@pytest.mark.parametrize("entry", REFUSED_NEGATIVES)
+def test_proxy_must_not_choose_negatives_like_its_pseudo_anomalies(entry: str) -> None:
+    space = Space.from_dict(
+        {"negatives": REFUSED_NEGATIVES[entry], "form": {"choices": ["pixel", "deformation"]}}
+    )
+    with pytest.raises(ConfigError, match=r"'proxy' must not choose negatives .*; leave them out"):
+        selection.check_negatives("proxy", space.to_dict())
+    for rule in set(selection.RULES) - {"proxy"}:
+        selection.check_negatives(rule, space.to_dict())
+
+
+@pytest.mark.parametrize("entry", ALLOWED_NEGATIVES)
+def test_proxy_may_choose_among_other_negatives(entry: str) -> None:
+    space = Space.from_dict({"negatives": ALLOWED_NEGATIVES[entry]})
+    selection.check_negatives("proxy", space.to_dict())
+    selection.check_negatives("proxy", {})
+
+
+def test_negatives_like_pseudo_anomalies_are_known_by_the_names_of_both() -> None:
+    kinds = detectors.parameters(detectors.load("omasgan"))["negatives"].choices
+    assert set(selection.NEGATIVES_LIKE_PROXIES) <= set(kinds)
+    assert set(selection.NEGATIVES_LIKE_PROXIES.values()) <= set(selection.PROXIES)
+    # A kind of the same name would be alike.
+    assert set(kinds) & set(selection.PROXIES) <= set(selection.NEGATIVES_LIKE_PROXIES)

@@ -16,12 +16,12 @@ def trained_and_untrained(
     """
     spec = config.load_benchmark(benchmark)
     dataset = protocols.load_data(spec)
-    (found,) = protocols.choose(protocols.folds(spec, dataset), [fold])
-    X = dataset.test.X[found.test]
-    labels = protocols.labels(found, dataset.test.classes[found.test])
+    (chosen,) = protocols.choose(protocols.folds(spec, dataset), [fold])
+    X = dataset.test.X[chosen.test]
+    labels = protocols.labels(chosen, dataset.test.classes[chosen.test])
     values = []
     for steps in ({}, untrained):
         detector = detectors.load(name)(**(params | steps), seed=0, device="cpu")
-        detector.fit(dataset.train.X[found.train])
+        detector.fit(dataset.train.X[chosen.train])
         values.append(metrics.auroc(labels, detector.decision_function(X)))
     return values[0], values[1]

@@ -43,7 +43,7 @@ class Identity(nn.Module):
 def naive_search(detector: AnoGAN, x: Tensor) -> list[float]:
     """The best loss, residual and features' distance of one sample ``(1, ...)``."""
     G, D = detector._networks["G"], detector._networks["D"]
-    found = []
+    losses = []
     for start in detector._starts().to(x):
         z = start[None].clone().requires_grad_()
         optimiser = torch.optim.Adam([z], lr=detector.search_lr)
@@ -55,13 +55,13 @@ def naive_search(detector: AnoGAN, x: Tensor) -> list[float]:
             loss = (1 - detector.feature_weight) * residual + detector.feature_weight * distance
             loss.backward()
             optimiser.step()
-            found.append([loss.item(), residual.item(), distance.item()])
+            losses.append([loss.item(), residual.item(), distance.item()])
             stale += 1
             if loss.item() < (1 - detector.tolerance) * mark:
                 mark, stale = loss.item(), 0
             if stale == detector.patience:
                 break
-    return min(found)
+    return min(losses)
 
 
 @pytest.mark.parametrize("maker", [images, vectors])
@@ -104,9 +104,9 @@ def test_the_search_is_the_naive_one(params: dict[str, Any], maker: Any) -> None
     x = torch.from_numpy(X).double() / (127.5 if X.dtype == np.uint8 else 1.0)
     expected = np.array([naive_search(detector, x[i : i + 1]) for i in range(len(x))])
     with torch.no_grad():
-        found = detector._scores(x)
+        scores = detector._scores(x)
     for stage, column in zip(("anogan", "residual", "features"), expected.T, strict=True):
-        np.testing.assert_allclose(found[stage].numpy(), column, rtol=1e-7, err_msg=stage)
+        np.testing.assert_allclose(scores[stage].numpy(), column, rtol=1e-7, err_msg=stage)
 
 
 def test_scores_do_not_depend_on_the_batch_after_a_long_search() -> None:
@@ -136,15 +136,15 @@ def test_a_score_is_the_weighted_sum_of_its_parts() -> None:
 
 
 def test_searches_that_have_ended_cost_nothing() -> None:
-    """Half of the samples are found at once. They make room for the others."""
+    """Half of the searches end at once. They make room for the others."""
     x = torch.zeros(4 * SLOTS, 2)
     x[::2] = 100.0
     looks = []
     for patience in (1, 40):
         params = AnoGAN(search_steps=40, patience=patience, tolerance=0.0, search_lr=1.0)
         generate = Identity()
-        found = _Searches(params, generate, nn.Identity(), x, torch.zeros(1, 2)).run()
-        assert (found[0, 1::2] == 0).all()
+        losses = _Searches(params, generate, nn.Identity(), x, torch.zeros(1, 2)).run()
+        assert (losses[0, 1::2] == 0).all()
         looks.append(generate.looks)
     # At most two waves of long searches and a few short ones, against four waves.
     assert looks[0] < 3 * 40

@@ -73,7 +73,7 @@ def test_every_variant_trains(params: dict[str, Any], maker: Any) -> None:
 
 
 def test_the_score_is_d_s_logit_turned() -> None:
-    """Real samples, which D is told are normal, score low; what D never saw as real, high."""
+    """Real samples, which D learns to be normal, score low; what D never saw as real, high."""
     X = images()
     detector = quick("fencegan", pretrain_steps=60, train_steps=0, discriminator_lr=1e-3).fit(X)
     x = torch.from_numpy(X.astype(np.float32) / 127.5 - 1)

@@ -14,6 +14,7 @@ from omasgan.data import datasets, metrics
 from omasgan.detectors import parameters
 from omasgan.detectors.omasgan import OMASGAN
 from omasgan.errors import ConfigError, TrainingDiverged
+from omasgan.nn import tails
 from omasgan.nn.boundary import mean_pairwise
 from tests.contracts.test_detector import images, quick, vectors
 
@@ -239,6 +240,27 @@ def test_decision_function_is_the_stage_that_score_names() -> None:
     for score in choices("score"):
         detector = quick("omasgan", score=score).fit(X)
         assert np.array_equal(detector.decision_function(X), detector.stage_scores(X)[score])
+
+
+def test_combined_adds_how_unlikely_j_and_neighbours_are_among_held_out_normals() -> None:
+    X = images()
+    detector = quick("omasgan").fit(X)
+    scores = detector.stage_scores(X)
+    held_out = detector._fitted["held_out"].numpy()
+    both = np.stack([scores["j"], scores["neighbours"]])
+    assert np.array_equal(scores["combined"], tails.fisher(held_out, both).astype(np.float32))
+
+
+@pytest.mark.parametrize("divergence", choices("divergence"))
+def test_the_scores_of_critics_are_their_raw_outputs(divergence: str) -> None:
+    X = images()
+    detector = quick("omasgan", divergence=divergence).fit(X)
+    scores = detector.stage_scores(X)
+    x = torch.from_numpy(X.astype(np.float32) / np.float32(127.5) - 1)
+    for stage, critic in (("task1", "D"), ("task3", "C")):
+        with torch.no_grad():
+            raw = detector._networks[critic](x)
+        np.testing.assert_allclose(scores[stage], -raw.numpy(), rtol=1e-4, atol=1e-5)
 
 
 @pytest.fixture(

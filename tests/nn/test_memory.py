@@ -39,8 +39,8 @@ def test_a_training_step_of_a_tiny_network_is_as_counted_by_hand(
         batch = n * inputs * FLOAT
         assert tensors.bytes == 2 * weights + batch
         # Before the backward pass: the hidden layer after tanh, the output and its mean.
-        kept = (n * hidden + n + 1) * FLOAT
-        assert tensors.peak >= weights + batch + kept
+        retained = (n * hidden + n + 1) * FLOAT
+        assert tensors.peak >= weights + batch + retained
         optimiser = torch.optim.Adam(net.parameters(), foreach=False)
         optimiser.step()
         n_tensors = len(list(net.parameters()))

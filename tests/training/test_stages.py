@@ -85,9 +85,9 @@ def test_scores_and_epochs_are_the_same_bit_for_bit(
 ) -> None:
     cache = StageCache(tmp_path)
     trained(cache, X)
-    given = {name: DOWNSTREAM[name]}
-    detector, epochs, shared = trained(cache, X, **given)
-    alone, all_epochs, _ = trained(None, X, **given)
+    changed = {name: DOWNSTREAM[name]}
+    detector, epochs, shared = trained(cache, X, **changed)
+    alone, all_epochs, _ = trained(None, X, **changed)
     assert shared.seconds > 0
     assert epochs == all_epochs
     for stage, scores in alone.stage_scores(X).items():
