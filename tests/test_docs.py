@@ -313,6 +313,13 @@ def test_every_file_is_described(out: Path) -> None:
 
 
 @pytest.mark.slow
+def test_every_column_is_described(out: Path) -> None:
+    (header, *_) = (out / "report" / "runs.csv").read_text().splitlines()
+    columns = {name for name in header.split(",") if "." not in name}
+    assert columns <= described("result.json") | described("report/")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "said"), [("searching.md", "components"), ("results.md", "omasgan 0 0")]
 )
