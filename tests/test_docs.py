@@ -190,6 +190,10 @@ def test_the_picture_of_the_rooms_is_the_one_that_is_tested() -> None:
     rooms = [re.split(r" {2,}", line)[0] for line in picture.splitlines()]
     floors = [set(re.findall(r"[a-z]+(?=/|\.py)", named)) for named in rooms]
     assert floors == list(test_layering.FLOORS)
+    rows = re.findall(
+        r"^\| (`omasgan/[^|]*) \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE
+    )
+    assert [set(re.findall(r"omasgan/([a-z]+)", row)) for row in rows] == floors
 
 
 def test_functions_in_the_picture_of_the_architecture_exist() -> None:
