@@ -190,6 +190,10 @@ def test_the_picture_of_the_rooms_is_the_one_that_is_tested() -> None:
     rooms = [re.split(r" {2,}", line)[0] for line in picture.splitlines()]
     floors = [set(re.findall(r"[a-z]+(?=/|\.py)", named)) for named in rooms]
     assert floors == list(test_layering.FLOORS)
+    rows = re.findall(
+        r"^\| (`omasgan/[^|]*) \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE
+    )
+    assert [set(re.findall(r"omasgan/([a-z]+)", row)) for row in rows] == floors
 
 
 def test_functions_in_the_picture_of_the_architecture_exist() -> None:
@@ -310,6 +314,13 @@ def test_every_file_is_described(out: Path) -> None:
     files = [path.relative_to(out) for path in out.rglob("*") if path.is_file()]
     parts = {path.name if path.parts[0] != "report" else f"`{path.parts[1]}" for path in files}
     assert {name for name in parts if name not in text} == set()
+
+
+@pytest.mark.slow
+def test_every_column_is_described(out: Path) -> None:
+    (header, *_) = (out / "report" / "runs.csv").read_text().splitlines()
+    columns = {name for name in header.split(",") if "." not in name}
+    assert columns <= described("result.json") | described("report/")
 
 
 @pytest.mark.slow
