@@ -23,7 +23,7 @@ def test_bars_stand_at_their_values_and_tell_what_is_printed() -> None:
     heights = [bar.get_height() for bar in figure.axes[0].patches]
     np.testing.assert_array_equal(heights, [0.7, 0.8, np.nan, 0.4])
     assert "printed (bar: sd)" in [t.get_text() for t in figure.legends[0].get_texts()]
-    svg = drawing.render(figure, "bars").svg
+    svg = drawing.Drawn(figure, "bars").svg
     assert "first, mean: 0.800" in svg and "printed: 0.85 (a paper; a word)" in svg
 
 
@@ -36,7 +36,7 @@ def test_a_box_reaches_from_the_mean_to_the_last_seed() -> None:
     figure = figures.seeds(["cat", "dog"], [{0: 0.5, 1: 0.6, 2: 0.7}, {}])
     (box,) = figure.axes[0].patches
     assert (box.get_y(), box.get_height()) == pytest.approx((0.6, 0.1))
-    drawing.render(figure, "seeds")
+    drawing.Drawn(figure, "seeds")
 
 
 def test_what_lies_outside_of_a_panel_is_told() -> None:
