@@ -89,7 +89,9 @@ class Settings:
         base = values.params(detector, self.around, None)
         return design.design(
             cls,
-            design.varied(space, base) if self.params is None else self.params.split(","),
+            design.varied(space, base)
+            if self.params is None
+            else values.names("--params", self.params),
             base,
             space,
             design=self.design or design.DESIGNS[0],

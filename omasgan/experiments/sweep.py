@@ -25,10 +25,10 @@ from omasgan.store.results import Store
 from omasgan.study import samplers
 from omasgan.study.checkpoints import Checkpoints
 from omasgan.study.guide import Guide
-from omasgan.study.replay import digest_of, read_replay
+from omasgan.study.replay import digest_of, has_record, read_replay
 from omasgan.study.search import Search
 from omasgan.study.space import Params, Space
-from omasgan.study.storage_copy import StorageCopy
+from omasgan.study.storage_copy import StorageCopy, check_storage
 from omasgan.training.jobs import CheckpointPolicy, RunJob
 
 DEFAULTS = "defaults"
@@ -85,6 +85,7 @@ def check(spec: SweepSpec) -> None:
         ConfigError: a number out of its range, a sampler or pruner that there is not or that
             cannot work on the space, a space that does not fit the detector or the rule, params
             to enqueue that the space does not hold, or a replay that cannot be read.
+        BackendError: the storage cannot be used.
     """
     if spec.n_trials < 1:
         raise ConfigError(f"trials must be at least 1, got {spec.n_trials}")
@@ -95,8 +96,10 @@ def check(spec: SweepSpec) -> None:
     samplers.rehearse(spec.space, spec.sampler, spec.pruner, spec.seed)
     if spec.enqueue is not None:
         spec.space.within(_enqueued(spec))
-    if spec.replay is not None and not spec.replay.exists():
-        raise ConfigError(f"--replay '{spec.replay}' does not exist; give a study's folder")
+    if spec.replay is not None and not has_record(spec.replay):
+        raise ConfigError(f"'{spec.replay}' holds no trials to replay; give a study's folder")
+    if spec.storage is not None:
+        check_storage(spec.storage)
 
 
 def studies(spec: SweepSpec, dataset: Dataset, source: Dataset | None) -> list[Study]:

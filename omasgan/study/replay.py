@@ -49,6 +49,12 @@ def read_replay(path: Path, study: str, space: Space, *, alone: bool) -> list[Pa
     return [dict(trial.params) for trial in trials]
 
 
+def has_record(path: Path) -> bool:
+    """Return whether ``path`` is a study's folder or record, or holds folders of studies."""
+    own = path if path.name == FILE else path / FILE
+    return own.is_file() or any(path.glob(f"*/{FILE}"))
+
+
 def digest_of(path: Path) -> str:
     """Return what stands for the params that ``path`` has to replay, whatever else its records
     say.

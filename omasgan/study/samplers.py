@@ -108,6 +108,8 @@ def rehearse(space: Space, sampler: str, pruner: str, seed: int) -> None:
                 study.tell(trial, 0.5)
                 if study.has_stopped:
                     break
+    except ConfigError:
+        raise
     except Exception as error:  # whatever arguments from anywhere can lead to
         line = (str(error) or type(error).__name__).splitlines()[0]
         raise ConfigError(

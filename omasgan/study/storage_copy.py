@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import optuna
+import sqlalchemy
 from sqlalchemy.exc import SQLAlchemyError
 
 from omasgan.errors import BackendError, StoreError, without_secrets
@@ -54,7 +55,7 @@ class StorageCopy:
             )
             copied = self._study.get_trials(deepcopy=False)
         except (*_AWAY, ImportError, ValueError) as error:
-            raise BackendError(self._cannot("use", error)) from error
+            raise _unusable(url, "use", error) from error
         self._n_sent = len(copied)
         self._refuse_another(copied)
 
@@ -77,7 +78,7 @@ class StorageCopy:
             self._send()
         except _AWAY as error:
             if not self._is_away:
-                logger.warning("%s; the search goes on", self._cannot("reach", error))
+                logger.warning("%s; the search goes on", _unusable(self._url, "reach", error))
             self._is_away = True
             self._try_again = time.monotonic() + RETRY_SECONDS
         else:
@@ -96,8 +97,8 @@ class StorageCopy:
             except _AWAY as error:
                 if time.monotonic() - started > OUTAGE_SECONDS:
                     raise BackendError(
-                        self._cannot("reach", error)
-                        + "; the results are kept, and the same command sends them"
+                        f"{_unusable(self._url, 'reach', error)}; "
+                        "the results are kept, and the same command sends them"
                     ) from error
                 time.sleep(RETRY_SECONDS / 2)
 
@@ -110,14 +111,33 @@ class StorageCopy:
                 self._study.add_trial(stored)
             self._n_sent += 1
 
-    def _cannot(self, do: str, error: Exception) -> str:
-        line = str(error.__cause__ or error).splitlines()[0]
-        return without_secrets(f"cannot {do} the storage '{self._url}': {line}")
+
+def check_storage(url: str) -> None:
+    """Connect to the storage at ``url`` once, before any work starts.
+
+    Raises:
+        BackendError: it cannot be used.
+    """
+    try:
+        engine = sqlalchemy.create_engine(url, **_options(url))
+        engine.connect().close()
+        engine.dispose()
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        raise _unusable(url, "use", error) from error
 
 
 def _storage(url: str) -> optuna.storages.BaseStorage:
+    return optuna.storages.RDBStorage(url, engine_kwargs=_options(url))
+
+
+def _options(url: str) -> dict[str, Any]:
     # Connections that a server has lost are noticed before they are used.
     options: dict[str, Any] = {"pool_pre_ping": True}
     if not url.startswith("sqlite:"):
         options["connect_args"] = {"connect_timeout": CONNECT_SECONDS}
-    return optuna.storages.RDBStorage(url, engine_kwargs=options)
+    return options
+
+
+def _unusable(url: str, do: str, error: Exception) -> BackendError:
+    line = str(error.__cause__ or error).splitlines()[0]
+    return BackendError(without_secrets(f"cannot {do} the storage '{url}': {line}"))

@@ -26,22 +26,3 @@ def test_compare_sets_detectors_beside_the_yardsticks(
     assert "Average rank and tests" in text and "Geometry card" in text
     assert compare(tmp_path / "out", *given) == 0
     assert len(Store(tmp_path / "out").results()) == len(rows)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--detectors", "vea"], "did you mean 'vae'"),
-        (["--selection", "nested"], "give --tune N as well"),
-        (["--tune", "2", "--selection", "nestd"], "did you mean 'nested'"),
-        (["--tune", "2", "--selection", "transfer"], "use omasgan sweep"),
-        (["--params", "published"], "unknown benchmark with published params 'digits-loo'"),
-        (["--params", "nowhere"], "has no <detector>.toml"),
-    ],
-)
-def test_comparisons_that_make_no_sense_are_refused(
-    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert compare(tmp_path / "out", *arguments) == 2
-    assert message in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()

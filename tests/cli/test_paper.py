@@ -35,29 +35,3 @@ def test_table_1_needs_no_training_and_no_data(tmp_path: Path) -> None:
     assert omasgan("paper", "table-1", *PLACE, "--out", tmp_path) == 0
     text = (tmp_path / "paper" / "table-1-smoke" / "summary.md").read_text()
     assert "| omasgan | yes |" in text
-
-
-def test_missing_data_are_named_and_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    empty = ["--data-root", tmp_path / "empty"]
-    assert omasgan("paper", "table-3", *empty, *PLACE, "--out", tmp_path / "out") == 2
-    assert "table-3: data set 'cifar10' is missing" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["figre-4"], "did you mean 'figure-4'"),
-        (["figure-4", "--budget", "smal"], "did you mean 'small'"),
-        (["figure-4", "--all"], "not both"),
-        (["table-1", "--backend", "local", "--at-once", "2"], "needs --backend ray"),
-    ],
-)
-def test_what_makes_no_sense_is_refused(
-    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert omasgan("paper", *arguments, "--out", tmp_path / "out") == 2
-    assert message in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()

@@ -63,33 +63,6 @@ def test_a_training_without_a_score_is_told_and_fails_the_command(
     assert "2 of 6 trainings gave no score" in told.out
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ([], "give BENCHMARK and DETECTOR to train, or --from DIR"),
-        (["digits-loo", "omasgan", "--params", "mue"], "did you mean 'mu'"),
-        (["digits-loo", "omasgn", "--params", "mu"], "did you mean 'omasgan'"),
-        (["digits-loo", "omasgan", "--params", "residual"], "has no range|there is no range"),
-        (["digits-loo", "omasgan", "--params", "mu", "--design", "girl"], "did you mean 'grid'"),
-        (["digits-loo", "omasgan", "--params", "mu", "--budget", "3"], "--budget 3 is too small"),
-        (["digits-loo", "omasgan", "--params", "mu", "--folds", "77", *SMALL], "no fold 77"),
-        (["digits-loo", NAME, *SMALL], "without a search space --params must say"),
-        (["--from", "DIR", "--params", "mu"], "--from trains nothing"),
-        (["--from", "DIR"], "holds no trials that ended ok; give the --out folder of a sweep"),
-        (["--from", "DIR/nowhere"], "no folder"),
-    ],
-)
-def test_wrong_inputs_are_told_in_one_line(
-    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    import re
-
-    given = [argument.replace("DIR", str(tmp_path)) for argument in arguments]
-    out = [] if "--from" in given else ["--out", str(tmp_path / "out")]
-    assert re.search(message, refused(capsys, *given, *out))
-    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
-
-
 def test_a_base_outside_the_space_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,8 +12,7 @@ import pytest
 
 from omasgan import cli
 from omasgan.cli.options.execution import Execution
-from omasgan.errors import ConfigError
-from omasgan.experiments.sweep import SweepSpec
+from omasgan.report.results.inputs import read_study
 from omasgan.store.results import Store
 from tests.cli.calls import MAIN, SMALL, SPACE, in_a_process, run, sweep
 
@@ -32,12 +32,12 @@ def test_sweep_searches_then_trains_the_winners_on_fresh_seeds(
     assert "fold-1: 2 of 2, ok" in text and "runs: 6 of 6, ok" in text
 
     assert sweep(tmp_path, "--trials", "3", "--folds", "0") == 0
-    assert len(list(store.studies()[0].glob("trials/*/trial.json"))) == 3
+    assert len(read_study(store.studies()[0]).ended) == 3
     assert sweep(tmp_path, "--trials", "3", "--folds", "0", "--seed", "1") == 2
     assert "seed: 0 -> 1" in capsys.readouterr().err
 
 
-def test_an_interrupted_sweep_is_resumed(tmp_path: Path) -> None:
+def test_the_same_command_goes_on_with_an_interrupted_sweep(tmp_path: Path) -> None:
     (tmp_path / "space.toml").write_text(f"{SPACE}seconds = 0.2\n")
     arguments = ["sweep", "digits-loo", "tests.toy:SlowDetector", *SMALL, "--trials", "3"]
     arguments += ["--backend", "local"]
@@ -51,22 +51,22 @@ def test_an_interrupted_sweep_is_resumed(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         error = process.stderr.read()
     assert process.returncode == cli.INTERRUPTED
-    assert error.strip().endswith("--resume") and "Traceback" not in error
+    assert "Traceback" not in error
+    assert error.strip().endswith(f"to go on: {shlex.join(['omasgan', *arguments])}")
 
-    refused = in_a_process(*arguments)
-    assert refused.returncode == 2 and "go on with --resume" in refused.stderr
-    done = in_a_process(*arguments, "--resume")
+    done = in_a_process(*arguments)
     assert done.returncode == 0, done.stderr
     (study,) = Store(tmp_path / "out").studies()
-    assert len(list(study.glob("trials/*/trial.json"))) == 3
+    assert [trial.number for trial in read_study(study).ended] == [0, 1, 2]
 
 
 def test_mlflow_shows_a_sweep_and_the_runs(tmp_path: Path) -> None:
-    assert sweep(tmp_path, "--trials", "2", "--folds", "0", "--tracking-uri", "") == 0
-    assert run(tmp_path / "out", "--folds", "0", "--tracking-uri", "") == 0
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    assert sweep(tmp_path, "--trials", "2", "--folds", "0", "--tracking-uri", uri) == 0
+    assert run(tmp_path / "out", "--folds", "0", "--tracking-uri", uri) == 0
     import mlflow
 
-    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'out' / 'mlflow.db'}")
+    client = mlflow.MlflowClient(uri)
     (experiment,) = (e for e in client.search_experiments() if e.name.startswith("digits-loo"))
     shown = client.search_runs([experiment.experiment_id])
     assert {r.info.status for r in shown} == {"FINISHED"}
@@ -80,23 +80,23 @@ def test_the_storage_may_come_from_the_environment(
     monkeypatch.setenv("OMASGAN_STORAGE", f"sqlite:///{tmp_path}/elsewhere.db")
     assert sweep(tmp_path, "--trials", "1", "--folds", "0") == 0
     assert (tmp_path / "elsewhere.db").exists()
-    assert not list((tmp_path / "out").rglob("optuna.db"))
 
 
-def test_checkpoints_are_kept_as_the_options_say(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ([], []),
+        (["--keep-checkpoints"], ["task-0.safetensors", "task-1.safetensors"]),
+        (["--keep-checkpoints", "--checkpoint-budget", "1B"], []),
+    ],
+    ids=["none", "all", "none within the budget"],
+)
+def test_checkpoints_stay_as_the_options_say(
+    options: list[str], kept: list[str], tmp_path: Path
 ) -> None:
-    def told(specs: list[SweepSpec], *arguments: object, **more: object) -> None:
-        kept.append((specs[0].checkpoint_budget, specs[0].keep_checkpoints))
-        raise ConfigError("seen")
-
-    kept: list[tuple[int | None, bool]] = []
-    monkeypatch.setattr("omasgan.experiments.sweep.sweep", told)
-    budget = ["--checkpoint-budget", "1.5GB", "--keep-checkpoints"]
-    for options in ([], budget):
-        assert sweep(tmp_path, "--trials", "1", *options) == 2
-        assert "seen" in capsys.readouterr().err
-    assert kept == [(None, False), (1_500_000_000, True)]
+    one = ["--trials", "1", "--folds", "0", "--checkpoint-seconds", "0"]
+    assert sweep(tmp_path, *one, *options) == 0
+    assert sorted(path.name for path in tmp_path.rglob("trials/0000/*.safetensors")) == kept
 
 
 @pytest.mark.usefixtures("ray_cluster")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from omasgan.data import image_files
 from tests.cli.calls import CURVE, SPACE, omasgan
 from tests.experiments.sensitivity.staged import NAME as STAGED
 
@@ -171,9 +172,9 @@ SEARCHING: dict[str, Case] = {
     ),
     "inner of one task": (sweep_of(selection="proxy", inner="2"), "--inner means nothing"),
     "sampler of a replay": (sweep_of(sampler="X", replay=BAD_TOML), "exclude each other"),
-    "replay of nothing": (sweep_of(replay="nothing"), "does not exist"),
-    "replay of no record": (sweep_of(replay=BAD_TOML), BAD_TOML),
-    "replay of an empty folder": (sweep_of(replay="."), "journal"),
+    "replay of nothing": (sweep_of(replay="nothing"), "'nothing' holds no trials"),
+    "replay of no record": (sweep_of(replay=BAD_TOML), f"'{BAD_TOML}' holds no trials"),
+    "replay of an empty folder": (sweep_of(replay="."), "'.' holds no trials"),
     "unknown sampler": (sweep_of(sampler="TPESamplr"), "did you mean 'TPESampler'"),
     "sampler's unknown argument": (sweep_of(sampler="TPESampler(x=1)"), "x"),
     "sampler's argument of a wrong type": (
@@ -330,6 +331,39 @@ def test_it_is_refused_in_one_line_and_nothing_is_written(
 ) -> None:
     assert message in refused(arguments, capsys)
     assert {path.name for path in folder.iterdir()} == {BAD_TOML, GOOD_TOML}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [
+            *("sweep", "mnist-loo", "knn", "--trials", "1", "--backend", "local"),
+            *("--selection", "transfer", "--transfer-from", "fashion-mnist-loo"),
+        ],
+        ["compare", "mnist-vs-fashion-mnist", "--backend", "local"],
+        ["run", "mnist-vs-fashion-mnist", "knn"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_missing_data_are_told_before_other_data_are_read(
+    arguments: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for file in image_files.SOURCES["mnist"].files:
+        (folder / "data" / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "data" / file).write_text("damaged, as whoever reads it would say")
+    error = refused([*arguments, "--data-root", "data"], capsys)
+    assert "data set 'fashion-mnist' is missing" in error
+    assert not (folder / "out").exists()
+
+
+def test_a_refused_sampler_leaves_no_study_that_refuses_the_corrected_command(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = {"max_train": "100", "max_test": "60", "folds": "0", "selection": "proxy"}
+    small |= {"backend": "local", "tracking_uri": "none"}
+    wrong = sweep_of(**small, sampler="TPESampler(n_startup_trials='x')")
+    assert "TPESampler" in refused(wrong, capsys)
+    assert omasgan(*sweep_of(**small, sampler="TPESampler(n_startup_trials=1)")) == 0
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
