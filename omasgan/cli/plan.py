@@ -120,8 +120,8 @@ def plan(
     The configurations that a sweep begins with are trained for a few steps: on the cluster with
     --address, else on this machine, which then stands for one with --cpus and --gpus.
     """
-    from omasgan.backends import shares
     from omasgan.experiments import plan as planning
+    from omasgan.study import probed
 
     names = values.names("DETECTORS", detectors)
     if trials is None and searching != Searching():
@@ -151,7 +151,7 @@ def plan(
         else:
             sweep = sweeps[name]
             work = planning.of_sweep(sweep, dataset, load_source(sweep, data))
-            configurations = shares.first(sweep.space, min(probes, sweep.n_trials))
+            configurations = probed.first(sweep.space, min(probes, sweep.n_trials))
         forecasts.append(
             planning.forecast(work, configurations, cluster, device=device, **room.per_trial())
         )

@@ -1,7 +1,7 @@
-"""Files in a folder or on an object store: whoever reads one finds the old content or the new.
+"""Files in a folder or on an object store: who reads one finds its old content or its new one.
 
-In a folder a file is written beside its place and renamed; on an object store a put is atomic by
-itself. Whatever the file system or a store's client raises becomes a ``StoreError`` of one line.
+In a folder a file is written under another name and renamed; on an object store a put is atomic.
+Whatever the file system or the client of a store raises becomes a ``StoreError`` of one line.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ OBJECT_STORES = {
     "abfs": "adlfs",
     "memory": "fsspec",
 }
-"""Protocols whose put is atomic, by the package that speaks them; ``memory`` is of one process."""
+"""Protocols whose put is atomic, and the package for each; ``memory`` is within one process."""
 
 REQUESTS = 16
-"""How many files are asked of an object store at once."""
+"""How many files are read from an object store at once."""
 
 
 def open_root(text: str) -> AnyPath:
-    """A folder, or the URI of a place on an object store, as a path; nothing is looked at.
+    """Return a folder, or the URI of a prefix on an object store, as a path; nothing is read.
 
     Credentials and endpoint come from the environment (for S3 ``AWS_ACCESS_KEY_ID``,
     ``AWS_SECRET_ACCESS_KEY``, ``AWS_ENDPOINT_URL``), which every node of a cluster needs.
 
     Raises:
-        ConfigError: no object store of this kind, its package is missing, or a URI without a
-            bucket or with credentials.
+        ConfigError: there is no object store of this kind, its package is missing, or the URI has
+            no bucket or holds credentials.
 
     >>> open_root("results/mnist").as_posix()
     'results/mnist'
@@ -81,7 +81,7 @@ def open_root(text: str) -> AnyPath:
 
 
 def _options(package: str) -> dict[str, Any]:
-    """Listings are never kept: other processes write to the same place."""
+    """Return the client's options: listings are not cached, since other processes write too."""
     if package != "s3fs":
         return {"use_listings_cache": False}
     # An endpoint that does not answer is given up after minutes by default.
@@ -93,11 +93,11 @@ def check_writable(root: AnyPath) -> None:
     """Refuse a root that cannot be written to; a probe is written and removed.
 
     Raises:
-        StoreError: it is a file, is not writable, or the object store refuses a probe.
+        StoreError: it is a file, is not writable, or the object store refuses a put.
     """
     if not isinstance(root, Path):
-        probe = root / f".probe-{uuid.uuid4().hex}"
-        with _told("use", root):
+        probe = _probe(root)
+        with _as_store_error("use", root):
             probe.fs.pipe_file(probe.path, b"")
             probe.fs.rm_file(probe.path)
         return
@@ -115,33 +115,48 @@ def check_writable(root: AnyPath) -> None:
         ) from error
 
 
-def exists(path: AnyPath) -> bool:
-    """Whether there is a file or folder at ``path``.
+def _probe(root: AnyPath) -> Any:
+    """Return the path of a file that nobody else writes."""
+    return root / f".probe-{uuid.uuid4().hex}"
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder with those above it, unless it is there.
 
     Raises:
-        StoreError: that cannot be found out.
+        StoreError: it cannot be created.
     """
-    with _told("look for", path):
+    with _as_store_error("create the folder", path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def exists(path: AnyPath) -> bool:
+    """Return whether there is a file or folder at ``path``.
+
+    Raises:
+        StoreError: the file system or store does not say.
+    """
+    with _as_store_error("look for", path):
         return path.exists()
 
 
 def is_folder(path: AnyPath) -> bool:
-    """Whether there is a folder at ``path``, or anything beneath it on an object store.
+    """Return whether there is a folder at ``path``, or anything beneath it on an object store.
 
     Raises:
-        StoreError: that cannot be found out.
+        StoreError: the file system or store does not say.
     """
-    with _told("look for", path):
+    with _as_store_error("look for", path):
         return path.is_dir()
 
 
 def read(path: AnyPath, at_most: int | None = None) -> bytes | None:
-    """The content of a file, or None if there is none.
+    """Return the content of a file, or None if there is no file.
 
     Raises:
         StoreError: it cannot be read, or holds more than ``at_most`` bytes.
     """
-    with _told("read", path):
+    with _as_store_error("read", path):
         try:
             content = _read(path, None if at_most is None else at_most + 1)
         except FileNotFoundError:
@@ -155,13 +170,13 @@ def _read(path: AnyPath, size: int | None) -> bytes:
     if isinstance(path, Path):
         with path.open("rb") as file:
             return file.read(-1 if size is None else size)
-    # One request; opening it would take two.
+    # This takes one request, opening the file would take two.
     content: bytes = path.fs.cat_file(path.path, start=None if size is None else 0, end=size)
     return content
 
 
 def read_all(paths: list[AnyPath]) -> list[bytes | None]:
-    """What ``read`` gives of each; of an object store several at once."""
+    """Return what ``read`` returns for each; from an object store several are read at once."""
     if not paths or isinstance(paths[0], Path):
         return [read(path) for path in paths]
     with ThreadPoolExecutor(REQUESTS) as pool:
@@ -169,20 +184,58 @@ def read_all(paths: list[AnyPath]) -> list[bytes | None]:
 
 
 def write_atomic(path: AnyPath, content: bytes) -> None:
-    """Put ``content`` at ``path``, with the folders above it, so that a crash leaves the old file
-    or the new one.
+    """Write ``content`` to ``path``, with the folders above it, so that a crash leaves the old
+    file or the new one.
 
     Raises:
         StoreError: it cannot be written; nothing of the new content is left.
     """
-    with _told("write", path):
+    with _as_store_error("write", path):
         if isinstance(path, Path):
-            _write_beside(path, content)
+            _write_and_rename(path, content)
         else:
             path.fs.pipe_file(path.path, content)
 
 
-def _write_beside(path: Path, content: bytes) -> None:
+def create(path: AnyPath, content: bytes) -> bool:
+    """Write ``content`` to ``path`` unless there is a file; return whether it was written.
+
+    Of several processes that do so at once one succeeds, on an object store if it ``can_create``.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    with _as_store_error("create", path):
+        if isinstance(path, Path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            if isinstance(path, Path):
+                with path.open("xb") as file:
+                    file.write(content)
+            else:
+                path.fs.pipe_file(path.path, content, mode="create")
+        except FileExistsError:
+            return False
+    return True
+
+
+def can_create(root: AnyPath) -> bool:
+    """Return whether ``create`` beneath ``root`` is exclusive: not every object store refuses a
+    conditional put (S3: ``If-None-Match: *``) of an object that is there.
+    """
+    if isinstance(root, Path):
+        return True
+    probe = _probe(root)
+    try:
+        return create(probe, b"") and not create(probe, b"")
+    except StoreError:
+        # It does not take the condition, or its client does not know of it.
+        return False
+    finally:
+        delete(probe)
+
+
+def _write_and_rename(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -198,26 +251,26 @@ def _write_beside(path: Path, content: bytes) -> None:
 
 
 def append_lines(path: AnyPath, lines: bytes) -> None:
-    """Append whole lines; one that a crash has torn off before them stays a line of its own.
+    """Append whole lines; a line that a crash has torn before them stays a line of its own.
 
-    An object store cannot append: there the object is read and put anew, which costs the more the
-    longer it is. Callers give many lines at once, and only one process writes to a file.
+    An object store cannot append: there the object is read and written as a whole, which costs
+    more the longer it is. So callers give many lines at once. One process alone writes to a file.
 
     Raises:
-        StoreError: it cannot be written; nothing of the lines is left.
+        StoreError: they cannot be written; nothing of them is left.
     """
     if not lines:
         return
     if not isinstance(path, Path):
         old = read(path) or b""
-        write_atomic(path, old + _break_after(old[-1:]) + lines)
+        write_atomic(path, old + _newline_after(old[-1:]) + lines)
         return
-    with _told("write", path):
+    with _as_store_error("write", path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab+", buffering=0) as file:
             size = file.tell()
             file.seek(max(0, size - 1))
-            rest = _break_after(file.read(1)) + lines
+            rest = _newline_after(file.read(1)) + lines
             try:
                 while rest:
                     rest = rest[file.write(rest) :]
@@ -226,7 +279,7 @@ def append_lines(path: AnyPath, lines: bytes) -> None:
                 raise
 
 
-def _break_after(last: bytes) -> bytes:
+def _newline_after(last: bytes) -> bytes:
     return b"" if last in (b"", b"\n") else b"\n"
 
 
@@ -236,22 +289,22 @@ def delete(path: AnyPath) -> None:
     Raises:
         StoreError: it cannot be deleted.
     """
-    with _told("delete", path):
+    with _as_store_error("delete", path):
         path.unlink(missing_ok=True)
 
 
 def delete_leftovers(folder: AnyPath) -> None:
-    """Delete what writers that were killed have left in a folder that nobody writes to now."""
+    """Delete the temporary files of killed writers in a folder that nobody writes to now."""
     if isinstance(folder, Path):
         for path in folder.glob(".*.tmp"):
             delete(path)
 
 
 def find(folder: AnyPath, pattern: str) -> list[AnyPath]:
-    """The files beneath ``folder`` whose relative path matches ``pattern``, sorted.
+    """Return the files beneath ``folder`` whose relative path matches ``pattern``, sorted.
 
     ``*`` stands for any text within a part, ``**/`` at the beginning for any folders. An object
-    store is listed flat, a thousand objects a request, since it has no folders to walk.
+    store, which has no folders to walk, is listed flat, a thousand objects a request.
 
     Raises:
         StoreError: the object store cannot be listed.
@@ -259,7 +312,7 @@ def find(folder: AnyPath, pattern: str) -> list[AnyPath]:
     if isinstance(folder, Path):
         return sorted(path for path in folder.glob(pattern) if path.is_file())
     fixed = pattern[: pattern.find("*")].rpartition("/")[0] if "*" in pattern else pattern
-    with _told("list", folder):
+    with _as_store_error("list", folder):
         keys = folder.fs.find((folder / fixed).path if fixed else folder.path)
     names = [key[len(folder.path) :].lstrip("/") for key in keys]
     return [folder / name for name in sorted(names) if _matches(name, pattern)]
@@ -271,7 +324,7 @@ def _matches(name: str, pattern: str) -> bool:
 
 
 def relative(path: AnyPath, folder: AnyPath) -> str:
-    """Where ``path`` lies in ``folder``, with slashes.
+    """Return the path relative to ``folder``, with slashes.
 
     >>> relative(Path("out/a/b.json"), Path("out"))
     'a/b.json'
@@ -280,12 +333,13 @@ def relative(path: AnyPath, folder: AnyPath) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in one line."""
+    """Return the first line of an error's message, without credentials."""
     return without_secrets((str(error) or type(error).__name__).splitlines()[0])
 
 
 @contextlib.contextmanager
-def _told(action: str, path: AnyPath) -> Iterator[None]:
+def _as_store_error(action: str, path: AnyPath) -> Iterator[None]:
+    """Turn what a file system or the client of an object store raises into a ``StoreError``."""
     try:
         yield
     except StoreError:

@@ -1,6 +1,6 @@
 """Small files of facts: a status as one JSON object, a history as JSON lines.
 
-Every file is put in place atomically, and torn lines of a history are passed over.
+Every file is written atomically; readers skip the torn lines of a history.
 """
 
 from __future__ import annotations
@@ -22,23 +22,22 @@ from omasgan.store.files import (
 )
 
 Row = dict[str, Any]
-"""One flat record: a result, an epoch, a trial."""
+"""One flat record: a result, an epoch."""
 
-AGAIN = "delete it and run the same command again, which makes it anew"
+REMEDY = "delete it and run the same command again, which writes it anew"
 REMEDIES = {
     "study.json": "delete it and run the same sweep again: its trials are kept",
-    "trial.json": "run the same sweep again: it is written anew from the log",
     "comparison.json": "delete it and run the same compare again: its runs are kept",
     "tracking.json": "delete it: MLflow is then sent this store once more",
 }
-"""What to do about a damaged file by its name, where it is not ``AGAIN``."""
+"""What to do about a damaged file, by its name; ``REMEDY`` about any other one."""
 
 
 def claim_identity(path: AnyPath, identity: Mapping[str, Any], *, what: str, remedy: str) -> None:
     """Write ``identity`` to ``path``, or refuse if another one stands there.
 
     Raises:
-        StoreError: ``what`` was made with another identity; the line shows the difference.
+        StoreError: ``what`` has another identity; the line shows the difference.
     """
     from omasgan.config import difference
 
@@ -51,15 +50,15 @@ def claim_identity(path: AnyPath, identity: Mapping[str, Any], *, what: str, rem
 
 
 def write_json(path: AnyPath, value: Mapping[str, Any]) -> None:
-    """Write ``value`` as JSON, atomically; numbers that are not finite become null."""
+    """Write ``value`` as JSON, atomically; numbers that aren't finite become null."""
     write_atomic(path, _to_json(value, indent=1).encode())
 
 
 def read_json(path: AnyPath) -> Row:
-    """The object in a JSON file.
+    """Return the object in a JSON file.
 
     Raises:
-        DamagedError: the file holds no such object; the line says what to do.
+        DamagedError: the file holds no JSON object; the line says what to do.
         StoreError: it is missing or cannot be read.
     """
     row = find_json(path)
@@ -69,10 +68,10 @@ def read_json(path: AnyPath) -> Row:
 
 
 def find_json(path: AnyPath) -> Row | None:
-    """The object in a JSON file, or None if there is no such file.
+    """Return the object in a JSON file, or None if there is no such file.
 
     Raises:
-        DamagedError: the file holds no such object; the line says what to do.
+        DamagedError: the file holds no JSON object; the line says what to do.
         StoreError: it cannot be read.
     """
     content = read(path)
@@ -80,14 +79,14 @@ def find_json(path: AnyPath) -> Row | None:
 
 
 def read_results(folder: AnyPath, pattern: str) -> list[Row]:
-    """The objects in the JSON files that match ``pattern``, sorted by their path.
+    """Return the objects in the JSON files that match ``pattern``, sorted by their path.
 
     Raises:
-        DamagedError: a file holds no such object.
+        DamagedError: a file holds no JSON object.
     """
     paths = find(folder, pattern)
-    found = zip(paths, read_all(paths), strict=True)
-    return [_parse(path, content) for path, content in found if content is not None]
+    contents = zip(paths, read_all(paths), strict=True)
+    return [_parse(path, content) for path, content in contents if content is not None]
 
 
 def _parse(path: AnyPath, content: bytes) -> Row:
@@ -96,7 +95,7 @@ def _parse(path: AnyPath, content: bytes) -> Row:
         if not isinstance(value, dict):
             raise ValueError("it holds no JSON object")
     except (ValueError, RecursionError) as error:
-        remedy = REMEDIES.get(path.name, AGAIN)
+        remedy = REMEDIES.get(path.name, REMEDY)
         raise DamagedError(f"cannot read '{path}': {first_line(error)}; {remedy}") from error
     return value
 
@@ -113,16 +112,16 @@ def append_rows(path: AnyPath, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_rows(path: AnyPath) -> list[Row]:
-    """The rows of a file of JSON lines, without torn ones; [] if there is no file."""
+    """Return the rows of a file of JSON lines, without torn ones; [] if there is no file."""
     return _from_lines(read(path) or b"")
 
 
 def keep_rows(path: AnyPath, keep: Callable[[Row], bool]) -> None:
-    """Leave of a file of JSON lines the rows for which ``keep`` holds, and no torn lines."""
-    lines = read(path) or b""
-    kept = _to_lines(row for row in _from_lines(lines) if keep(row))
-    if kept != lines:
-        write_atomic(path, kept)
+    """Drop from a file of JSON lines the rows for which ``keep`` is False, and all torn lines."""
+    old = read(path) or b""
+    new = _to_lines(row for row in _from_lines(old) if keep(row))
+    if new != old:
+        write_atomic(path, new)
 
 
 def _from_lines(lines: bytes) -> list[Row]:
@@ -138,7 +137,7 @@ def _from_lines(lines: bytes) -> list[Row]:
 
 
 def cause(error: Exception) -> str:
-    """Why a file is damaged, without the remedy that the error itself tells."""
+    """Return why a file is damaged, without the remedy that the error's own message adds."""
     return first_line(error.__cause__ or error)
 
 

@@ -1,8 +1,8 @@
 """Results in a folder or on an object store. A run is done when its ``result.json`` is there.
 
 Layout under the root: ``<benchmark>/<detector>/<selection>/<params_id>/seed-<s>/fold-<k>/`` for
-runs and ``<benchmark>/<detector>/<selection>/studies/<study>/`` for studies. Every file is put in
-place atomically, ``result.json`` after all others of its run.
+runs and ``<benchmark>/<detector>/<selection>/studies/<study>/`` for studies. Every file is written
+atomically, ``result.json`` after all others of its run.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DONE = frozenset({"ok", "diverged"})
-"""Outcomes that training again with the same seed would only repeat."""
+"""Outcomes that another training with the same seed would only repeat."""
 
 
 class _Identified(Protocol):
@@ -60,7 +60,7 @@ class _Identified(Protocol):
 
 @dataclass(frozen=True)
 class RunKey:
-    """What makes a run the same run."""
+    """The identity of a run."""
 
     benchmark: str
     detector: str
@@ -71,12 +71,12 @@ class RunKey:
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> RunKey:
-        """The key of a stored row."""
+        """Return the key of a stored row."""
         return cls(**{name: row[name] for name in cls.__dataclass_fields__})
 
     @property
     def path(self) -> str:
-        """Where the run lies, relative to the store's root.
+        """The run's folder, relative to the store's root.
 
         >>> RunKey("digits-loo-v1", "knn", "fixed", "0a1b2c3d4e5f", 0, 3).path
         'digits-loo-v1/knn/fixed/0a1b2c3d4e5f/seed-0/fold-3'
@@ -86,20 +86,20 @@ class RunKey:
 
 
 def params_id(params: Mapping[str, Any]) -> str:
-    """Twelve hex digits that stand for ``params``, whatever their order."""
+    """Return twelve hex digits that stand for ``params``, whatever their order."""
     from omasgan.config import digest
 
     return digest(dict(params))[:12]
 
 
 class Store:
-    """The results under one root, a folder or a place on an object store (``files.open_root``)."""
+    """The results under a root, a folder or a prefix on an object store (``files.open_root``)."""
 
     def __init__(self, root: AnyPath, create: bool = True) -> None:
-        """Open ``root``; nothing is kept there before the first result.
+        """Open ``root``; nothing is written there before the first result.
 
         Raises:
-            StoreError: ``root`` cannot be written, or ``create`` is False and it is not there.
+            StoreError: ``root`` cannot be written, or ``create`` is False and there is no root.
         """
         self.root: AnyPath = root.absolute()
         if not create and not is_folder(self.root):
@@ -108,10 +108,10 @@ class Store:
             check_writable(self.root)
 
     def claim_benchmark(self, spec: _Identified, data_sha256: str) -> None:
-        """Note what ``spec.id`` means in this store, or refuse if it meant something else.
+        """Write down what ``spec.id`` means in this store, or refuse another meaning.
 
         Raises:
-            StoreError: results of another version of the benchmark or of its data lie here.
+            StoreError: the store has results of another version of the benchmark or its data.
         """
         claim_identity(
             self.root / spec.id / "benchmark.json",
@@ -121,42 +121,42 @@ class Store:
         )
 
     def run_dir(self, key: RunKey) -> AnyPath:
-        """The folder of a run, which may not exist yet."""
+        """Return the folder of a run, which may not exist yet."""
         return self.root / key.path
 
     def study_dir(self, benchmark: str, detector: str, selection: str, study: str) -> AnyPath:
-        """The folder of a study, which may not exist yet."""
+        """Return the folder of a study, which may not exist yet."""
         return self.root / benchmark / folder_name(detector) / selection / "studies" / study
 
     def studies(self) -> list[AnyPath]:
-        """The folders of all studies, sorted."""
+        """Return the folders of all studies, sorted."""
         return [path.parent for path in find(self.root, "*/*/*/studies/*/study.json")]
 
     def read_result(self, key: RunKey) -> Row | None:
-        """The row of a run, or None if it was never finished.
+        """Return the row of a run, or None if the run has not ended.
 
         Raises:
-            DamagedError: the row cannot be understood.
+            DamagedError: the row cannot be parsed.
         """
         return find_json(self.run_dir(key) / "result.json")
 
     def is_done(self, key: RunKey) -> bool:
-        """Whether the run has ended in a way that training again would repeat.
+        """Return whether the run has ended in a way that another training would repeat.
 
-        One whose row is damaged is not done; a warning is logged.
+        A run whose row is damaged is not done; a warning is logged.
         """
         try:
             row = self.read_result(key)
         except DamagedError as error:
             path = self.run_dir(key) / "result.json"
-            logger.warning("'%s' is damaged (%s); the run is made anew", path, cause(error))
+            logger.warning("'%s' is damaged (%s); the run is trained anew", path, cause(error))
             return False
         return row is not None and row.get("outcome") in DONE
 
     def write_run(self, key: RunKey, scores: pd.DataFrame | None, row: Mapping[str, Any]) -> Row:
-        """Store a finished run, the scores first and the row that says "done" last; that row.
+        """Store a finished run, its scores first and last the row, whose presence means done.
 
-        It also holds the SHA-256 of the scores' file, if there is one.
+        Returns the row as it is stored, with the SHA-256 of the scores' file if there is one.
         """
         folder, row = self.run_dir(key), dict(row)
         if scores is not None:
@@ -168,18 +168,18 @@ class Store:
         return row
 
     def results(self, benchmark: str = "*") -> list[Row]:
-        """The rows of all finished runs (or of one benchmark's), sorted by their path.
+        """Return the rows of all finished runs, or of one benchmark's, sorted by their path.
 
         Raises:
-            DamagedError: a row cannot be understood.
+            DamagedError: a row cannot be parsed.
         """
         return read_results(self.root, f"{benchmark}/*/*/*/seed-*/fold-*/result.json")
 
     def scores(self, key: RunKey) -> pd.DataFrame:
-        """A run's scores: ``sample_id``, ``class``, ``label``, ``score`` and one column a stage.
+        """Return a run's ``sample_id``, ``class``, ``label``, ``score`` and one column a stage.
 
         Raises:
-            DamagedError: they are not those that its row was made with.
+            DamagedError: they are not the scores that its row was computed from.
             StoreError: the run has no readable scores.
         """
         import pandas as pd
@@ -187,19 +187,19 @@ class Store:
         folder = self.run_dir(key)
         path, content = folder / "scores.parquet", read(folder / "scores.parquet")
         if content is None:
-            raise StoreError(f"cannot read '{path}': no such file; {_made_anew(folder)}")
-        # The rows of older versions do not tell the checksum.
-        known = (self.read_result(key) or {}).get("scores_sha256")
-        if known not in (None, hashlib.sha256(content).hexdigest()):
-            raise DamagedError(f"'{path}' is damaged: its SHA-256 differs; {_made_anew(folder)}")
+            raise StoreError(f"cannot read '{path}': no such file; {_remedy(folder)}")
+        # The rows of older versions have no checksum.
+        checksum = (self.read_result(key) or {}).get("scores_sha256")
+        if checksum not in (None, hashlib.sha256(content).hexdigest()):
+            raise DamagedError(f"'{path}' is damaged: its SHA-256 differs; {_remedy(folder)}")
         try:
             return pd.read_parquet(BytesIO(content))
         except (OSError, ValueError) as error:
             reason = f"cannot read '{path}': {first_line(error)}"
-            raise DamagedError(f"{reason}; {_made_anew(folder)}") from error
+            raise DamagedError(f"{reason}; {_remedy(folder)}") from error
 
     def pictures(self, key: RunKey) -> dict[str, NDArray[np.float32]]:
-        """What a run's detector drew: rows of images ``(n, c, h, w)`` by name; none if nothing.
+        """Return the images that a run's detector has drawn, ``(n, c, h, w)`` by name.
 
         Raises:
             DamagedError: the file is damaged.
@@ -215,23 +215,23 @@ class Store:
                 return dict(arrays)
         except (OSError, ValueError, LookupError, EOFError, BadZipFile, zlib.error) as error:
             reason = f"cannot read '{folder / 'pictures.npz'}': {first_line(error)}"
-            raise DamagedError(f"{reason}; {_made_anew(folder)}") from error
+            raise DamagedError(f"{reason}; {_remedy(folder)}") from error
 
     def append_epochs(self, key: RunKey, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Add epochs to the run's log."""
+        """Append epochs to the run's log."""
         append_rows(self.run_dir(key) / "epochs.jsonl", rows)
 
     def read_epochs(self, key: RunKey) -> list[Row]:
-        """The run's epochs in order; none if there is no log."""
+        """Return the run's epochs in order; [] if there is no log."""
         return read_rows(self.run_dir(key) / "epochs.jsonl")
 
     def drop_epochs(self, key: RunKey, start: int) -> None:
-        """Forget the epochs from ``start`` on: a resumed training is about to repeat them."""
+        """Delete the epochs from ``start`` on, which a resumed training is about to repeat."""
         keep_rows(self.run_dir(key) / "epochs.jsonl", lambda row: row["epoch"] < start)
 
 
 def store_id(root: AnyPath) -> str:
-    """The store's own name in MLflow, which moves and copies with the folder."""
+    """Return the store's id in MLflow and databases, which moves and copies with the folder."""
     path = root / "tracking.json"
     row = find_json(path)
     if row is None:
@@ -240,5 +240,5 @@ def store_id(root: AnyPath) -> str:
     return str(row["store_id"])
 
 
-def _made_anew(folder: AnyPath) -> str:
+def _remedy(folder: AnyPath) -> str:
     return f"delete '{folder / 'result.json'}' and run the same command again"

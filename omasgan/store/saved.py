@@ -1,10 +1,10 @@
 """A trained detector on disk, without pickle: its state, what it is, and its calibration.
 
-``model.safetensors`` holds the state. ``model.json`` holds detector, params and seed, the form of
-a sample, where the training comes from, the SHA-256 of the state, and the calibration: the scores
-of the fold's validation samples, normals that nothing was trained on (though a sweep may have
-chosen the params by them, which makes p-values after a sweep a little too small). It is written
-last.
+``model.safetensors`` holds the state. ``model.json``, which is written last, holds detector,
+params and seed, the shape and type of a sample, the run that it comes from, the SHA-256 of the
+state, and the calibration: the scores of the fold's validation samples. These are normal and
+nothing was trained on them; but a sweep may have chosen the params by them, which makes p-values
+after a sweep a little too small.
 
 A folder may come from anyone, so loading executes nothing that the folder names: only detectors
 of this package are built, and what does not fit is refused in one line.
@@ -36,10 +36,10 @@ STATE = "model.safetensors"
 DESCRIPTION = "model.json"
 MAX_DESCRIPTION_BYTES = 64 * 2**20
 MAX_VALUES = 2**22
-"""How many values a sample may have; a shape beyond it is no sample but an attack or damage."""
+"""How many values a sample may have; a larger shape is an attack or damage."""
 
 SMALL_SIZE = 256
-"""A width up to this builds a small network, whatever the state holds."""
+"""Networks of this width are small: such a width is allowed whatever the state holds."""
 
 Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Index: TypeAlias = Annotated[int, Field(ge=0)]
@@ -50,7 +50,7 @@ DetectorName: TypeAlias = Annotated[str, Field(max_length=4096, pattern=r"^[^\x0
 
 
 class Description(BaseModel):
-    """What ``model.json`` says; ``shape`` and ``dtype`` are one sample's."""
+    """The content of ``model.json``; ``shape`` and ``dtype`` are those of one sample."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -77,7 +77,7 @@ class Description(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Saved:
-    """A detector that is ready to score; ``calibration`` holds sorted scores, float32 ``(m,)``."""
+    """A detector that can score; ``calibration`` holds the sorted scores, float32 ``(m,)``."""
 
     detector: IterativeDetector
     description: Description
@@ -87,13 +87,13 @@ class Saved:
 def save(
     folder: AnyPath, detector: IterativeDetector, row: Mapping[str, Any], normals: NDArray[Any]
 ) -> None:
-    """Keep a trained detector in ``folder``.
+    """Save a trained detector in ``folder``.
 
     Args:
-        folder: a run's folder.
+        folder: of a run.
         detector: trained to its end.
-        row: the run's: benchmark, fold, detector, params, seed, data_sha256, code_version.
-        normals: samples that it was not trained on, which calibrate it.
+        row: of the run, with benchmark, fold, detector, params, seed, data_sha256, code_version.
+        normals: normal samples that it was not trained on, which calibrate it.
 
     Raises:
         TrainingDiverged: a score of ``normals`` is not finite.
@@ -103,8 +103,8 @@ def save(
     if not np.isfinite(scores).all():
         raise TrainingDiverged("the scores of the validation samples are not finite")
     save_state(folder / STATE, detector.state_dict())
-    kept = ("detector", "params", "seed", "benchmark", "fold", "data_sha256", "code_version")
-    description = {name: row[name] for name in kept} | {
+    names = ("detector", "params", "seed", "benchmark", "fold", "data_sha256", "code_version")
+    description = {name: row[name] for name in names} | {
         "format": 1,
         "shape": normals.shape[1:],
         "dtype": str(normals.dtype),
@@ -115,7 +115,7 @@ def save(
 
 
 def find(folder: AnyPath) -> AnyPath:
-    """``folder`` if it holds a saved detector, else the one folder beneath it that does.
+    """Return ``folder`` if it holds a saved detector, else the one folder beneath it that does.
 
     Raises:
         StoreError: there is none, or more than one.
@@ -124,27 +124,27 @@ def find(folder: AnyPath) -> AnyPath:
         raise StoreError(f"no folder '{folder}'; give the folder of a run with a saved detector")
     if files.exists(folder / DESCRIPTION) or files.exists(folder / STATE):
         return folder
-    found = [path.parent for path in files.find(folder, f"**/{DESCRIPTION}")]
-    if len(found) == 1:
-        return found[0]
-    if not found:
+    folders = [path.parent for path in files.find(folder, f"**/{DESCRIPTION}")]
+    if len(folders) == 1:
+        return folders[0]
+    if not folders:
         raise StoreError(
             f"no saved detector in '{folder}'; train one with omasgan run ... --save "
             "(into a new --out, since a run that is done is not trained again)"
         )
-    names = ", ".join(files.relative(path, folder) for path in found[:20])
-    more = f" and {len(found) - 20} more" if len(found) > 20 else ""
-    raise StoreError(f"'{folder}' holds {len(found)} saved detectors, give one: {names}{more}")
+    names = ", ".join(files.relative(path, folder) for path in folders[:20])
+    more = f" and {len(folders) - 20} more" if len(folders) > 20 else ""
+    raise StoreError(f"'{folder}' holds {len(folders)} saved detectors, give one: {names}{more}")
 
 
 def load(folder: AnyPath, *, device: str = "auto", foreign: bool = False) -> Saved:
-    """Rebuild the detector that ``save`` kept in ``folder``.
+    """Rebuild the detector that ``save`` wrote to ``folder``.
 
     Args:
-        folder: what ``save`` wrote to.
-        device: where it scores.
-        foreign: also import a detector named ``package.module:Class``. That executes code which
-            the folder chooses: only for folders of one's own.
+        folder: of a saved detector.
+        device: where it is to score.
+        foreign: whether a detector named ``package.module:Class`` may be imported. That executes
+            code which the folder chooses: only for folders of your own.
 
     Raises:
         StoreError: a file is missing, damaged, foreign or does not belong to the other.
@@ -197,7 +197,7 @@ def _describe(path: AnyPath) -> Description:
 
 
 def _check_sizes(params: Mapping[str, Any], state: Mapping[str, Any]) -> None:
-    """Refuse sizes that no tensor of the state has before anything so large is built."""
+    """Refuse sizes that no tensor of the state has, before so large a network is built."""
     largest = max([SMALL_SIZE, *_dimensions(state)])
     for name, value in params.items():
         if name.endswith(("width", "_dim")) and isinstance(value, int) and value > largest:
@@ -213,7 +213,7 @@ def _dimensions(value: Any) -> list[int]:
 
 
 def _check_scores(detector: IterativeDetector, description: Description) -> None:
-    """Score one grey sample: the state fits the shape, and the training came to its end."""
+    """Score one grey sample: only a whole training's state that fits the shape can do so."""
     sample = np.zeros((1, *description.shape), description.dtype)
     scores = detector.decision_function(sample)
     if scores.shape != (1,):
@@ -225,6 +225,6 @@ def _sha256(path: AnyPath) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """Why, in one line; a damaged state without the remedy for a checkpoint."""
+    """Return the cause in one line; of a damaged state without the remedy for a checkpoint."""
     cause = error.__cause__ if isinstance(error, StoreError) and error.__cause__ else error
     return " ".join((str(cause) or type(cause).__name__).split())[:300]

@@ -16,7 +16,7 @@ from omasgan.store.files import AnyPath, first_line, read, write_atomic
 
 ZEROS = "0" * 64
 MARK = b'"sha256":"'
-"""What stands before the checksum; within ``tree`` its quotes are escaped."""
+"""The bytes before the checksum; within ``tree`` quotes are escaped, so they can't occur there."""
 
 
 def save_state(path: AnyPath, state: Mapping[str, Any]) -> None:
@@ -38,7 +38,7 @@ def save_state(path: AnyPath, state: Mapping[str, Any]) -> None:
 
 
 def load_state(path: AnyPath) -> dict[str, Any]:
-    """The state that ``save_state`` wrote; tensors are on the CPU.
+    """Return the state that ``save_state`` wrote; tensors are on the CPU.
 
     Raises:
         DamagedError: the file holds something else, if only by one bit.
@@ -76,7 +76,7 @@ def _with_checksum(content: bytes, checksum: str) -> bytes:
 
 
 def _flatten(value: Any, tensors: dict[str, Any]) -> Any:
-    """``value`` as JSON, with its arrays moved to ``tensors``."""
+    """Return ``value`` as JSON; its arrays are moved to ``tensors``."""
     import numpy as np
     import torch
 

@@ -184,10 +184,9 @@ def _lock_file(root: AnyPath) -> Path:
 @contextlib.contextmanager
 def locked(root: AnyPath) -> Iterator[None]:
     """Let one mirror work at a time: two would create a run twice, or break a new database."""
-    import fcntl
+    from filelock import FileLock
 
-    with _lock_file(root).open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with FileLock(_lock_file(root)):
         yield
 
 

@@ -31,9 +31,7 @@ from omasgan.detectors.base import IterativeDetector, State
 from omasgan.detectors.neural import NeuralDetector, check_finite
 from omasgan.nn.memory import CUDA_MB, Allocated
 from omasgan.training.environment import resolve_device
-from omasgan.training.measuring import Measurement, peak_resident_mb
-
-MB = 2**20
+from omasgan.training.measuring import MB, Measurement, peak_resident_mb
 
 WARM_UP_STEPS = 3
 PHASE_SECONDS = 0.5

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from omasgan.backends import shares
 from omasgan.backends.local import LocalBackend
 from omasgan.config import BenchmarkSpec
 from omasgan.data.datasets import Dataset
@@ -15,6 +14,7 @@ from omasgan.errors import BackendError, ConfigError, TrainingDiverged
 from omasgan.experiments import plan as planning
 from omasgan.experiments.sweep import SweepSpec, sweep
 from omasgan.store.results import Store
+from omasgan.study import probed
 from omasgan.study.space import Space
 from omasgan.training.probe import Cost
 
@@ -78,7 +78,7 @@ def test_probed_are_the_configurations_with_which_the_sweep_begins(
     for study in Store(tmp_path).studies():
         files = sorted(study.glob("trials/*/trial.json"))
         tried = [json.loads(file.read_text())["params"] for file in files]
-        assert tried == shares.first(SPACE, 3)
+        assert tried == probed.first(SPACE, 3)
 
 
 def test_proxies_are_scored_beside_the_normals(spec: SweepSpec, small_dataset: Dataset) -> None:

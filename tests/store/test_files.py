@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from omasgan.errors import ConfigError, StoreError
 from omasgan.store.files import (
     AnyPath,
     append_lines,
+    can_create,
     check_writable,
+    create,
     delete,
     delete_leftovers,
     exists,
@@ -96,6 +99,30 @@ def test_what_was_written_is_read(root: AnyPath) -> None:
     delete(path)
     delete(path)
     assert read(path) is None
+
+
+def test_a_file_is_created_once(root: AnyPath) -> None:
+    path = root / "a" / "new"
+    assert can_create(root)
+    assert [create(path, content) for content in (b"first", b"second")] == [True, False]
+    assert read(path) == b"first"
+    assert find(root, "**/*") == [path], "no probe is left"
+
+
+def test_of_many_that_create_a_file_one_succeeds(root: AnyPath) -> None:
+    def put(number: int) -> bool:
+        return create(root / "a" / "new", f"{number}".encode())
+
+    with ThreadPoolExecutor(8) as pool:
+        written = list(pool.map(put, range(8)))
+    assert sum(written) == 1
+    assert read(root / "a" / "new") == f"{written.index(True)}".encode()
+
+
+def test_a_file_where_a_folder_would_be_is_no_file_that_was_created(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match=r"cannot create '.*/file/new'"):
+        create(tmp_path / "file" / "new", b"")
 
 
 def test_files_are_found_by_their_pattern(root: AnyPath) -> None:

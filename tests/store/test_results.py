@@ -176,7 +176,7 @@ SHAPELESS = {name: harm for name, harm in HARM.items() if name != "one bit"} | {
 
 
 @pytest.mark.parametrize("harm", SHAPELESS.values(), ids=SHAPELESS)
-def test_a_damaged_result_is_made_anew(
+def test_a_run_with_a_damaged_result_is_trained_anew(
     tmp_path: Path, harm: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
     store = Store(tmp_path)
@@ -187,7 +187,7 @@ def test_a_damaged_result_is_made_anew(
         store.results()
     assert not store.is_done(KEY)
     (message,) = caplog.messages
-    assert str(path) in message and "is made anew" in message
+    assert str(path) in message and "is trained anew" in message
     store.write_run(KEY, None, {"outcome": "ok"})
     assert store.is_done(KEY)
 

@@ -122,10 +122,10 @@ def check_shares(cpus: float | None, gpus: str | None) -> None:
     Raises:
         ConfigError: no such share can be given.
     """
-    from omasgan.backends import gpu
+    from omasgan.backends import shares
 
     share = values.share(gpus)
-    gpu.check_share(1.0 if cpus is None else cpus, 1.0 if share == "auto" else share)
+    shares.check_share(1.0 if cpus is None else cpus, 1.0 if share == "auto" else share)
 
 
 def check_address(address: str | None) -> None:
