@@ -51,7 +51,7 @@ def test_a_storage_that_cannot_be_used_tells_no_secret(
     code = main([*SWEEP, "--storage", storage, "--tracking-uri", "none", "--out", out])
     said = capfd.readouterr()
     assert code == 2
-    assert said.err.startswith("omasgan: cannot use the study in storage '")
+    assert said.err.startswith("omasgan: cannot use the storage '")
     assert SECRET not in said.out + said.err
     assert SECRET.encode() not in everything_in(tmp_path)
 
