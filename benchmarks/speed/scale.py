@@ -44,7 +44,7 @@ from omasgan.backends.ray.backend import RayBackend
 from omasgan.backends.ray.driver import Driver
 from omasgan.backends.ray.needs import Need
 from omasgan.backends.ray.room import Room
-from omasgan.cli.progress import Watch
+from omasgan.cli.watch import Watch
 from omasgan.data import protocols
 from omasgan.detectors.base import Epoch
 from omasgan.detectors.omasgan import OMASGAN
