@@ -7,9 +7,18 @@ from pathlib import Path
 import pytest
 
 from omasgan.cli.watch import Watch
-from omasgan.progress import ComparisonChanged, Note, RunEnded
+from omasgan.progress import ComparisonChanged, Note, RunEnded, StudyChanged, TrialEnded
+from omasgan.store.files import relative
 from omasgan.tracking.tracker import Tracker
-from tests.results import SPEC, add_comparison, add_run, claimed
+from tests.results import (
+    SPEC,
+    add_comparison,
+    add_run,
+    add_study,
+    add_trial,
+    claimed,
+    objective,
+)
 
 
 def statuses(tracker: Tracker) -> dict[str, str]:
@@ -32,7 +41,7 @@ def test_a_comparison_is_mirrored_and_ended_however_it_ends(tmp_path: Path) -> N
     begin, end = (ComparisonChanged(SPEC.id, status) for status in ("running", "complete"))
     run = RunEnded(row, 1, 1, SPEC.id)
 
-    tracker.sync()  # makes the database, which may take longer than Ctrl-C waits
+    tracker.sync()  # creates the database, which may take longer than Ctrl-C waits
     for error, status in ((KeyboardInterrupt, "KILLED"), (OSError, "FAILED")):
         with pytest.raises(error), Watch(tracker) as watch:
             watch(begin)
@@ -44,6 +53,19 @@ def test_a_comparison_is_mirrored_and_ended_however_it_ends(tmp_path: Path) -> N
         watch(end)
     child = f"{compared}/knn/fixed/{key.params_id}"
     assert statuses(tracker) == {compared: "FINISHED", child: "FINISHED"}
+
+
+def test_a_study_that_stops_is_shown_with_its_trials_as_interrupted(tmp_path: Path) -> None:
+    store = claimed(tmp_path)
+    tracker = Tracker(None, store)
+    folder = add_study(store, status="running", outcomes=())
+    tracker.sync()  # creates the database, which may take longer than Ctrl-C waits
+    with pytest.raises(KeyboardInterrupt), Watch(tracker) as watch:
+        watch(StudyChanged(folder, "running", 0, 2))
+        watch(TrialEnded(add_trial(folder, 0), folder, 1, 2, objective(0)))
+        raise KeyboardInterrupt
+    study = relative(folder, store.root)
+    assert statuses(tracker) == {study: "KILLED", f"{study}/trials/0000": "FINISHED"}
 
 
 def test_runs_of_no_comparison_are_mirrored_on_their_own(tmp_path: Path) -> None:
