@@ -1,4 +1,4 @@
-"""What long work says of itself while it goes on."""
+"""The events that long work reports while it goes on."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Note:
 
 @dataclass(frozen=True)
 class EpochEnded:
-    """A training went on; ``text`` says where. ``study`` is the folder of a trial's study, None
-    for a run; ``done`` of ``total`` trials or runs have ended.
+    """An epoch of a training has ended; ``text`` says which. ``study`` is the folder of a trial's
+    study, None for a run; ``done`` of ``total`` trials or runs have ended.
     """
 
     text: str
@@ -44,8 +44,8 @@ class TrialEnded:
 
 @dataclass(frozen=True)
 class RunEnded:
-    """A run has ended with the result ``row``; ``comparison`` is the id of the benchmark whose
-    comparison it belongs to, if it does.
+    """A run has ended with the result ``row``; ``comparison`` is the id of the benchmark if the
+    run belongs to a comparison on it.
     """
 
     row: dict[str, Any]

@@ -9,6 +9,7 @@ import contextlib
 import json
 import math
 import os
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -154,6 +155,7 @@ class MeetingDetector(CurveDetector):
             "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"),
             "threads": os.environ.get("OMP_NUM_THREADS"),
             "pid": os.getpid(),
+            "driver's libraries": sorted({"optuna", "mlflow"} & sys.modules.keys()),
         }
         (folder / f"{uuid.uuid4()}.json").write_text(json.dumps(process))
         deadline = time.monotonic() + 200

@@ -20,7 +20,7 @@ import numpy as np
 
 from omasgan import config, detectors
 from omasgan.backends.ray.backend import RayBackend
-from omasgan.cli.progress import Watch
+from omasgan.cli.watch import Watch
 from omasgan.data import protocols, selection
 from omasgan.data.selection import TrialData
 from omasgan.experiments import sweep as searching

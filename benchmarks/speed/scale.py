@@ -41,9 +41,10 @@ from omasgan.study.ledger import Ledger
 from omasgan import config
 from omasgan.backends.local import LocalBackend
 from omasgan.backends.ray.backend import RayBackend
-from omasgan.backends.ray.cluster import Room
 from omasgan.backends.ray.driver import Driver
-from omasgan.cli.progress import Watch
+from omasgan.backends.ray.needs import Need
+from omasgan.backends.ray.room import Room
+from omasgan.cli.watch import Watch
 from omasgan.data import protocols
 from omasgan.detectors.base import Epoch
 from omasgan.detectors.omasgan import OMASGAN
@@ -218,7 +219,7 @@ class DriverAlone(LocalBackend):
         """Each turn a trial taken at random tells its next batch."""
         tell = self._meter.watch(searches, on_event)
         ledgers = [Ledger(search, tell) for search in searches]
-        driver = Driver(ledgers, Room(1, 0, self._slots), 3600.0, tell, None)
+        driver = Driver(ledgers, Room(1, 0, self._slots), 3600.0, tell, Need(0.0))
         suggest, enter, end = (
             self._meter.timed("ledger", act) for act in (driver.suggest, driver.enter, driver.end)
         )

@@ -1,4 +1,4 @@
-"""What a backend does: it executes trials and runs, and decides nothing."""
+"""What a backend does: it executes trials and runs, and decides nothing about them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,11 @@ class Backend(Protocol):
     def runs(
         self, jobs: Sequence[RunJob], spec: BenchmarkSpec, dataset: Dataset, on_event: OnEvent
     ) -> list[dict[str, Any]]:
-        """The rows of ``jobs``, in their order."""
+        """Execute ``jobs`` on folds of ``dataset``; return their rows, in their order.
+
+        Runs that are done are returned as they are stored; if they were made on another kind of
+        device than would be used now, ``on_event`` is given a note.
+        """
 
     def close(self) -> None:
-        """Give back what was started."""
+        """End what was started."""

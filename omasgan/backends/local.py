@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from omasgan.backends import devices
 from omasgan.config import BenchmarkSpec
 from omasgan.data.datasets import Dataset
 from omasgan.detectors.base import Epoch
@@ -12,6 +13,7 @@ from omasgan.progress import EpochEnded, OnEvent, RunEnded
 from omasgan.study.search import Search
 from omasgan.study.trial_log import TrialLog
 from omasgan.training import evaluate
+from omasgan.training.environment import resolve_device
 from omasgan.training.jobs import RunJob
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ class LocalBackend:
     """One trial or run at a time, without a cluster."""
 
     def check_out(self, root: AnyPath) -> None:
-        """The driver itself works here, and the store has been tried already."""
+        """Nothing: the driver works here itself, and has checked the store already."""
 
     def search(self, searches: Sequence[Search], on_event: OnEvent) -> None:
         for search in searches:
@@ -37,17 +39,19 @@ class LocalBackend:
     def runs(
         self, jobs: Sequence[RunJob], spec: BenchmarkSpec, dataset: Dataset, on_event: OnEvent
     ) -> list[dict[str, Any]]:
+        for note in devices.notes(jobs, spec, [resolve_device(job.device) for job in jobs]):
+            on_event(note)
         rows: list[dict[str, Any]] = []
         for job in jobs:
-            where = f"{job.detector}, fold {job.fold}, seed {job.seed}"
+            run = f"{job.detector}, fold {job.fold}, seed {job.seed}"
 
-            def tell(epoch: Epoch, where: str = where) -> None:
-                text = f"{where}, {epoch.phase}, epoch {epoch.index}"
+            def show(epoch: Epoch, run: str = run) -> None:
+                text = f"{run}, {epoch.phase}, epoch {epoch.index}"
                 on_event(EpochEnded(text, len(rows), len(jobs)))
 
-            rows.append(evaluate.run_fold(job, spec, dataset, tell))
+            rows.append(evaluate.run_fold(job, spec, dataset, show))
             on_event(RunEnded(rows[-1], len(rows), len(jobs)))
         return rows
 
     def close(self) -> None:
-        """Nothing was started."""
+        """Nothing: nothing was started."""

@@ -100,6 +100,15 @@ def _parse(path: AnyPath, content: bytes) -> Row:
     return value
 
 
+def parse_row(content: bytes | None) -> Row | None:
+    """Return the JSON object that ``content`` is; None if it is none."""
+    try:
+        row = json.loads(content or b"")
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
+
+
 def append_rows(path: AnyPath, rows: Iterable[Mapping[str, Any]]) -> None:
     """Append ``rows`` to a file of JSON lines; they are written when this returns.
 
@@ -125,15 +134,8 @@ def keep_rows(path: AnyPath, keep: Callable[[Row], bool]) -> None:
 
 
 def _from_lines(lines: bytes) -> list[Row]:
-    rows = []
-    for line in lines.split(b"\n"):
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(row, dict):
-            rows.append(row)
-    return rows
+    rows = (parse_row(line) for line in lines.split(b"\n"))
+    return [row for row in rows if row is not None]
 
 
 def cause(error: Exception) -> str:

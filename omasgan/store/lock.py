@@ -13,17 +13,15 @@ import socket
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from omasgan.errors import StoreError
 from omasgan.store import files, tickets
-from omasgan.store.journal import write_json
+from omasgan.store.journal import parse_row, write_json
 
 if TYPE_CHECKING:
-    from filelock import AcquireReturnProxy
-
     from omasgan.store.files import AnyPath
 
 BEAT_SECONDS = 5.0
@@ -54,7 +52,7 @@ def driver_lock(root: AnyPath, *, beat_seconds: float = BEAT_SECONDS) -> Iterato
             yield
 
 
-def _system_lock(root: Path) -> AcquireReturnProxy | None:
+def _system_lock(root: Path) -> contextlib.AbstractContextManager[Any] | None:
     """Lock the folder and return what unlocks it; None if the file system has no locks.
 
     Raises:
@@ -64,7 +62,7 @@ def _system_lock(root: Path) -> AcquireReturnProxy | None:
     try:
         return FileLock(root / LOCK, fallback_to_soft=False).acquire(blocking=False)
     except Timeout as error:
-        raise tickets.refusal(root, tickets.parse(files.read(root / HOLDER))) from error
+        raise tickets.refusal(root, parse_row(files.read(root / HOLDER))) from error
     except OSError as error:
         if error.errno in WITHOUT_LOCKS:
             return None

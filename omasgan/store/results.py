@@ -11,7 +11,7 @@ import hashlib
 import logging
 import uuid
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Protocol
@@ -26,6 +26,7 @@ from omasgan.store.files import (
     first_line,
     is_folder,
     read,
+    read_all,
     write_atomic,
 )
 from omasgan.store.journal import (
@@ -35,6 +36,7 @@ from omasgan.store.journal import (
     claim_identity,
     find_json,
     keep_rows,
+    parse_row,
     read_results,
     read_rows,
     write_json,
@@ -152,6 +154,12 @@ class Store:
             logger.warning("'%s' is damaged (%s); the run is trained anew", path, cause(error))
             return False
         return row is not None and row.get("outcome") in DONE
+
+    def read_done(self, keys: Sequence[RunKey]) -> list[Row | None]:
+        """Return the row of each run that is done, None for each other one."""
+        paths = [self.run_dir(key) / "result.json" for key in keys]
+        rows = [parse_row(content) for content in read_all(paths)]
+        return [row if row is not None and row.get("outcome") in DONE else None for row in rows]
 
     def write_run(self, key: RunKey, scores: pd.DataFrame | None, row: Mapping[str, Any]) -> Row:
         """Store a finished run, its scores first and last the row, whose presence means done.

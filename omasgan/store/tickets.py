@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from omasgan.errors import StoreError
 from omasgan.store import files
-from omasgan.store.journal import Row, write_json
+from omasgan.store.journal import Row, parse_row, write_json
 
 if TYPE_CHECKING:
     from omasgan.store.files import AnyPath
@@ -53,8 +53,9 @@ def held(root: AnyPath, driver: Row, beat_seconds: float) -> Iterator[None]:
         yield
 
 
-def refusal(root: AnyPath, holder: Row) -> StoreError:
-    """Return the error for a folder that another driver holds."""
+def refusal(root: AnyPath, holder: Row | None) -> StoreError:
+    """Return the error for a folder that ``holder`` holds; None if its ticket is being written."""
+    holder = holder or {}
     host, pid = holder.get("host", "unknown"), holder.get("pid", "unknown")
     return StoreError(
         f"output folder '{root}' is in use by a driver on host {host}, process {pid}; wait for "
@@ -70,7 +71,7 @@ def _draw(root: AnyPath, driver: Row, beat_seconds: float) -> AnyPath:
     number = int(earlier[-1].stem) + 1 if earlier else 0
     ticket = root / FOLDER / f"{number:08d}.json"
     if not _create(root, ticket, driver, beat_seconds):
-        raise refusal(root, parse(files.read(ticket)))
+        raise refusal(root, parse_row(files.read(ticket)))
     return ticket
 
 
@@ -82,7 +83,7 @@ def _retire_earlier(root: AnyPath, ticket: AnyPath) -> None:
     """
     *earlier, highest = _tickets(root)
     if highest != ticket:
-        raise refusal(root, parse(files.read(highest)))
+        raise refusal(root, parse_row(files.read(highest)))
     for old in earlier:
         files.delete(old)
 
@@ -113,13 +114,17 @@ def _wait_for_silence(root: AnyPath, ticket: AnyPath, beat_seconds: float) -> No
     """
     before = files.read(ticket)
     for _ in range(LOOKS * BEATS_MISSED):
-        if before is None or parse(before).get("left"):
+        if before is None or _was_left(before):
             return
         time.sleep(beat_seconds / LOOKS)
         now = files.read(ticket)
-        if now not in (None, before) and not parse(now).get("left"):
-            raise refusal(root, parse(now))
+        if now not in (None, before) and not _was_left(now):
+            raise refusal(root, parse_row(now))
         before = now
+
+
+def _was_left(content: bytes | None) -> bool:
+    return "left" in (parse_row(content) or {})
 
 
 @contextlib.contextmanager
@@ -150,12 +155,3 @@ def _beating(ticket: AnyPath, driver: Row, beat_seconds: float) -> Iterator[None
 def _tickets(root: AnyPath) -> list[AnyPath]:
     """Return all tickets, the highest last."""
     return files.find(root / FOLDER, "*.json")
-
-
-def parse(content: bytes | None) -> Row:
-    """Return what a ticket says, nothing if it is being written or damaged."""
-    try:
-        row = json.loads(content or b"")
-    except ValueError:
-        return {}
-    return row if isinstance(row, dict) else {}

@@ -14,9 +14,16 @@ from omasgan.errors import StoreError
 from omasgan.progress import EpochEnded, Note, OnEvent, TrialEnded
 from omasgan.store.files import delete
 from omasgan.store.journal import Row, append_rows, keep_rows
-from omasgan.study.retries import RetryPolicy, death
 from omasgan.training.evaluate import task_checkpoint
-from omasgan.training.trials import Ending, EpochRow, Refusal, Trial, TrialRow, ValueRow
+from omasgan.training.trials import (
+    Ending,
+    EpochRow,
+    Refusal,
+    Trial,
+    TrialRow,
+    ValueRow,
+    death,
+)
 
 if TYPE_CHECKING:
     from omasgan.study.search import Search
@@ -37,7 +44,6 @@ class _Open:
     ending: Ending | None = None
     is_cut: bool = False
     furthest: tuple[int, int] = (0, -1)
-    retries: RetryPolicy = field(default_factory=RetryPolicy)
 
 
 class TrialLog:
@@ -129,14 +135,8 @@ class TrialLog:
             entry.ending = Ending("pruned", error=f"pruned after {row.task}")
 
     def end(self, number: int, error: str | None = None) -> None:
-        """Close a trial; one that has said nothing of its ending has died of ``error``, and is to
-        be begun again unless it has died too often.
-        """
+        """Close a trial, which died of ``error`` unless its rows have said how it ended."""
         entry = self._open[number]
-        if entry.ending is None and entry.retries.allows(entry.furthest):
-            self._on_event(Note(f"trial {number} is repeated: {error or 'its process died'}"))
-            self.repeat(number)
-            return
         ending = entry.ending or death(error or "its process died")
         if ending.seconds is None:
             ending = replace(ending, seconds=time.monotonic() - entry.began)
@@ -157,8 +157,13 @@ class TrialLog:
         ending = self._open[number].ending
         return ending.outcome if ending else None
 
-    def repeat(self, number: int) -> None:
+    def furthest(self, number: int) -> tuple[int, int]:
+        """Return how far a running trial came in all its attempts: the task, and its epoch."""
+        return self._open[number].furthest
+
+    def repeat(self, number: int, cause: str) -> None:
         """Put a running trial back, to be begun again with the same params."""
+        self._on_event(Note(f"trial {number} is repeated: {cause}"))
         entry = self._open.pop(number)
         entry.ending, entry.is_cut = None, False
         entry.attempts += 1

@@ -30,7 +30,7 @@ def resolve_device(device: str) -> str:
 
 
 def device_class(device: str) -> str:
-    """Return the kind of a device, which numbers depend on; which one of its kind doesn't matter.
+    """Return the class of a device: numbers differ between classes, not between devices of one.
 
     >>> device_class("cuda:1"), device_class("cpu")
     ('cuda', 'cpu')

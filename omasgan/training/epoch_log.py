@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class EpochLog:
-    """Epochs on their way to the store; an object store gets many at once.
+    """Epochs on their way to the store; an object store is written many at once.
 
-    It gets them before each checkpoint, since a training that goes on from one does not repeat
+    They are written before each checkpoint, since a training that goes on from it does not repeat
     them.
     """
 
@@ -29,13 +29,13 @@ class EpochLog:
         self._is_cut = False
 
     def seconds_before(self, checkpoint: AnyPath) -> float:
-        """Return what an interrupted attempt, of which ``checkpoint`` is left, has cost."""
+        """Return what an interrupted attempt has taken; 0 if it has left no ``checkpoint``."""
         epochs = self._store.read_epochs(self._key) if exists(checkpoint) else []
         return float(epochs[-1]["seconds"]) if epochs else 0.0
 
     @contextlib.contextmanager
     def following(self, training: Training) -> Iterator[None]:
-        """Log a training: what an earlier attempt logged stays up to where this one goes on."""
+        """Log a training; an earlier attempt's epochs stay up to where this one goes on."""
         if not training.is_resumed:
             self._store.drop_epochs(self._key, 0)
             self._is_cut = True
@@ -62,7 +62,7 @@ class EpochLog:
         self._rows = []
 
     def summary(self, *, cached: bool) -> Row:
-        """Return what a result says of the whole log, attempts before this one included."""
+        """Return what a row says of the whole log, earlier attempts included."""
         epochs = self._store.read_epochs(self._key)
         row: Row = {"epochs": len(epochs)}
         if cached:

@@ -17,7 +17,7 @@ from omasgan.store import saved
 from omasgan.store.files import AnyPath, delete, delete_leftovers, write_atomic
 from omasgan.store.journal import Row
 from omasgan.store.results import RunKey, params_id
-from omasgan.training.environment import code_version, resolve_device
+from omasgan.training.environment import code_version, device_class, resolve_device
 from omasgan.training.epoch_log import EpochLog
 from omasgan.training.loop import Training
 from omasgan.training.measuring import Measurement, failure
@@ -40,8 +40,8 @@ def run_trial(job: TrialJob, data: TrialData) -> Iterator[TrialRow]:
 
     Yields an ``EpochRow`` for each epoch, a ``ValueRow`` for each task and at the very end an
     ``Ending``. With a ``workdir`` an interrupted trial goes on where it stopped; the checkpoint
-    of a task (``task_checkpoint``) may be deleted once its value is recorded. The task
-    ``step`` is trained with the seed ``data.seed + step``, the same for all trials.
+    of a task (``task_checkpoint``) may be deleted once its value is recorded. The task ``step``
+    is trained with the seed ``data.seed + step``, the same for all trials.
 
     Raises:
         StoreError: ``workdir`` cannot be read or written; that says nothing of the trial.
@@ -83,7 +83,7 @@ def best_stage(values: Mapping[int, Mapping[str, float]]) -> tuple[str, float]:
 
 
 def task_checkpoint(workdir: AnyPath, step: int) -> AnyPath:
-    """Return where a trial in ``workdir`` keeps the state of its ``step``-th task."""
+    """Return the file in which a trial in ``workdir`` saves the state of its ``step``-th task."""
     return workdir / f"task-{step}.safetensors"
 
 
@@ -129,12 +129,12 @@ def run_fold(
 
     A run that is done is returned as it is stored; one that was interrupted goes on from its
     checkpoint. With a ``cache`` the row has ``cached_seconds``: the training time, not in
-    ``seconds``, that other runs have spared it.
+    ``seconds``, that other runs have saved it.
 
     Raises:
         StoreError: the store cannot be read or written.
         OmasganError: the detector cannot work with these data or params. What goes wrong in the
-            training itself is told by the row's ``outcome`` and ``error``.
+            training itself is in the row's ``outcome`` and ``error``.
     """
     key = run_key(job, spec)
     if job.store.is_done(key):
@@ -144,7 +144,7 @@ def run_fold(
     checkpoint = job.store.run_dir(key) / "checkpoint.safetensors"
     measurement = Measurement(log.seconds_before(checkpoint))
     device = resolve_device(job.device)
-    row = _identity(job, spec, dataset, fold) | {"device": device, **job.about}
+    row = _identity(job, spec, dataset, fold) | _device(device) | dict(job.about)
     scores = None
     try:
         detector = detectors.load(job.detector)(**job.params, seed=job.seed, device=device)
@@ -180,14 +180,14 @@ def lost_run(job: RunJob, spec: BenchmarkSpec, dataset: Dataset, ending: Ending)
     Its checkpoint stays, so that another start goes on from there.
     """
     key = run_key(job, spec)
-    row = _identity(job, spec, dataset, fold_of(job, spec, dataset)) | {"device": job.device}
+    row = _identity(job, spec, dataset, fold_of(job, spec, dataset)) | _device(job.device)
     row |= {"outcome": ending.outcome, "error": ending.error}
     row |= {"epochs": len(job.store.read_epochs(key)), "seconds": None, "peak_memory_mb": None}
     return job.store.write_run(key, None, row | _now())
 
 
 def run_key(job: RunJob, spec: BenchmarkSpec) -> RunKey:
-    """Return where the run of a job lies."""
+    """Return the key of a job's run."""
     chosen = params_id(job.params)
     return RunKey(spec.id, job.detector, job.selection, chosen, job.seed, job.fold)
 
@@ -199,7 +199,7 @@ def fold_of(job: RunJob, spec: BenchmarkSpec, dataset: Dataset) -> Fold:
 
 
 def _score(detector: IterativeDetector, dataset: Dataset, fold: Fold) -> dict[str, NDArray[Any]]:
-    """Return the columns of ``scores.parquet``; stages only where one training gives several."""
+    """Return the columns of ``scores.parquet``, with those of stages if there are several."""
     X = dataset.test.X[fold.test]
     classes = dataset.test.classes[fold.test]
     stages = detector.stage_scores(X)
@@ -257,6 +257,11 @@ def _identity(job: RunJob, spec: BenchmarkSpec, dataset: Dataset, fold: Fold) ->
     }
 
 
+def _device(device: str) -> Row:
+    """Return what a row says of its device: numbers can be repeated on one of the same class."""
+    return {"device": device, "device_class": device_class(device)}
+
+
 def _save_pictures(detector: IterativeDetector, real: NDArray[Any], folder: AnyPath) -> None:
     pictures = detector.pictures(PICTURES)
     if pictures:
@@ -269,7 +274,7 @@ def _save_pictures(detector: IterativeDetector, real: NDArray[Any], folder: AnyP
 
 
 def _store(job: RunJob, key: RunKey, scores: Mapping[str, Any] | None, row: Row) -> Row:
-    """Store a finished run; then nothing needs its checkpoint any more."""
+    """Store a finished run, and delete its checkpoint, which nothing needs any more."""
     import pandas as pd
 
     frame = None if scores is None else pd.DataFrame(scores)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CheckpointPolicy:
-    """When a training saves its state: at most every ``seconds``; with ``keep`` the state of an
-    ended training stays.
+    """When a training saves its state: at most every ``seconds``, and with ``keep`` at its end,
+    where the state then stays.
     """
 
     seconds: float = 30.0
@@ -27,8 +27,8 @@ class TrialJob:
     """One configuration, to be trained and judged on every task of a study.
 
     ``stages`` are those that are judged, by default the one that is the detector's score.
-    ``values`` are those of tasks that an earlier attempt has finished, by step and stage: they
-    are not trained again. Without a ``workdir`` no state is saved.
+    ``values``, by step and stage, are of the tasks that an earlier attempt has finished, which are
+    not trained again. Without a ``workdir`` no state is saved.
     """
 
     detector: str
@@ -44,8 +44,9 @@ class TrialJob:
 class RunJob:
     """One training, tested, on the fold with the index ``fold``.
 
-    With ``save`` the trained detector and its calibration are kept beside the row. With a
-    ``cache`` it shares beginnings with other runs. ``about`` is what else its row says.
+    With ``save`` the trained detector and its calibration are saved beside the row. With a
+    ``cache`` the training shares beginnings with other runs. ``about`` are more columns of the
+    row.
     """
 
     fold: int

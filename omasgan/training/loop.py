@@ -26,9 +26,8 @@ class Training:
     """A detector in training on ``X``, whose state lies in ``checkpoint`` from time to time.
 
     It goes on from the checkpoint if there is one, else from the stages that it shares with other
-    trainings, else from the beginning. The consumer takes one of ``epochs``, does with it what it
-    has to, and then calls ``save`` where one ``is_due``: what a checkpoint holds has been dealt
-    with.
+    trainings, else from the beginning. The consumer takes one of ``epochs``, records it, and then
+    calls ``save`` if a checkpoint ``is_due``: a checkpoint holds only epochs that are recorded.
     """
 
     def __init__(
@@ -65,7 +64,7 @@ class Training:
         return True
 
     def epochs(self) -> Iterator[Epoch]:
-        """Train to the end; yield the epochs that follow the state that it goes on from.
+        """Train to the end, and yield the epochs after the state that the training goes on from.
 
         Raises:
             TrainingDiverged: a loss is not finite.

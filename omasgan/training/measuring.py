@@ -1,4 +1,4 @@
-"""What a training costs (time and memory), and what it means when one fails."""
+"""What a training costs (time and memory), and which outcome an error means."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from omasgan.errors import TrainingDiverged
 logger = logging.getLogger(__name__)
 
 MB = 2**20
+"""Bytes; so one MB is a mebibyte."""
 
 
 class Measurement:
-    """The seconds and the peak memory of what this process does from now on."""
+    """The time and the peak memory of what this process does from now on."""
 
     def __init__(self, seconds_before: float = 0.0) -> None:
-        """Begin to measure; ``seconds_before`` is what an interrupted attempt has cost already.
+        """Begin to measure; ``seconds_before`` is what an interrupted attempt has taken.
 
-        Torch is given one thread, unless the environment says how many: two trainings of one
-        thread beat one of two.
+        Torch gets one thread, unless the environment sets ``OMP_NUM_THREADS``: two trainings of
+        one thread each are faster than one after the other with two.
         """
         import torch
 
@@ -42,8 +43,8 @@ class Measurement:
         return time.monotonic() - self._started
 
     def costs(self) -> dict[str, float]:
-        """Return ``seconds``, ``peak_memory_mb`` (resident, since the measurement began where the
-        system can tell, else since the process began) and, with a GPU, ``gpu_peak_memory_mb``.
+        """Return ``seconds``, ``peak_memory_mb`` (resident, since the measurement began; since the
+        process began where the system cannot reset it) and, with a GPU, ``gpu_peak_memory_mb``.
         """
         import torch
 
@@ -54,7 +55,7 @@ class Measurement:
 
 
 def peak_resident_mb() -> float:
-    """Return the most resident memory that this process had since its measurement began."""
+    """Return the peak resident memory of this process since its measurement began."""
     status = Path("/proc/self/status")
     if status.exists():
         for line in status.read_text().splitlines():
@@ -70,9 +71,9 @@ def failure(error: Exception) -> tuple[str, str]:
     text = str(error).strip() or type(error).__name__
     if isinstance(error, TrainingDiverged):
         return "diverged", text
-    # The CPU allocator says so only in words.
-    in_words = isinstance(error, RuntimeError) and "can't allocate memory" in text
-    if in_words or isinstance(error, torch.OutOfMemoryError | MemoryError):
+    # The CPU allocator raises a RuntimeError, which only its message tells from others.
+    by_message = isinstance(error, RuntimeError) and "can't allocate memory" in text
+    if by_message or isinstance(error, torch.OutOfMemoryError | MemoryError):
         return "out-of-memory", text
     logger.error("training failed: %s", text, exc_info=error)
     return "failed", f"{type(error).__name__}: {text}"

@@ -1,8 +1,8 @@
 """The stage cache: what trainings have in common is trained once.
 
 A detector says which beginnings of its training depend on few of its params
-(``IterativeDetector.beginnings``). The state at the end of such a beginning is kept in a folder
-under a digest of all that it depends on; a later training that agrees in that goes on from there.
+(``IterativeDetector.beginnings``). The state at the end of such a beginning is saved in a folder
+under a digest of all that it depends on; a later training with the same digest goes on from there.
 On the CPU it gives the same scores, bit for bit, as one that began anew.
 """
 
@@ -41,23 +41,23 @@ logger = logging.getLogger(__name__)
 class StageCache:
     """States in ``folder``, which may be deleted whenever nothing trains.
 
-    A training takes what it finds, and leaves the states at the ends of ``phases`` (None: of all
-    that can be shared) for others. Each takes a few times the room of the networks' weights.
+    A training goes on from the states of others, and saves its own at the ends of ``phases``
+    (None: of all that can be shared). Each takes a few times the size of the networks' weights.
     """
 
     folder: AnyPath
     phases: tuple[str, ...] | None = None
 
     def open(self, detector: IterativeDetector, X: NDArray[Any]) -> SharedTraining:
-        """The training of ``detector`` on ``X``, which has not begun."""
+        """Return the training of ``detector`` on ``X``, which has not begun."""
         return SharedTraining(self, detector, X)
 
 
 class SharedTraining:
-    """One training that takes from a cache what others have done, and leaves there its own.
+    """One training that takes from a cache what others have trained, and saves there its own.
 
-    First ``replay``, then the detector's own ``fit_epochs`` with ``keep`` after each epoch.
-    ``seconds`` is what the epochs that were replayed had taken: the time that is spared.
+    First comes ``replay``, then the detector's own ``fit_epochs`` with ``keep`` after each epoch.
+    ``seconds`` is what the replayed epochs had taken: the time that the cache saves.
     """
 
     def __init__(self, cache: StageCache, detector: IterativeDetector, X: NDArray[Any]) -> None:
@@ -72,18 +72,18 @@ class SharedTraining:
             self._keys = {b.epochs: (b, _key(b, common)) for b in beginnings}
 
     def replay(self) -> Iterator[Epoch]:
-        """The epochs of the longest beginning that lies there; the detector stands at its end.
+        """Yield the epochs of the longest beginning in the cache, whose end the detector is at.
 
-        A file that is damaged is told of and passed over.
+        A damaged file is logged as a warning, and skipped.
         """
         for beginning, key in sorted(self._keys.values(), key=lambda pair: -pair[0].epochs):
             path = self._path(key)
             try:
                 if not exists(path):
                     continue
-                kept = load_state(path)
-                epochs, seconds = [Epoch(*epoch) for epoch in kept["epochs"]], kept["seconds"]
-                self._detector.load_state_dict(kept["state"])
+                entry = load_state(path)
+                epochs, seconds = [Epoch(*epoch) for epoch in entry["epochs"]], entry["seconds"]
+                self._detector.load_state_dict(entry["state"])
                 self._epochs, self.seconds = epochs, seconds
                 break
             except (StoreError, ConfigError, KeyError, TypeError) as error:
@@ -92,9 +92,9 @@ class SharedTraining:
         yield from list(self._epochs)
 
     def keep(self, epoch: Epoch) -> None:
-        """Take note of a trained epoch; at the end of a beginning its state is left in the cache.
+        """Note a trained epoch; at the end of a beginning save the state in the cache.
 
-        A state that cannot be written is told of, and missed.
+        A state that cannot be written is logged as a warning, and left out.
         """
         self._epochs.append(epoch)
         ends = self._keys.get(epoch.index + 1)
@@ -103,28 +103,28 @@ class SharedTraining:
         beginning, key = ends
         if self._cache.phases is not None and beginning.phase not in self._cache.phases:
             return
-        kept = {
+        entry = {
             "seconds": self.seconds + time.monotonic() - self._started,
             "epochs": [[e.index, e.phase, dict(e.losses)] for e in self._epochs],
             "state": self._detector.state_dict(),
         }
         try:
-            save_state(self._path(key), kept)
+            save_state(self._path(key), entry)
         except StoreError as error:
-            logger.warning("the state after phase '%s' is not kept: %s", beginning.phase, error)
+            logger.warning("the state after phase '%s' is not saved: %s", beginning.phase, error)
 
     def _path(self, key: str) -> AnyPath:
         return self._cache.folder / f"{key}.safetensors"
 
 
 def _key(beginning: Beginning, surroundings: Mapping[str, Any]) -> str:
-    """What stands for everything that the state at the end of ``beginning`` depends on."""
-    about = {"phase": beginning.phase, "epochs": beginning.epochs}
-    return digest({**about, "params": dict(beginning.params), **surroundings})
+    """Return a digest of everything that the state at the end of ``beginning`` depends on."""
+    end = {"phase": beginning.phase, "epochs": beginning.epochs}
+    return digest({**end, "params": dict(beginning.params), **surroundings})
 
 
 def _surroundings(detector: IterativeDetector, X: NDArray[Any]) -> dict[str, Any]:
-    """What every state of this training depends on besides params."""
+    """Return what every state of this training depends on besides params."""
     import torch
 
     cls = type(detector)
@@ -140,23 +140,23 @@ def _surroundings(detector: IterativeDetector, X: NDArray[Any]) -> dict[str, Any
 
 
 def _machine(device: str) -> str:
-    """The kind of device: what may change the last bit of a sum."""
+    """Return what of the machine may change the last bit of a sum."""
     import torch
 
     from omasgan.nn import batches
 
-    place = batches.resolve_device(device)
-    half = batches.half_precision_pays(place)
-    if place.type == "cuda":
-        return f"{torch.cuda.get_device_name(place)}, bfloat16 {half}"
-    name = f"{place.type} {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    resolved = batches.resolve_device(device)
+    half = batches.half_precision_pays(resolved)
+    if resolved.type == "cuda":
+        return f"{torch.cuda.get_device_name(resolved)}, bfloat16 {half}"
+    name = f"{resolved.type} {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
     return f"{name}, {torch.get_num_threads()} threads, bfloat16 {half}"
 
 
 @functools.cache
 def _code(cls: type[Any]) -> str:
-    """The sources that a training runs: the folders of the detector's and its bases' files, and
-    the networks'. A version would not tell one edited checkout from another.
+    """Return a digest of the sources that a training runs: the files in the folders of the
+    detector, its bases and the networks. A version would be the same in an edited checkout.
     """
     folders = {Path(nn.__file__).parent}
     for base in cls.__mro__:

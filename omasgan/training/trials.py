@@ -1,4 +1,4 @@
-"""A trial, and what its training yields: epochs, the value of each task, and how it ended."""
+"""A trial, and what its training yields: epochs, the value of each task, and its ending."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 OUTCOMES = ("ok", "pruned", "diverged", "out-of-memory", "failed")
 
 COLLAPSED = "collapsed"
-"""The health figure that is 1.0 once all samples of a generator are alike."""
+"""The health figure that is 1.0 when all samples of a generator are alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +49,10 @@ class ValueRow:
 class Ending:
     """How a trial ended.
 
-    ``objective`` and ``stage``, the stage that it is the mean value of, are None unless
-    ``outcome``, one of ``OUTCOMES``, is ok. ``seconds`` and
-    ``peak_memory_mb`` are those of the last attempt, None where its process died. ``gpus`` is its
-    share of a GPU and ``predicted_gpu_memory_mb`` what it was measured to need; None without one.
+    ``outcome`` is one of ``OUTCOMES``. Unless it is ok, ``objective`` and ``stage``, the stage
+    whose mean value that is, are None. ``seconds`` and ``peak_memory_mb`` are those of the last
+    attempt, None where its process died. ``gpus`` is its share of a GPU and
+    ``predicted_gpu_memory_mb`` what it was measured to need; None without one.
     """
 
     outcome: str
@@ -66,9 +66,16 @@ class Ending:
     predicted_gpu_memory_mb: float | None = None
 
 
+def death(error: str) -> Ending:
+    """Return the ending of a training whose process died of ``error``; Ray ends the processes of a
+    node whose memory has run out.
+    """
+    return Ending("out-of-memory" if "OutOfMemory" in error else "failed", error=error)
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """No trial can work there, for ``reason``; it says nothing of the params."""
+    """A worker on which no trial can work, for ``reason``; that says nothing of the params."""
 
     reason: str
 
@@ -81,9 +88,9 @@ TrialRow: TypeAlias = EpochRow | ValueRow | Ending | Refusal
 class Trial:
     """One point of a study; ``ending`` is None while it runs.
 
-    ``values`` are those of its finished tasks, by step and stage, ``attempts`` counts the
-    processes that it took, ``ended_at`` is in seconds since 1970. ``enqueued`` says why its params
-    were given and not drawn.
+    ``values`` are those of its finished tasks, by step and stage; ``attempts`` counts the
+    processes that trained it; ``ended_at`` is in seconds since 1970. ``enqueued`` says why its
+    params were given instead of drawn.
     """
 
     number: int

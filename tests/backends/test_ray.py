@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from omasgan.backends import shares
+from omasgan.backends.ray.attempts import STALLED
 from omasgan.backends.ray.backend import RayBackend
 from omasgan.backends.ray.cluster import check_address
-from omasgan.backends.ray.driver import STALLED
 from omasgan.backends.ray.worker import PREDICTED
 from omasgan.config import BenchmarkSpec
 from omasgan.data import selection
@@ -86,6 +86,7 @@ def test_workers_are_reused(data: selection.TrialData, tmp_path: Path) -> None:
     assert len(seen) == 4
     assert len({note["pid"] for note in seen}) == 1
     assert {note["gpu"] for note in seen} <= {"", None}
+    assert [note["driver's libraries"] for note in seen] == [[]] * 4
 
 
 @pytest.mark.usefixtures("ray_cluster")

@@ -3,25 +3,15 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from omasgan.cli.progress import Progress, Watch
-from omasgan.progress import (
-    ComparisonChanged,
-    EpochEnded,
-    Event,
-    Note,
-    RunEnded,
-    StudyChanged,
-    TrialEnded,
-)
-from omasgan.tracking.tracker import Tracker
+from omasgan.cli.progress import Progress
+from omasgan.progress import EpochEnded, Event, Note, RunEnded, StudyChanged, TrialEnded
 from omasgan.training.trials import Ending, Trial
-from tests.results import SPEC, add_comparison, add_run, claimed
 
 STUDY = Path("out/digits-loo-v1/omasgan/nested/studies/fold-3")
-ROW = {"detector": "knn", "fold": 3, "seed": 0, "outcome": "ok", "auroc": 0.5, "error": None}
 
 
 class Terminal(io.StringIO):
@@ -29,23 +19,28 @@ class Terminal(io.StringIO):
         return True
 
 
-def ended(done: int, outcome: str = "ok", error: str | None = None) -> TrialEnded:
-    """The ``done``-th of 8 trials has ended."""
-    ending = Ending(outcome, 0.7 if outcome == "ok" else None, error)
-    return TrialEnded(Trial(done - 1, {}, ending=ending), STUDY, done, 8, best=0.75)
+def trial(done: int, ending: Ending) -> TrialEnded:
+    """The end of a trial of eight, whose study's best objective is 0.75."""
+    return TrialEnded(Trial(done - 1, {}, ending=ending), STUDY, done, 8, 0.75)
+
+
+def run(done: int, total: int, **row: Any) -> RunEnded:
+    """The end of a run."""
+    known = {"outcome": "ok", "auroc": 0.5, "error": None, "detector": "knn", "fold": 3, "seed": 0}
+    return RunEnded({**known, **row}, done, total)
 
 
 def test_without_a_terminal_every_end_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with Progress() as progress:
         progress(StudyChanged(STUDY, "running", 0, 8))
-        progress(EpochEnded("gan, epoch 3", 0, 8, STUDY))
-        progress(ended(1))
-        progress(ended(2, "diverged", "loss is nan"))
-        progress(RunEnded(ROW, 1, 3))
-        progress(RunEnded({**ROW, "outcome": "failed", "auroc": None, "error": "a bug"}, 2, 3))
+        progress(EpochEnded("trial 0, class-1, epoch 3", 0, 8, STUDY))
+        progress(trial(1, Ending("ok", 0.75)))
+        progress(trial(2, Ending("diverged", error="loss is nan")))
+        progress(run(1, 3))
+        progress(run(2, 3, outcome="failed", auroc=None, error="a bug"))
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
-        "omasgan nested fold-3: 1 of 8, ok 0.7000, best 0.7500",
+        "omasgan nested fold-3: 1 of 8, ok 0.7500, best 0.7500",
         "omasgan nested fold-3: 2 of 8, diverged, loss is nan, best 0.7500",
         "runs: 1 of 3, ok 0.5000, knn, fold 3, seed 0",
         "runs: 2 of 3, failed, knn, fold 3, seed 0: a bug",
@@ -56,9 +51,12 @@ def test_without_a_terminal_every_end_is_one_line(capsys: pytest.CaptureFixture[
     "events",
     [
         # A study of which five trials ended before this process began.
-        [(0.0, ended(5)), (10.0, ended(6))],
+        [
+            (0.0, trial(5, Ending("ok", 0.7))),
+            (10.0, trial(6, Ending("ok", 0.7))),
+        ],
         # Runs that come after others, which took longer.
-        [(seconds, RunEnded(ROW, done, 4)) for seconds in (1000.0, 10.0) for done in (1, 2)],
+        [(seconds, run(done, 4)) for seconds in (1000.0, 10.0) for done in (1, 2)],
     ],
     ids=["study", "runs"],
 )
@@ -81,58 +79,14 @@ def test_in_a_terminal_there_are_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stdout", terminal)
     with Progress() as progress:
-        progress(EpochEnded("gan, epoch 3", 0, 8, STUDY))
-        progress(ended(1, "failed", "[a] bug"))
+        progress(EpochEnded("trial 0, class-1, epoch 3", 0, 8, STUDY))
+        progress(trial(1, Ending("failed", error="[a] bug")))
     text = terminal.getvalue()
     assert "omasgan nested fold-3" in text and "1/8" in text
     assert "failed, [a] bug" in text
 
 
-def statuses(tracker: Tracker) -> dict[str, str]:
-    """What MLflow shows, by key."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(tracking_uri=tracker.uri)
-    experiment = client.get_experiment_by_name(SPEC.id)
-    runs = client.search_runs([experiment.experiment_id])
-    return {run.data.tags["omasgan.key"]: run.info.status for run in runs}
-
-
-def test_a_comparison_is_mirrored_and_ended_however_it_ends(tmp_path: Path) -> None:
-    store = claimed(tmp_path)
-    tracker = Tracker(None, store)
-    key = add_run(store, "knn", {"k": 1})
-    (row,) = store.results()
-    add_comparison(store, [key], "running")
-    compared = f"{SPEC.id}/comparison"
-    begin, end = (ComparisonChanged(SPEC.id, status) for status in ("running", "complete"))
-    run = RunEnded(row, 1, 1, comparison=SPEC.id)
-
-    tracker.sync()  # makes the database, which may take longer than Ctrl-C waits
-    for error, shown in ((KeyboardInterrupt, "KILLED"), (OSError, "FAILED")):
-        with pytest.raises(error), Watch(tracker) as watch:
-            watch(begin)
-            watch(run)
-            raise error
-        assert statuses(tracker)[compared] == shown
-    with Watch(tracker) as watch:
-        watch(begin)
-        watch(end)
-    child = f"{compared}/knn/fixed/{key.params_id}"
-    assert statuses(tracker) == {compared: "FINISHED", child: "FINISHED"}
-
-
-def test_runs_of_no_comparison_are_mirrored_on_their_own(tmp_path: Path) -> None:
-    store = claimed(tmp_path)
-    tracker = Tracker(None, store)
-    key = add_run(store, "knn", {"k": 1})
-    with Watch(tracker) as watch:
-        watch(RunEnded(store.results()[0], 1, 1))
-    assert statuses(tracker) == {f"{SPEC.id}/knn/fixed/{key.params_id}": "FINISHED"}
-
-
 def test_a_note_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    with Watch(None) as watch:
-        watch(Note("fold 1 is ill-posed: 64 %"))
-        watch(ComparisonChanged(SPEC.id, "running"))
+    with Progress() as progress:
+        progress(Note("fold 1 is ill-posed: 64 %"))
     assert capsys.readouterr().out == "fold 1 is ill-posed: 64 %\n"

@@ -237,7 +237,7 @@ def test_a_folder_that_cannot_be_written_costs_nothing_but_the_saving(
     (tmp_path / "stages").write_text("a file")
     with caplog.at_level(logging.WARNING):
         detector, _, _ = trained(StageCache(tmp_path / "stages"), images())
-    assert "is not kept" in caplog.text
+    assert "is not saved" in caplog.text
     detector.decision_function(images())
 
 

@@ -1,4 +1,4 @@
-"""What Ray's workers execute: one trial, one final training, one measuring of a GPU's memory."""
+"""What Ray's workers execute: one trial, one final run, one measuring of a GPU's memory."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import ray
+from numpy.typing import NDArray
 from ray import tune
 
-from omasgan.backends import gpu, shares
-from omasgan.backends.ray import cluster
+from omasgan.backends import shares
+from omasgan.backends.ray import nodes
 from omasgan.config import BenchmarkSpec
 from omasgan.data.datasets import Dataset
 from omasgan.data.selection import TrialData
 from omasgan.errors import BackendError, OmasganError, TrainingDiverged
 from omasgan.store import files
 from omasgan.store.journal import Row
-from omasgan.study.space import Space
 from omasgan.training import evaluate, probe
 from omasgan.training.jobs import RunJob, TrialJob
 from omasgan.training.trials import Ending, EpochRow, Refusal, TrialRow
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from omasgan.store.files import AnyPath
 
 PREDICTED = "predicted_gpu_memory_mb"
-"""What a row says that a training was measured to need of its GPU."""
+"""The column of a row that says what a training was measured to need of its GPU."""
 
 REPORT_SECONDS = 5.0
 """Rows of a trial travel together for this long: each report costs a round trip."""
@@ -50,16 +50,16 @@ def train_trial(config: dict[str, Any], *, parts: list[Any]) -> None:
     import torch
 
     payload: TrialPayload = ray.get(parts[config["search"]])
-    gpu.keep_to_share(config["gpus"])
-    # A node to itself is not more threads, which would give other rounding.
+    shares.keep_to_share(config["gpus"])
+    # A node to itself is not more threads, which would round otherwise.
     torch.set_num_threads(payload.threads)
-    with _ahead(_trial_rows(config, payload)) as rows:
-        # Said at once, so that the driver can end a process from which nothing else comes.
-        tune.report({"batch": 0, "rows": [], "place": cluster.place()})
+    with _produced_ahead(_trial_rows(config, payload)) as rows:
+        # Sent at once, so that the driver can end a process from which nothing else comes.
+        tune.report({"batch": 0, "rows": [], "location": nodes.this_process()})
         for number, batch in enumerate(_batches(rows, payload.prune_collapsed), start=1):
             ending = batch[-1]
             if isinstance(ending, Ending):
-                gpu.release()
+                shares.release()
                 batch[-1] = ending = _with_share(ending, config)
             tune.report({"batch": number, "rows": batch})
             if isinstance(ending, Ending) and ending.outcome == "failed" and config["gpus"]:
@@ -78,7 +78,7 @@ def _trial_rows(config: dict[str, Any], payload: TrialPayload) -> Iterator[Trial
     job: TrialJob = config["job"]
     study = None if job.workdir is None else job.workdir.parents[1]
     if study is not None and not files.is_folder(study):
-        yield Refusal(f"node {cluster.place().ip} does not see '{study}'")
+        yield Refusal(f"node {nodes.this_process().ip} does not see '{study}'")
         return
     try:
         yield from evaluate.run_trial(job, payload.data)
@@ -87,14 +87,15 @@ def _trial_rows(config: dict[str, Any], payload: TrialPayload) -> Iterator[Trial
 
 
 @contextlib.contextmanager
-def _ahead(rows: Iterator[TrialRow]) -> Iterator[Iterator[TrialRow]]:
-    """The same rows, yielded by a thread of its own: a report waits for the driver's round trip,
-    the training goes on. It ends after its current epoch when the context is left.
+def _produced_ahead(rows: Iterator[TrialRow]) -> Iterator[Iterator[TrialRow]]:
+    """Yield the same rows, produced by a thread of their own: while a report waits for the
+    driver's round trip, the training goes on. It ends after its current epoch when the context is
+    left.
     """
     ready: queue.SimpleQueue[TrialRow | None] = queue.SimpleQueue()
     left = threading.Event()
 
-    def make() -> None:
+    def produce() -> None:
         try:
             for row in rows:
                 ready.put(row)
@@ -104,7 +105,7 @@ def _ahead(rows: Iterator[TrialRow]) -> Iterator[Iterator[TrialRow]]:
             ready.put(None)
 
     # The rows tell their errors; a trial without an ending counts as one whose process died.
-    thread = threading.Thread(target=make, name="training", daemon=True)
+    thread = threading.Thread(target=produce, name="training", daemon=True)
     thread.start()
     try:
         yield iter(ready.get, None)
@@ -114,7 +115,7 @@ def _ahead(rows: Iterator[TrialRow]) -> Iterator[Iterator[TrialRow]]:
 
 
 def _batches(rows: Iterable[TrialRow], prune_collapsed: bool) -> Iterator[list[TrialRow]]:
-    """Rows in batches that end with those on which the driver decides something."""
+    """Yield rows in batches that end with those on which the driver decides something."""
     batch: list[TrialRow] = []
     begun = time.monotonic()
     for row in rows:
@@ -125,25 +126,25 @@ def _batches(rows: Iterable[TrialRow], prune_collapsed: bool) -> Iterator[list[T
             batch, begun = [], time.monotonic()
 
 
-def train_run(job: RunJob, spec: BenchmarkSpec, dataset: Dataset, gpus: float, token: str) -> Row:
-    """Run on a worker: one final training, which leaves ``token`` beside it while it lasts."""
-    gpu.keep_to_share(gpus)
-    files.write_atomic(begun(job, spec), token.encode())
+def train_run(job: RunJob, spec: BenchmarkSpec, token: str, dataset: Dataset) -> Row:
+    """Run on a worker: one final run, which leaves ``token`` beside it while it lasts."""
+    shares.keep_to_share(job.about.get("gpus", 0.0))
+    files.write_atomic(begun_mark(job, spec), token.encode())
     row = evaluate.run_fold(job, spec, dataset)
-    files.delete(begun(job, spec))
-    gpu.release()
+    files.delete(begun_mark(job, spec))
+    shares.release()
     return row
 
 
-def measure_search(
-    detector: str, space: Space, data: TrialData, device: str
+def measure_configurations(
+    detector: str, configurations: Sequence[Mapping[str, Any]], X: NDArray[Any], device: str
 ) -> tuple[float, float]:
-    """Run on a worker: the megabytes of a GPU that a trial needs, and that a GPU has."""
-    return shares.predict(detector, space, data, device), shares.gpu_mb()
+    """Run on a worker: return the megabytes of a GPU that a trial needs, and that a GPU has."""
+    return shares.predict(detector, configurations, X, device), shares.gpu_mb()
 
 
 def measure_run(job: RunJob, spec: BenchmarkSpec, dataset: Dataset) -> tuple[float, float]:
-    """Run on a worker: the same for one final training; what cannot be measured needs it all."""
+    """Run on a worker: return the same for a final run; one that cannot be measured needs all."""
     import torch
 
     X = dataset.train.X[evaluate.fold_of(job, spec, dataset).train]
@@ -154,15 +155,6 @@ def measure_run(job: RunJob, spec: BenchmarkSpec, dataset: Dataset) -> tuple[flo
     return needed, shares.gpu_mb()
 
 
-def begun(job: RunJob, spec: BenchmarkSpec) -> AnyPath:
-    """The file that a run keeps while its process is at it."""
+def begun_mark(job: RunJob, spec: BenchmarkSpec) -> AnyPath:
+    """Return the file that lies beside a run while a process is at it."""
     return job.store.run_dir(evaluate.run_key(job, spec)) / ".begun"
-
-
-def import_libraries() -> Iterator[None]:
-    """Run on a worker: what takes seconds in a new process; no device is touched."""
-    import pandas  # noqa: F401
-    import sklearn.base  # noqa: F401
-    import torch  # noqa: F401
-
-    yield

@@ -14,7 +14,7 @@ import typer
 from omasgan.cli.options.groups import NO_TRACKING, TrackingOption
 
 if TYPE_CHECKING:
-    from omasgan.cli.progress import Watch
+    from omasgan.cli.watch import Watch
     from omasgan.store.journal import Row
     from omasgan.store.results import Store
     from omasgan.tracking.tracker import Tracker
@@ -52,7 +52,7 @@ class Output:
 @contextlib.contextmanager
 def at_work(store: Store, tracker: Tracker | None) -> Iterator[Watch]:
     """Lock the store for this driver; yield what prints and mirrors its events."""
-    from omasgan.cli.progress import Watch
+    from omasgan.cli.watch import Watch
     from omasgan.store.lock import driver_lock
 
     with driver_lock(store.root), Watch(tracker) as watch:

@@ -1,0 +1,150 @@
+"""Ray Tune as the executor of a driver's trials."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import ray
+from ray import tune
+
+from omasgan.backends.ray import worker
+from omasgan.backends.ray.cluster import environment
+from omasgan.backends.ray.driver import Driver
+from omasgan.backends.ray.worker import TrialPayload
+
+_SETTINGS = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # Ctrl-C is to stop the driver, not to end all trials as if they were finished.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    # Tune's own state is never read again: a sweep goes on from its studies' records.
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",
+    "TUNE_WARN_THRESHOLD_S": "10",
+    # The newer output prints a header however quiet it is told to be.
+    "RAY_AIR_NEW_OUTPUT": "0",
+}
+
+
+def carry_out(driver: Driver, payloads: Sequence[TrialPayload]) -> None:
+    """Execute what ``driver`` suggests until it is finished; workers receive each search's payload
+    once.
+
+    Raises:
+        Exception: what the driver's decisions have raised.
+    """
+    parts = [ray.put(payload) for payload in payloads]
+    trainable = tune.with_parameters(worker.train_trial, parts=parts)
+    while True:
+        try:
+            _fit(trainable, driver)
+            break
+        except RuntimeError as error:
+            if not isinstance(error.__cause__, ray.exceptions.OutOfMemoryError):
+                raise
+            # Tune gives up as a whole where a node's memory ran out.
+            first, *_ = str(error.__cause__).strip().splitlines()
+            driver.lose_all(f"OutOfMemoryError: {first}")
+    if driver.error is not None:
+        raise driver.error
+
+
+def _fit(trainable: Any, driver: Driver) -> None:
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        tune.Tuner(
+            tune.with_resources(trainable, _resources),
+            tune_config=tune.TuneConfig(
+                search_alg=Searcher(driver), num_samples=-1, reuse_actors=True
+            ),
+            run_config=tune.RunConfig(
+                name="search",
+                storage_path=folder,
+                stop=Stopper(driver),
+                callbacks=[Callback(driver)],
+                verbose=0,
+            ),
+        ).fit()
+
+
+def _resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+    return tune.PlacementGroupFactory([{"CPU": config["cpus"], "GPU": config["gpus"]}])
+
+
+class Searcher(tune.search.Searcher):  # type: ignore[misc]
+    """Tune asks, the driver answers."""
+
+    def __init__(self, driver: Driver) -> None:
+        super().__init__()
+        self._driver = driver
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        if self._driver.is_finished:
+            return str(tune.search.Searcher.FINISHED)
+        config = self._driver.suggest(trial_id)
+        if config is None and self._driver.is_finished:
+            return str(tune.search.Searcher.FINISHED)
+        return config
+
+    def set_search_properties(self, *args: Any, **spec: Any) -> bool:
+        return True
+
+    def on_trial_complete(self, trial_id: str, *args: Any, **kwargs: Any) -> None:
+        """Nothing: the callback tells the driver, since it also learns of the error."""
+
+    def save_to_dir(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: the studies keep their own records."""
+
+
+class Stopper(tune.Stopper):  # type: ignore[misc]
+    """Tune tells every result, the driver says whether the trial goes on."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return self._driver.enter(trial_id, result)
+
+    def stop_all(self) -> bool:
+        return self._driver.error is not None
+
+
+class Callback(tune.Callback):  # type: ignore[misc]
+    """Tune tells that a trial has ended, and of what."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+
+    def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
+        self._driver.watch(trials)
+
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._driver.end(trial.trial_id)
+        # Tune keeps figures of its own with every trial that nobody reads, 15 KB each.
+        trial.metric_analysis.clear()
+        trial.metric_n_steps.clear()
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._driver.end(trial.trial_id, cause_of_death(trial.get_error()))
+
+
+def cause_of_death(error: Any) -> str:
+    """Return the lines of a Ray error that say what happened, as one."""
+    lines = [line.strip() for line in str(error or "").splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith(("Failure #", "class_name", "actor_id"))]
+    return " ".join(told[:2]) or "worker died"
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Apply ``_SETTINGS``, which Tune reads from the environment, and let it log nothing."""
+    logger = logging.getLogger("ray.tune")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with environment(_SETTINGS):
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,81 @@
+"""Events on their way to MLflow."""
+
+from __future__ import annotations
+
+import functools
+import queue
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from omasgan.progress import ComparisonChanged, Event, RunEnded, StudyChanged, TrialEnded
+from omasgan.store.results import RunKey
+
+if TYPE_CHECKING:
+    from omasgan.store.files import AnyPath
+    from omasgan.tracking.tracker import Tracker
+
+
+class Feed:
+    """Shows events in MLflow, in order, in a thread of its own: neither a slow server nor the
+    creation of a database holds up the work.
+    """
+
+    def __init__(self, tracker: Tracker) -> None:
+        self.error: Exception | None = None
+        self._tracker = tracker
+        self._studies: set[AnyPath] = set()
+        self._comparisons: set[str] = set()
+        self._groups: dict[tuple[str, str, str, str], None] = {}
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        # A daemon: a server that does not answer must not hold up the end of the process.
+        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+        self._thread.start()
+
+    def __call__(self, event: Event) -> None:
+        """Show one event."""
+        match event:
+            case ComparisonChanged(benchmark, status):
+                if status == "running":
+                    self._comparisons.add(benchmark)
+                else:
+                    self._comparisons.discard(benchmark)
+                self._send(self._tracker.comparison, benchmark, status)
+            case StudyChanged(study, "running"):
+                self._studies.add(study)
+                self._send(self._tracker.begin_study, study)
+            case StudyChanged(study, status):
+                self._studies.discard(study)
+                self._send(self._tracker.end_study, study, status)
+            case TrialEnded(trial, study):
+                self._send(self._tracker.trial, study, trial)
+            case RunEnded(row, comparison=None):
+                # Shown at the end: only all runs of the same params together make an MLflow run.
+                key = RunKey.of(row)
+                self._groups[key.benchmark, key.detector, key.selection, key.params_id] = None
+
+    def finish(self, ending: str, seconds: float | None = None) -> None:
+        """Show the runs, and what still goes on as ``ending`` ("interrupted" or "failed"); wait
+        until all is shown, but at most so many seconds.
+
+        What has gone wrong is in ``error``.
+        """
+        for folder in self._studies:
+            self._send(self._tracker.end_study, folder, ending)
+        for benchmark in self._comparisons:
+            self._send(self._tracker.comparison, benchmark, ending)
+        for group in self._groups:
+            self._send(self._tracker.run_group, *group)
+        self._send(self._tracker.catch_up)
+        self._calls.put(None)
+        self._thread.join(seconds)
+
+    def _send(self, show: Callable[..., None], *what: object) -> None:
+        self._calls.put(functools.partial(show, *what))
+
+    def _work(self) -> None:
+        for show in iter(self._calls.get, None):
+            try:
+                show()
+            except Exception as error:
+                self.error = self.error or error
