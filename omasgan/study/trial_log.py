@@ -1,6 +1,6 @@
 """The driver's log of a search: what trials yield goes to the guide, the disk and the reader.
 
-Backends only carry rows here, so that a sweep is told, pruned and recorded alike on each of them.
+Backends only carry rows here, so that trials are pruned, ended and recorded alike on each of them.
 """
 
 from __future__ import annotations
@@ -61,10 +61,9 @@ class TrialLog:
 
     @property
     def remaining(self) -> int:
-        """How many trials are still to be begun."""
-        if self._guide.is_exhausted:
-            return len(self._again)
-        return max(0, self.search.n_trials - self._n_finished - self.running)
+        """How many trials are still to be begun, those that are to be repeated included."""
+        n_trials = int(min(self.search.n_trials, self._guide.limit))
+        return max(0, n_trials - self._n_finished - self.running)
 
     def begin(self) -> Trial:
         """Return the next trial of those that remain: what is to be repeated comes first."""
@@ -73,7 +72,7 @@ class TrialLog:
         return entry.trial
 
     def enter(self, number: int, rows: Sequence[TrialRow]) -> bool:
-        """Take down rows of a running trial; True if it is to be stopped.
+        """Record the rows of a running trial; return whether it is to be stopped.
 
         Raises:
             StoreError: no trial can work where this one was sent.
@@ -129,8 +128,8 @@ class TrialLog:
             entry.ending = Ending("pruned", error=f"pruned after {row.task}")
 
     def end(self, number: int, error: str | None = None) -> None:
-        """Close a trial; one that has said nothing of its ending has died of ``error``, and is to
-        be begun again unless it has died too often.
+        """Close a trial, which died of ``error`` unless its rows have said how it ended: then it
+        is to be begun again, unless it has died too often.
         """
         entry = self._open[number]
         if entry.ending is None and entry.retries.allows(entry.furthest):
@@ -165,7 +164,7 @@ class TrialLog:
         self._again.append(entry)
 
     def _write_epochs(self, entry: _Open, epochs: Sequence[EpochRow]) -> None:
-        """Append to the trial's epochs; what a repeated trial repeats replaces what was there."""
+        """Append to the trial's epochs; those that a new attempt repeats replace the old ones."""
         if not epochs:
             return
         path = self.search.workdir(entry.trial.number) / EPOCHS
