@@ -28,6 +28,7 @@ from omasgan.study.search import Search
 from omasgan.study.space import Space
 from omasgan.training.jobs import CheckpointPolicy
 from omasgan.training.trials import Trial
+from tests.experiments.staged import StagedDetector
 from tests.experiments.wire import Watched, is_sent
 
 SPACE = Space.from_dict({"lr": {"low": 1e-4, "high": 1.0, "log": True}, "epochs": 2})
@@ -309,8 +310,6 @@ class Counting(LocalBackend):
     trainings = 0
 
     def search(self, searches: Sequence[Search], on_event: OnEvent) -> None:
-        from tests.toy import StagedDetector
-
         before = StagedDetector.trainings
         super().search(searches, on_event)
         self.trainings += StagedDetector.trainings - before
@@ -321,7 +320,7 @@ def test_all_stages_of_a_trial_are_judged_and_the_winner_names_the_best(
 ) -> None:
     choices = ["last", "middle", "first"]
     space = Space.from_dict({"lr": {"low": 0.005, "high": 0.02}, "score": {"choices": choices}})
-    spec = replace(spec, detector="tests.toy:StagedDetector", space=space, folds=(0,))
+    spec = replace(spec, detector="tests.experiments.staged:StagedDetector", space=space, folds=(0,))
     store, backend = Store(tmp_path), Counting()
     result = sweep([spec], store, backend, small_dataset)
     assert backend.trainings == spec.n_trials * 2  # tasks, and not times three stages
