@@ -17,11 +17,11 @@ from omasgan.checks import geometry
 from omasgan.config import BenchmarkSpec
 from omasgan.data import protocols
 from omasgan.data.datasets import Dataset
-from omasgan.experiments import sweep as searching
-from omasgan.experiments.sweep import SweepSpec
+from omasgan.experiments import sweep_spec, versions
+from omasgan.experiments.search import prepare, search
+from omasgan.experiments.sweep_spec import SweepSpec
 from omasgan.progress import ComparisonChanged, Event, Note, OnEvent, RunEnded
-from omasgan.store import files
-from omasgan.store.journal import Row, read_json, write_json
+from omasgan.store.journal import Row, find_json, write_json
 from omasgan.store.results import Store, params_id
 from omasgan.study.space import load_space
 from omasgan.training.jobs import CheckpointPolicy, RunJob
@@ -37,10 +37,10 @@ CONTROLS = ("noise", "patch-shuffle", "early-generator", "deformation")
 class CompareSpec:
     """What is compared, on which folds and seeds of which benchmark.
 
-    ``params`` are given ones by detector; a detector without any runs at its defaults.
-    ``controls`` adds OMASGAN with other negatives in B's place. With ``n_trials`` each detector
-    is also swept, with as many trials a study, under each of ``rules``. ``folds`` and ``seeds``
-    None are all of the benchmark's. ``checkpoint_budget`` is that of the sweeps.
+    ``params`` are those of each detector; one without any runs at its defaults. ``controls`` adds
+    OMASGAN with other negatives in B's place. With ``n_trials`` each detector is also swept, with
+    as many trials a study, under each of ``rules``. ``folds`` and ``seeds`` None are all of the
+    benchmark's. ``checkpoint_budget`` is that of the sweeps.
     """
 
     benchmark: BenchmarkSpec
@@ -83,29 +83,29 @@ def check(spec: CompareSpec) -> None:
     """
     fixed_entries(spec)
     for sweep in sweep_specs(spec):
-        searching.check(sweep)
+        sweep_spec.check(sweep)
 
 
 def fixed_entries(spec: CompareSpec) -> list[Entry]:
-    """The detectors at given or default params: yardsticks first, the asked ones, controls."""
+    """Return the detectors at params of their own: yardsticks, those asked for, controls."""
     entries = [_fixed(name, spec.params.get(name, {})) for name in spec.names]
     if spec.controls:
-        given = spec.params.get("omasgan", {})
-        entries += [_fixed("omasgan", {**given, "negatives": kind}) for kind in CONTROLS]
+        params = spec.params.get("omasgan", {})
+        entries += [_fixed("omasgan", {**params, "negatives": kind}) for kind in CONTROLS]
     return entries
 
 
 def sweep_specs(spec: CompareSpec) -> list[SweepSpec]:
-    """The sweeps that give every detector the same number of trials under every rule."""
+    """Return the sweeps that give every detector the same number of trials under every rule."""
     if spec.n_trials is None:
         return []
     return [
         SweepSpec(
-            spec.benchmark,
-            name,
-            load_space(name, detectors.load(name)),
-            rule,
-            spec.n_trials,
+            benchmark=spec.benchmark,
+            detector=name,
+            space=load_space(name, detectors.load(name)),
+            rule=rule,
+            n_trials=spec.n_trials,
             folds=spec.folds,
             seeds=spec.seeds,
             inner=spec.inner,
@@ -126,97 +126,109 @@ def compare(
     *,
     on_event: OnEvent = lambda event: None,
 ) -> list[Row]:
-    """Run everything that ``spec`` asks for; the rows of all its runs.
+    """Run everything that ``spec`` asks for; return the rows of all its runs.
 
-    The yardsticks come first: what they say of the folds' geometry is told before anything else
-    is trained.
+    Sweeps are searched first, and ``dataset`` with its test samples goes to the backend once all
+    their winners are written down. Of the runs the yardsticks come first: what they say of the
+    folds' geometry is told before anything else is trained and tested.
 
     Raises:
-        ConfigError: ``spec`` cannot be carried out.
+        ConfigError: ``spec`` cannot be carried out, or no trial of a study ended well.
         StoreError: the store cannot be written, or holds another version of the benchmark.
     """
-    check(spec)
     entries, sweeps = fixed_entries(spec), sweep_specs(spec)
-    folds = protocols.choose(protocols.folds(spec.benchmark, dataset), spec.folds)
+    studies = prepare(sweeps, store, dataset)
+    fixed = _fixed_jobs(spec, entries, store, dataset)
     backend.check_out(store.root)
     store.claim_benchmark(spec.benchmark, dataset.sha256)
-    swept = [Entry(sweep.detector, sweep.rule, None) for sweep in sweeps]
-    book = _Book(spec, store, on_event)
-    book.begin([*entries, *swept])
-    jobs = [
-        RunJob(
-            fold.index,
-            e.detector,
-            e.params or {},
-            seed,
-            e.selection,
-            store,
-            spec.device,
-            checkpoints=CheckpointPolicy(spec.checkpoints.seconds),
-        )
-        for e in entries
-        for fold in folds
-        for seed in spec.seeds or spec.benchmark.seeds
-    ]
-    first = [job for job in jobs if job.detector in YARDSTICKS]
-    rest = [job for job in jobs if job.detector not in YARDSTICKS]
-    rows = backend.runs(first, spec.benchmark, dataset, book.following(first))
+    status = ComparisonStatus(spec.benchmark.id, store, on_event)
+    status.begin([*entries, *(Entry(sweep.detector, sweep.rule, None) for sweep in sweeps)])
+    versions.note_others(fixed, spec.benchmark, on_event)
+    searched = search(studies, store, backend, on_event=on_event)
+    yardsticks = [job for job in fixed if job.detector in YARDSTICKS]
+    others = [job for job in fixed if job.detector not in YARDSTICKS]
+    rows = backend.runs(yardsticks, spec.benchmark, dataset, status.following(yardsticks))
     for card in geometry.cards(store, spec.benchmark.id):
         if card.inverted:
             on_event(Note(str(card)))
-    rows += backend.runs(rest, spec.benchmark, dataset, book.following(rest))
-    if sweeps:
-        rows += searching.sweep(sweeps, store, backend, dataset, on_event=on_event).rows
-    book.end()
+    rows += backend.runs(others, spec.benchmark, dataset, status.following(others))
+    versions.note_others(searched.jobs, spec.benchmark, on_event)
+    rows += backend.runs(searched.jobs, spec.benchmark, dataset, on_event)
+    searched.refuse_lost()
+    status.end()
     return rows
 
 
-def _fixed(name: str, given: Mapping[str, Any]) -> Entry:
-    return Entry(name, "fixed", detectors.check_params(detectors.load(name), given))
+def _fixed_jobs(
+    spec: CompareSpec, entries: Sequence[Entry], store: Store, dataset: Dataset
+) -> list[RunJob]:
+    """Return the runs of entries that have params of their own."""
+    folds = protocols.choose(protocols.folds(spec.benchmark, dataset), spec.folds)
+    return [
+        RunJob(
+            fold=fold.index,
+            detector=entry.detector,
+            params=entry.params or {},
+            seed=seed,
+            selection=entry.selection,
+            store=store,
+            device=spec.device,
+            checkpoints=CheckpointPolicy(spec.checkpoints.seconds),
+        )
+        for entry in entries
+        for fold in folds
+        for seed in spec.seeds or spec.benchmark.seeds
+    ]
 
 
-class _Book:
+def _fixed(name: str, params: Mapping[str, Any]) -> Entry:
+    return Entry(name, "fixed", detectors.check_params(detectors.load(name), params))
+
+
+class ComparisonStatus:
     """``comparison.json``: what belongs to the comparison, and whether it has ended."""
 
-    def __init__(self, spec: CompareSpec, store: Store, on_event: OnEvent) -> None:
-        self._spec, self._on_event = spec, on_event
-        self._file = store.root / spec.benchmark.id / "comparison.json"
+    def __init__(self, benchmark: str, store: Store, on_event: OnEvent) -> None:
+        self._benchmark, self._on_event = benchmark, on_event
+        self._path = store.root / benchmark / "comparison.json"
         self._row: Row = {"status": "complete", "entries": []}
 
     def begin(self, entries: Iterable[Entry]) -> None:
         """Add ``entries`` to what is there already."""
-        if files.exists(self._file):
-            self._row = read_json(self._file)
+        self._row = find_json(self._path) or self._row
         known = self._row["entries"]
         new = [row for row in (entry.to_row() for entry in entries) if row not in known]
         self._write("running", [*known, *new])
 
     def end(self) -> None:
+        """Note that everything has been run."""
         self._write("complete", self._row["entries"])
 
     def following(self, jobs: Sequence[RunJob]) -> OnEvent:
-        """Passes events on; says so whenever the last run of an entry has ended."""
+        """Return a handler that passes events on, and says when the last of ``jobs`` of an entry
+        has ended.
+        """
         left = Counter(_key(job.detector, job.params) for job in jobs)
 
         def follow(event: Event) -> None:
             if not isinstance(event, RunEnded):
                 self._on_event(event)
-            else:
-                self._on_event(replace(event, comparison=self._spec.benchmark.id))
-                key = _key(event.row["detector"], event.row["params"])
-                left[key] -= 1
-                if not left[key]:
-                    self._tell()
+                return
+            self._on_event(replace(event, comparison=self._benchmark))
+            key = _key(event.row["detector"], event.row["params"])
+            left[key] -= 1
+            if not left[key]:
+                self._announce()
 
         return follow
 
     def _write(self, status: str, entries: list[Row]) -> None:
         self._row = {"status": status, "entries": entries}
-        write_json(self._file, self._row)
-        self._tell()
+        write_json(self._path, self._row)
+        self._announce()
 
-    def _tell(self) -> None:
-        self._on_event(ComparisonChanged(self._spec.benchmark.id, self._row["status"]))
+    def _announce(self) -> None:
+        self._on_event(ComparisonChanged(self._benchmark, self._row["status"]))
 
 
 def _key(detector: str, params: Mapping[str, Any]) -> tuple[str, str]:

@@ -22,8 +22,8 @@ from omasgan.data import protocols
 from omasgan.data.datasets import Dataset
 from omasgan.data.selection import Study
 from omasgan.errors import ConfigError, TrainingDiverged
-from omasgan.experiments import sweep as searching
-from omasgan.experiments.sweep import SweepSpec
+from omasgan.experiments import sweep_spec
+from omasgan.experiments.sweep_spec import SweepSpec
 from omasgan.study import probed
 from omasgan.study.space import Params, Space
 from omasgan.training.measuring import MB
@@ -82,7 +82,7 @@ def of_sweep(spec: SweepSpec, dataset: Dataset, source: Dataset | None = None) -
     Raises:
         ConfigError: the sweep cannot be carried out.
     """
-    studies = searching.studies(spec, dataset, source)
+    studies = sweep_spec.studies(spec, dataset, source)
     chosen = [fold for study in studies for fold in study.folds]
     final = of_runs(
         spec.benchmark, dataset, spec.detector, chosen, spec.seeds or spec.benchmark.seeds

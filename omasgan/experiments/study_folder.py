@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from omasgan import detectors
@@ -25,8 +25,9 @@ PROGRESS = ("n_trials", "status")
 class Winner:
     """The best trial of a study, with all params of the detector.
 
-    ``lengthened_from`` are the numbers of trials after which an earlier winner of the study met
-    the test set: whoever lengthens a study then may have been led by what they saw.
+    ``enqueued`` says why its params were given and not drawn. ``lengthened_from`` are the numbers
+    of trials after which an earlier winner of the study met the test set: whoever lengthens a
+    study then may have been led by what they saw.
     """
 
     study: str
@@ -34,7 +35,14 @@ class Winner:
     params: dict[str, Any]
     objective: float
     n_trials: int
+    enqueued: str | None = None
     lengthened_from: tuple[int, ...] = ()
+
+    def to_row(self) -> Row:
+        """Return what ``winner.json`` says."""
+        row = asdict(self) | {"params_id": params_id(self.params)}
+        del row["study"]
+        return row
 
 
 @dataclass(frozen=True)
@@ -88,36 +96,33 @@ class StudyFolder:
     def freeze(self, guide: Guide, detector: str) -> Winner | None:
         """Write down the winner, if there is one, and that the study is complete."""
         finished = guide.finished()
+        winner = self._winner(guide, detector, len(finished))
+        if winner is not None:
+            write_json(self.path / "winner.json", winner.to_row())
         row = find_json(self.path / "study.json") or {}
-        done = {"n_trials": max(row.get("n_trials", 0), len(finished)), "status": "complete"}
-        best = guide.best()
-        winner = None
-        if best is not None and best.objective is not None:
-            stage = {STAGE: best.ending.stage} if guide.space.stages and best.ending else {}
-            params = detectors.check_params(detectors.load(detector), {**best.params, **stage})
-            tested = self._tested(len(finished))
-            winner = Winner(
-                self.path.name, best.number, params, best.objective, len(finished), tested
-            )
-            self._write(winner)
-        write_json(self.path / "study.json", row | done)
+        n_trials = max(row.get("n_trials", 0), len(finished))
+        write_json(self.path / "study.json", {**row, "n_trials": n_trials, "status": "complete"})
         return winner
 
-    def _tested(self, n_trials: int) -> tuple[int, ...]:
+    def _winner(self, guide: Guide, detector: str, n_trials: int) -> Winner | None:
+        best = guide.best()
+        if best is None or best.ending is None or best.objective is None:
+            return None
+        stage = {STAGE: best.ending.stage} if guide.space.stages else {}
+        return Winner(
+            study=self.path.name,
+            number=best.number,
+            params=detectors.check_params(detectors.load(detector), {**best.params, **stage}),
+            objective=best.objective,
+            n_trials=n_trials,
+            enqueued=best.enqueued,
+            lengthened_from=self._lengthened_from(n_trials),
+        )
+
+    def _lengthened_from(self, n_trials: int) -> tuple[int, ...]:
         """Return after how many trials, fewer than now, a winner was frozen before."""
         before = find_json(self.path / "winner.json")
         if before is None:
             return ()
         lengths = {*before.get("lengthened_from", ()), before.get("n_trials", n_trials)}
         return tuple(sorted(length for length in lengths if length < n_trials))
-
-    def _write(self, winner: Winner) -> None:
-        row: Row = {
-            "number": winner.number,
-            "params": winner.params,
-            "params_id": params_id(winner.params),
-            "objective": winner.objective,
-            "n_trials": winner.n_trials,
-            "lengthened_from": list(winner.lengthened_from),
-        }
-        write_json(self.path / "winner.json", row)

@@ -30,7 +30,7 @@ class _File:
 
     @property
     def worth(self) -> tuple[bool, float, float]:
-        """What goes first: of ended trials the worst, then of running ones the oldest."""
+        """The least goes first: of ended trials the worst, then of running ones the oldest."""
         objective = -math.inf if self.objective is None else self.objective
         return (not self.is_finished, objective if self.is_finished else 0.0, self.written)
 

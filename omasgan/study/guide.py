@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 
 from omasgan.errors import unknown
 from omasgan.study.record import ATTEMPTS, ENDING, ENQUEUED, FILE, VALUES, Journal, trial_of
-from omasgan.study.samplers import make_pruner, make_sampler, open_study, replaying, seed_of_trial
+from omasgan.study.samplers import make_pruner, make_sampler, n_different, open_study, replaying
 from omasgan.training.trials import OUTCOMES, Ending, Trial
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ WORST = 0.0
 """The objective an infeasible trial is told with: bounded, and no AUROC is below it."""
 
 EXHAUSTED = "exhausted"
+"""The user attribute of a study whose sampler has said that nothing is left."""
 
 
 class Guide:
@@ -57,15 +58,18 @@ class Guide:
         ``replay`` are params to be handed out, in this order, before anything new.
 
         Raises:
-            ConfigError: an unknown sampler or pruner, or arguments it does not take.
-            StoreError: the record cannot be read or written.
+            ConfigError: an unknown sampler or pruner, or arguments that it does not take.
+            StoreError: the record cannot be read or written, or is another study's.
             DamagedError: the record is damaged.
         """
         self._space, self._seed, self._sampler, self._replay = space, seed, sampler, replay
-        make_sampler(sampler, seed, conditional=space.is_conditional)
+        make_sampler(sampler, seed, 0, space)
+        self._n_different = n_different(sampler, space)
         self._journal = None if folder is None else Journal(folder / FILE)
-        self._study = open_study(_storage(self._journal), name, make_pruner(pruner))
         self._live: dict[int, optuna.Trial] = {}
+        with self._journal.understood() if self._journal else contextlib.nullcontext():
+            self._study = open_study(_storage(self._journal), name, make_pruner(pruner))
+            self.finished()
 
     def enqueue(self, params: Mapping[str, Any], reason: str) -> None:
         """Hand out ``params`` as a new study's first trial, whose record says why; nothing if the
@@ -73,9 +77,10 @@ class Guide:
 
         Raises:
             ConfigError: the space does not hold them.
+            StoreError: the record cannot be written.
         """
         params = self._space.within(params)
-        if self.n_asked == 0:
+        if not self._trials():
             with self._together():
                 self._study.enqueue_trial(params, user_attrs={ENQUEUED: reason})
 
@@ -90,20 +95,16 @@ class Guide:
             for stored in self._trials()
             if stored.state == TrialState.RUNNING and stored.number not in self._live
         ]
-        with self._together():
-            if abandoned:
-                trial = self._resumed(abandoned[0])
-            else:
-                self._study.sampler = self._sampler_for(self.n_asked)
+        if abandoned:
+            self._study.sampler = replaying(abandoned[0].params)
+            trial = optuna.Trial(self._study, abandoned[0]._trial_id)
+        else:
+            self._study.sampler = self._sampler_for(self.n_asked)
+            with self._together():
                 trial = self._study.ask()
-            self._space.suggest(trial)
+                self._space.suggest(trial)
         self._live[trial.number] = trial
         return trial_of(self._trials()[trial.number], self._space)
-
-    def _resumed(self, stored: optuna.trial.FrozenTrial) -> optuna.Trial:
-        """Return a trial that its driver has left; it draws what a torn record lacks of it."""
-        self._study.sampler = self._sampler_for(stored.number)
-        return optuna.Trial(self._study, stored._trial_id)
 
     def report(self, number: int, step: int, values: Mapping[str, float]) -> None:
         """Record the values by stage of a running trial's task; a step that was reported stays as
@@ -121,8 +122,13 @@ class Guide:
             self._live[number].report(max(values.values()), step)
 
     def should_prune(self, number: int) -> bool:
-        """Return whether the pruner would end this trial after what was reported."""
-        return self._live[number].should_prune()
+        """Return whether the pruner would end this trial after what was reported.
+
+        Raises:
+            StoreError: what the pruner notes cannot be written.
+        """
+        with self._together():
+            return self._live[number].should_prune()
 
     def tell(self, number: int, ending: Ending, attempts: int = 1) -> Trial:
         """End a trial as what it is; return what the record says of it.
@@ -146,9 +152,11 @@ class Guide:
             error = f"the objective is not finite, got {objective}"
             ending, objective = replace(ending, outcome="failed", error=error), None
         trial = self._live[number]
+        # What a sampler does after a trial is its own affair, also where another one asked last.
+        self._study.sampler = self._sampler_for(number)
         with self._together():
-            said = {k: v for k, v in asdict(ending).items() if v is not None}
-            trial.set_user_attr(ENDING, said | {"objective": objective})
+            facts = {k: v for k, v in asdict(ending).items() if v is not None}
+            trial.set_user_attr(ENDING, facts | {"objective": objective})
             trial.set_user_attr(ATTEMPTS, attempts)
             # Every feasible trial says so too: TPE compares the constraints of all trials.
             trial.set_constraint("trains", 1.0 if ending.outcome in INFEASIBLE else 0.0)
@@ -178,9 +186,11 @@ class Guide:
         return sum(stored.state != TrialState.WAITING for stored in self._trials())
 
     @property
-    def is_exhausted(self) -> bool:
-        """Whether the sampler has handed out all that there is in the space."""
-        return bool(self._study.user_attrs.get(EXHAUSTED, False))
+    def limit(self) -> float:
+        """How many trials there can be: as many as the sampler has different params for, inf if
+        it draws without an end.
+        """
+        return self.n_asked if self._study.user_attrs.get(EXHAUSTED) else self._n_different
 
     def finished(self) -> list[Trial]:
         """Return all trials that have ended, by number."""
@@ -207,8 +217,7 @@ class Guide:
     def _sampler_for(self, number: int) -> optuna.samplers.BaseSampler:
         if number < len(self._replay):
             return replaying(self._replay[number])
-        seed = seed_of_trial(self._sampler, self._seed, number)
-        return make_sampler(self._sampler, seed, conditional=self._space.is_conditional)
+        return make_sampler(self._sampler, self._seed, number, self._space)
 
     @contextlib.contextmanager
     def _together(self) -> Iterator[None]:
@@ -223,14 +232,7 @@ class Guide:
 
 
 def _storage(journal: Journal | None) -> optuna.storages.BaseStorage:
-    """Return Optuna's view of a record, or one in memory.
-
-    Raises:
-        DamagedError: a row of the record belongs to no study or trial.
-    """
+    """Return Optuna's view of a record, or one in memory."""
     if journal is None:
         return optuna.storages.InMemoryStorage()
-    try:
-        return optuna.storages.JournalStorage(journal)
-    except (LookupError, ValueError, TypeError, AssertionError) as error:
-        raise journal.damage(error) from error
+    return optuna.storages.JournalStorage(journal)

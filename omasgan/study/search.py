@@ -37,15 +37,15 @@ class Search:
     def trial_job(self, trial: Trial) -> TrialJob:
         """Return what is to be trained for one of its trials."""
         return TrialJob(
-            self.detector,
-            trial.params,
-            self.device,
-            self.workdir(trial.number),
-            self.guide.space.stages,
-            trial.values,
-            self.checkpoints,
+            detector=self.detector,
+            params=trial.params,
+            device=self.device,
+            workdir=self.workdir(trial.number),
+            stages=self.guide.space.stages,
+            values=trial.values,
+            checkpoints=self.checkpoints,
         )
 
     def workdir(self, number: int) -> AnyPath:
-        """The folder of a trial, as an absolute path: workers stand elsewhere."""
+        """Return the folder of a trial, as an absolute path: workers stand elsewhere."""
         return (self.folder / "trials" / f"{number:04d}").absolute()

@@ -1,6 +1,6 @@
 """The driver's log of a search: what trials yield goes to the guide, the disk and the reader.
 
-Backends only carry rows here, so that a sweep is told, pruned and recorded alike on each of them.
+Backends only carry rows here, so that trials are pruned, ended and recorded alike on each of them.
 """
 
 from __future__ import annotations
@@ -67,10 +67,9 @@ class TrialLog:
 
     @property
     def remaining(self) -> int:
-        """How many trials are still to be begun."""
-        if self._guide.is_exhausted:
-            return len(self._again)
-        return max(0, self.search.n_trials - self._n_finished - self.running)
+        """How many trials are still to be begun, those that are to be repeated included."""
+        n_trials = int(min(self.search.n_trials, self._guide.limit))
+        return max(0, n_trials - self._n_finished - self.running)
 
     def begin(self) -> Trial:
         """Return the next trial of those that remain: what is to be repeated comes first."""
@@ -79,7 +78,7 @@ class TrialLog:
         return entry.trial
 
     def enter(self, number: int, rows: Sequence[TrialRow]) -> bool:
-        """Take down rows of a running trial; True if it is to be stopped.
+        """Record the rows of a running trial; return whether it is to be stopped.
 
         Raises:
             StoreError: no trial can work where this one was sent.
@@ -170,7 +169,7 @@ class TrialLog:
         self._again.append(entry)
 
     def _write_epochs(self, entry: _Open, epochs: Sequence[EpochRow]) -> None:
-        """Append to the trial's epochs; what a repeated trial repeats replaces what was there."""
+        """Append to the trial's epochs; those that a new attempt repeats replace the old ones."""
         if not epochs:
             return
         path = self.search.workdir(entry.trial.number) / EPOCHS

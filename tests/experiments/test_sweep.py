@@ -8,21 +8,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 
+from omasgan import detectors
 from omasgan.backends.local import LocalBackend
 from omasgan.config import BenchmarkSpec, load_benchmark
 from omasgan.data import protocols, selection
 from omasgan.data.datasets import Dataset
 from omasgan.data.selection import TRIAL_SEEDS
-from omasgan.errors import ConfigError, StoreError
+from omasgan.errors import BackendError, ConfigError, StoreError
 from omasgan.experiments.sweep import SweepSpec, check, sweep
-from omasgan.progress import Event, OnEvent
-from omasgan.store.journal import read_json, read_rows
+from omasgan.progress import EpochEnded, Event, Note, OnEvent, StudyChanged, TrialEnded
+from omasgan.report.results.inputs import read_study
+from omasgan.store.journal import read_json
 from omasgan.store.results import Store, params_id
-from omasgan.study.search import Search, TrialJob
+from omasgan.study.record import FILE
+from omasgan.study.search import Search
 from omasgan.study.space import Space
-from omasgan.training.jobs import RunJob
+from omasgan.training.jobs import CheckpointPolicy
+from omasgan.training.trials import Trial
+from tests.experiments.staged import StagedDetector
+from tests.experiments.wire import Watched, is_sent
 
 SPACE = Space.from_dict({"lr": {"low": 1e-4, "high": 1.0, "log": True}, "epochs": 2})
 
@@ -39,13 +46,24 @@ def spec(small_spec: BenchmarkSpec) -> SweepSpec:
     )
 
 
+def trials(store: Store, name: str = "fold-0") -> list[Trial]:
+    """The ended trials of a study, without when they ended and what they cost."""
+    (folder,) = (folder for folder in store.studies() if folder.name == name)
+    ended = []
+    for trial in read_study(folder).ended:
+        assert trial.ending is not None
+        ending = replace(trial.ending, seconds=None, peak_memory_mb=None, gpu_peak_memory_mb=None)
+        ended.append(replace(trial, ended_at=None, ending=ending))
+    return ended
+
+
 def studies(store: Store) -> dict[str, dict[str, Any]]:
     """What is on disk of each study."""
     return {
         folder.name: {
             "study": read_json(folder / "study.json"),
             "winner": read_json(folder / "winner.json"),
-            "log": read_rows(folder / "log.jsonl"),
+            "trials": trials(store, folder.name),
         }
         for folder in store.studies()
     }
@@ -59,9 +77,9 @@ def stop_after(n: int) -> OnEvent:
     """The driver goes away when ``n`` trials of the second study have ended."""
 
     def on_event(event: Event) -> None:
-        is_second = event.study_dir is not None and event.study_dir.name == "fold-1"
-        if event.kind == "epoch" and is_second and event.done == n:
-            raise StoppedError("here")
+        if isinstance(event, EpochEnded) and event.study is not None:
+            if event.study.name == "fold-1" and event.done == n:
+                raise StoppedError("here")
 
     return on_event
 
@@ -73,26 +91,43 @@ def test_each_fold_gets_its_own_winner_trained_anew(
     events: list[Event] = []
     result = sweep([spec], store, LocalBackend(), small_dataset, on_event=events.append)
     assert [winner.study for winner in result.winners] == ["fold-0", "fold-1"]
-    found = studies(store)
-    for winner in result.winners:
-        on_disk = found[winner.study]
-        assert on_disk["study"]["status"] == "complete"
-        assert on_disk["study"]["n_trials"] == 3
-        assert on_disk["winner"]["params"] == winner.params
-        assert on_disk["winner"]["params_id"] == params_id(winner.params)
+    on_disk = studies(store)
+    for fold, winner in enumerate(result.winners):
+        of_study = on_disk[winner.study]
+        assert of_study["study"]["status"] == "complete"
+        assert of_study["study"]["n_trials"] == 3
+        assert of_study["winner"] == {
+            "number": winner.number,
+            "params": winner.params,
+            "params_id": params_id(winner.params),
+            "objective": winner.objective,
+            "n_trials": 3,
+            "enqueued": None,
+            "lengthened_from": [],
+        }
         # The winner's params are complete, so that they mean the same with other defaults.
         assert set(winner.params) == {"lr", "epochs", "collapse"}
-        told = [row for row in on_disk["log"] if row["event"] == "tell"]
-        assert winner.objective == max(row["objective"] for row in told)
-        rows = [row for row in result.rows if row["fold"] == winner.folds[0]]
+        assert winner.objective == max(trial.objective for trial in of_study["trials"])
+        rows = [row for row in result.rows if row["fold"] == fold]
         assert [row["params"] for row in rows] == [winner.params] * 3
     assert {row["seed"] for row in result.rows} == set(spec.benchmark.seeds)
     assert max(spec.benchmark.seeds) < TRIAL_SEEDS
     assert {row["selection"] for row in result.rows} == {"nested"}
     assert store.results() == sorted(result.rows, key=lambda r: (r["params_id"], r["seed"]))
-    marks = [(e.text, e.study_dir.name) for e in events if e.kind == "study" and e.study_dir]
+    changes = [(e.status, e.study.name) for e in events if isinstance(e, StudyChanged)]
     names = ["fold-0", "fold-1"]
-    assert marks == [("running", n) for n in names] + [("complete", n) for n in names]
+    assert changes == [("running", n) for n in names] + [("complete", n) for n in names]
+
+
+def test_the_folder_of_a_study_holds_its_identity_its_record_and_its_winner(
+    spec: SweepSpec, small_dataset: Dataset, tmp_path: Path
+) -> None:
+    store = Store(tmp_path)
+    sweep([replace(spec, folds=(0,))], store, LocalBackend(), small_dataset)
+    (folder,) = store.studies()
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    epochs = {f"trials/{number:04d}/epochs.jsonl" for number in range(3)}
+    assert names == {"study.json", FILE, "winner.json", *epochs}
 
 
 def test_a_sweep_that_is_done_does_nothing_and_a_longer_one_goes_on(
@@ -100,18 +135,51 @@ def test_a_sweep_that_is_done_does_nothing_and_a_longer_one_goes_on(
 ) -> None:
     store = Store(tmp_path)
     first = sweep([spec], store, LocalBackend(), small_dataset)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     events: list[Event] = []
     again = sweep([spec], store, LocalBackend(), small_dataset, on_event=events.append)
     assert again == first
-    assert not [event for event in events if event.kind in ("epoch", "trial")]
+    assert not [event for event in events if isinstance(event, EpochEnded | TrialEnded)]
+    assert {path: path.read_bytes() for path in before} == before
     longer = replace(spec, n_trials=5)
     sweep([longer], store, LocalBackend(), small_dataset)
     whole = Store(tmp_path / "whole")
     sweep([longer], whole, LocalBackend(), small_dataset)
-    assert studies(store) == studies(whole)
+    lengthened, undisturbed = studies(store), studies(whole)
+    for name in lengthened:
+        # The first three trials' winner has met the test set, and that stays known.
+        assert lengthened[name]["winner"].pop("lengthened_from") == [3]
+        assert undisturbed[name]["winner"].pop("lengthened_from") == []
+    assert lengthened == undisturbed
 
 
-def test_a_stopped_sweep_goes_on_only_with_resume_and_ends_as_if_never_stopped(
+def test_a_study_says_from_which_lengths_it_was_lengthened(
+    spec: SweepSpec, small_dataset: Dataset, tmp_path: Path
+) -> None:
+    store = Store(tmp_path)
+    # One that is shorter than what is there is the one that is there.
+    for n_trials, lengths in ((2, []), (3, [2]), (3, [2]), (1, [2]), (5, [2, 3])):
+        one = replace(spec, n_trials=n_trials, folds=(0,))
+        (winner,) = sweep([one], store, LocalBackend(), small_dataset).winners
+        assert list(winner.lengthened_from) == lengths
+        (study,) = map(read_study, store.studies())
+        assert study.winner is not None
+        assert study.winner["lengthened_from"] == lengths
+        assert study.winner["n_trials"] == study.about["n_trials"] == winner.n_trials
+
+
+def test_a_search_that_stopped_before_its_winner_was_frozen_was_not_lengthened(
+    spec: SweepSpec, small_dataset: Dataset, tmp_path: Path
+) -> None:
+    store, spec = Store(tmp_path), replace(spec, folds=(1,))
+    with pytest.raises(StoppedError):
+        sweep([spec], store, LocalBackend(), small_dataset, on_event=stop_after(2))
+    longer = replace(spec, n_trials=4)
+    (winner,) = sweep([longer], store, LocalBackend(), small_dataset).winners
+    assert winner.lengthened_from == ()
+
+
+def test_a_stopped_sweep_goes_on_and_ends_as_if_never_stopped(
     spec: SweepSpec, small_dataset: Dataset, tmp_path: Path
 ) -> None:
     spec = replace(spec, sampler="TPESampler(n_startup_trials=2)", n_trials=4)
@@ -120,13 +188,12 @@ def test_a_stopped_sweep_goes_on_only_with_resume_and_ends_as_if_never_stopped(
         sweep([spec], store, LocalBackend(), small_dataset, on_event=stop_after(2))
     assert store.results() == []
     assert [read_json(d / "study.json")["status"] for d in store.studies()] == ["running"] * 2
-    with pytest.raises(StoreError, match=r"study 'fold-0' .* has not ended; go on with --resume"):
-        sweep([spec], store, LocalBackend(), small_dataset)
-    resumed = sweep([replace(spec, resume=True)], store, LocalBackend(), small_dataset)
+    resumed = sweep([spec], store, LocalBackend(), small_dataset)
     whole_store = Store(tmp_path / "whole")
     whole = sweep([spec], whole_store, LocalBackend(), small_dataset)
     assert resumed.winners == whole.winners
     assert [row["auroc"] for row in resumed.rows] == [row["auroc"] for row in whole.rows]
+    assert studies(store) == studies(whole_store)
 
 
 @pytest.mark.parametrize(
@@ -142,6 +209,7 @@ def test_a_stopped_sweep_goes_on_only_with_resume_and_ends_as_if_never_stopped(
         ({"pruner": "MedianPruner"}, 'pruner: "NopPruner" -> "MedianPruner"'),
         ({"inner": 1}, "inner: 2 -> 1"),
         ({"prune_collapsed": True}, "prune_collapsed: false -> true"),
+        ({"enqueue": "defaults"}, 'enqueue: null -> "defaults"'),
     ],
 )
 def test_a_changed_study_is_refused_with_the_difference(
@@ -150,11 +218,11 @@ def test_a_changed_study_is_refused_with_the_difference(
     spec = replace(spec, n_trials=1, folds=(0,))
     store = Store(tmp_path)
     sweep([spec], store, LocalBackend(), small_dataset)
-    before = sorted(tmp_path.rglob("*"))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     with pytest.raises(StoreError, match=message) as caught:
-        sweep([replace(spec, resume=True, **change)], store, LocalBackend(), small_dataset)
+        sweep([replace(spec, **change)], store, LocalBackend(), small_dataset)
     assert "\n" not in str(caught.value)
-    assert sorted(tmp_path.rglob("*")) == before
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
 
 
 def test_a_changed_benchmark_is_refused(
@@ -168,18 +236,57 @@ def test_a_changed_benchmark_is_refused(
         sweep([replace(spec, benchmark=changed)], store, LocalBackend(), small_dataset)
 
 
+def test_folds_ask_for_params_of_their_own_and_a_repeated_sweep_for_the_same(
+    spec: SweepSpec, small_dataset: Dataset, tmp_path: Path
+) -> None:
+    """With a seed in common ten folds of ten trials would try ten settings, not a hundred."""
+    asked = {}
+    for name, seed in (("one", 0), ("again", 0), ("other", 1)):
+        store = Store(tmp_path / name)
+        sweep([replace(spec, seed=seed)], store, LocalBackend(), small_dataset)
+        rates = [[t.params["lr"] for t in trials(store, f"fold-{fold}")] for fold in (0, 1)]
+        assert len(set(rates[0] + rates[1])) == 6
+        asked[name] = rates
+    assert asked["one"] == asked["again"]
+    assert asked["one"] != asked["other"]
+    # A fold's study does not depend on which others are searched beside it.
+    store = Store(tmp_path / "alone")
+    sweep([replace(spec, folds=(1,))], store, LocalBackend(), small_dataset)
+    assert [trial.params["lr"] for trial in trials(store, "fold-1")] == asked["one"][1]
+
+
+def test_the_defaults_are_the_first_trial_where_that_is_asked_for(
+    spec: SweepSpec, small_dataset: Dataset, tmp_path: Path
+) -> None:
+    store = Store(tmp_path)
+    wide = Space.from_dict({"lr": {"low": 1e-4, "high": 1.0, "log": True}})
+    spec = replace(spec, space=wide, enqueue="defaults")
+    result = sweep([spec], store, LocalBackend(), small_dataset)
+    for study in map(read_study, store.studies()):
+        first, *others = study.trials
+        assert (first["params"], first["enqueued"]) == ({"lr": 0.01}, "defaults")
+        assert {row["enqueued"] for row in others} == {None}
+        # They are the best there is, and the winner says where it comes from.
+        assert study.winner is not None
+        assert (study.winner["number"], study.winner["enqueued"]) == (0, "defaults")
+    assert [winner.enqueued for winner in result.winners] == ["defaults"] * 2
+    defaults = detectors.check_params(detectors.load(spec.detector), {})
+    assert [winner.params for winner in result.winners] == [defaults] * 2
+
+
 def test_a_replay_repeats_a_sweep(spec: SweepSpec, small_dataset: Dataset, tmp_path: Path) -> None:
     recorded = sweep([spec], Store(tmp_path / "a"), LocalBackend(), small_dataset)
     folder = Store(tmp_path / "a").studies()[0].parent
     again = replace(spec, seed=0, sampler="RandomSampler(seed=9)", replay=folder)
     replayed = sweep([again], Store(tmp_path / "b"), LocalBackend(), small_dataset)
     assert [w.params for w in replayed.winners] == [w.params for w in recorded.winners]
-    one_log = replace(spec, replay=folder / "fold-0" / "log.jsonl")
-    with pytest.raises(ConfigError, match="is one log, but the sweep has several studies"):
-        sweep([one_log], Store(tmp_path / "c"), LocalBackend(), small_dataset)
+    assert trials(Store(tmp_path / "b")) == trials(Store(tmp_path / "a"))
+    one_study = replace(spec, replay=folder / "fold-0" / FILE)
+    with pytest.raises(ConfigError, match="is one study, but the sweep has several"):
+        sweep([one_study], Store(tmp_path / "c"), LocalBackend(), small_dataset)
     assert not (tmp_path / "c").exists()
     alone = sweep(
-        [replace(one_log, folds=(0,))], Store(tmp_path / "c"), LocalBackend(), small_dataset
+        [replace(one_study, folds=(0,))], Store(tmp_path / "c"), LocalBackend(), small_dataset
     )
     assert alone.winners[0].params == recorded.winners[0].params
 
@@ -188,20 +295,111 @@ def test_a_study_without_a_good_trial_is_told_after_the_others_are_done(
     spec: SweepSpec, small_dataset: Dataset, tmp_path: Path
 ) -> None:
     bad = Space.from_dict({"lr": {"low": 0.5, "high": 1.0}})
-    spec = replace(spec, detector="tests.toy:DivergingDetector", space=bad)
+    good = replace(spec, folds=(0,))
+    lost = replace(spec, detector="tests.toy:DivergingDetector", space=bad)
+    store = Store(tmp_path)
     message = r"study 'fold-0' of .*Detector ended ok \(3 diverged; last error: loss is not finite"
     with pytest.raises(ConfigError, match=message):
-        sweep([spec], Store(tmp_path), LocalBackend(), small_dataset)
+        sweep([lost, good], store, LocalBackend(), small_dataset)
+    assert {row["detector"] for row in store.results()} == {good.detector}
+
+
+class Counting(LocalBackend):
+    """Counts the trainings that trials take."""
+
+    trainings = 0
+
+    def search(self, searches: Sequence[Search], on_event: OnEvent) -> None:
+        before = StagedDetector.trainings
+        super().search(searches, on_event)
+        self.trainings += StagedDetector.trainings - before
+
+
+def test_all_stages_of_a_trial_are_judged_and_the_winner_names_the_best(
+    spec: SweepSpec, small_dataset: Dataset, tmp_path: Path
+) -> None:
+    choices = ["last", "middle", "first"]
+    space = Space.from_dict({"lr": {"low": 0.005, "high": 0.02}, "score": {"choices": choices}})
+    spec = replace(
+        spec, detector="tests.experiments.staged:StagedDetector", space=space, folds=(0,)
+    )
+    store, backend = Store(tmp_path), Counting()
+    result = sweep([spec], store, backend, small_dataset)
+    assert backend.trainings == spec.n_trials * 2  # tasks, and not times three stages
+    for trial in trials(store):
+        assert "score" not in trial.params
+        means = {s: np.mean([values[s] for values in trial.values.values()]) for s in choices}
+        assert trial.ending is not None and trial.ending.stage == "first"
+        assert trial.objective == means["first"] == max(means.values())
+    (winner,) = result.winners
+    assert winner.params["score"] == "first"
+    assert winner.objective == max(trial.objective or 0 for trial in trials(store))
+    # The run's own score is that stage, and the others stand beside it.
+    for row in result.rows:
+        assert row["params"]["score"] == "first"
+        assert row["auroc"] == row["auroc.first"] > row["auroc.last"]
+    (study,) = map(read_study, store.studies())
+    assert study.trials[0]["values"].keys() == set(study.about["tasks"])
+    again = sweep([spec], store, LocalBackend(), small_dataset)
+    assert again == result
+
+
+def test_exhausted_params_end_a_study_well(
+    spec: SweepSpec, small_dataset: Dataset, tmp_path: Path
+) -> None:
+    space = Space.from_dict({"lr": {"choices": [0.01, 0.1]}, "epochs": {"low": 1, "high": 2}})
+    spec = replace(spec, space=space, sampler="BruteForceSampler", n_trials=7, folds=(1,))
+    store = Store(tmp_path)
+    with pytest.raises(StoppedError):
+        sweep([spec], store, LocalBackend(), small_dataset, on_event=stop_after(2))
+    for _ in range(2):
+        events: list[Event] = []
+        (winner,) = sweep(
+            [spec], store, LocalBackend(), small_dataset, on_event=events.append
+        ).winners
+        assert winner.params["lr"] == 0.01 and winner.params["epochs"] == 2
+        assert read_json(store.studies()[0] / "study.json")["status"] == "complete"
+        assert len(trials(store, "fold-1")) == 4
+        notes = [event.text for event in events if isinstance(event, Note)]
+        assert notes == [
+            "study 'fold-1' of tests.toy:CurveDetector is complete with 4 of 7 trials: its "
+            "sampler has handed out all different params that there are for it"
+        ]
+
+
+def copied(tmp_path: Path) -> dict[str, list[optuna.trial.FrozenTrial]]:
+    url = f"sqlite:///{tmp_path}/shared.db"
+    return {
+        name: optuna.load_study(study_name=name, storage=url).trials
+        for name in optuna.get_all_study_names(url)
+    }
 
 
 def test_several_folders_share_a_storage(
     spec: SweepSpec, small_dataset: Dataset, tmp_path: Path
 ) -> None:
-    spec = replace(spec, storage=f"sqlite:///{tmp_path}/shared.db", folds=(0,), n_trials=2)
+    spec = replace(spec, storage=f"sqlite:///{tmp_path}/shared.db", n_trials=2)
     for name in "ab":
         sweep([spec], Store(tmp_path / name), LocalBackend(), small_dataset)
-    whole = [studies(Store(tmp_path / name)) for name in "ab"]
-    assert whole[0] == whole[1]
+    assert studies(Store(tmp_path / "a")) == studies(Store(tmp_path / "b"))
+    copies = copied(tmp_path)
+    assert sorted(name.rpartition("/")[0] for name in copies) == sorted(
+        f"{spec.benchmark.id}/tests.toy:CurveDetector/nested/fold-{fold}" for fold in (0, 0, 1, 1)
+    )
+    own = [t.params["lr"] for t in trials(Store(tmp_path / "a"))]
+    of_fold_0 = [trials for name, trials in copies.items() if "/fold-0/" in name]
+    assert [[t.params["lr"] for t in trials] for trials in of_fold_0] == [own, own]
+
+
+def test_a_study_without_a_storage_gets_its_copy_when_asked_again(
+    spec: SweepSpec, small_dataset: Dataset, tmp_path: Path
+) -> None:
+    spec = replace(spec, n_trials=2, folds=(0,))
+    sweep([spec], Store(tmp_path / "a"), LocalBackend(), small_dataset)
+    with_copy = replace(spec, storage=f"sqlite:///{tmp_path}/shared.db")
+    sweep([with_copy], Store(tmp_path / "a"), LocalBackend(), small_dataset)
+    (copy,) = copied(tmp_path).values()
+    assert len(copy) == 2
 
 
 def test_a_storage_with_another_history_is_refused(
@@ -210,43 +408,52 @@ def test_a_storage_with_another_history_is_refused(
     spec = replace(spec, storage=f"sqlite:///{tmp_path}/shared.db", folds=(0,), n_trials=2)
     store = Store(tmp_path / "a")
     sweep([spec], store, LocalBackend(), small_dataset)
-    lost = replace(spec, storage=f"sqlite:///{tmp_path}/other.db", n_trials=3)
-    with pytest.raises(StoreError, match="holds 0 trials of study 'fold-0', but 2 are recorded"):
-        sweep([lost], store, LocalBackend(), small_dataset)
-    for record in (store.studies()[0]).glob("trials/*/trial.json"):
-        record.unlink()
-    (store.studies()[0] / "log.jsonl").unlink()
-    with pytest.raises(StoreError, match="holds 2 trials of study 'fold-0', but 0 are recorded"):
+    (store.studies()[0] / FILE).unlink()
+    with pytest.raises(StoreError, match=r"holds another study under .* \(2 trials, 0 here\)"):
         sweep([spec], store, LocalBackend(), small_dataset)
 
 
+def test_an_unusable_storage_is_told_before_anything_is_written(
+    spec: SweepSpec, small_dataset: Dataset, tmp_path: Path
+) -> None:
+    spec = replace(spec, storage=f"sqlite:///{tmp_path}/absent/shared.db")
+    with pytest.raises(BackendError, match="cannot use the storage"):
+        sweep([spec], Store(tmp_path / "a"), LocalBackend(), small_dataset)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["study.json", "winner.json"])
 @pytest.mark.parametrize("damage", [None, b"", b'{"number": 0'])
-def test_a_record_that_is_gone_or_damaged_is_written_anew_from_the_log(
-    spec: SweepSpec, small_dataset: Dataset, tmp_path: Path, damage: bytes | None
+def test_a_file_beside_the_record_that_is_gone_or_damaged_is_made_anew_or_named(
+    spec: SweepSpec, small_dataset: Dataset, tmp_path: Path, name: str, damage: bytes | None
 ) -> None:
     spec, store = replace(spec, folds=(0,)), Store(tmp_path)
     first = sweep([spec], store, LocalBackend(), small_dataset)
-    record = store.studies()[0] / "trials/0000/trial.json"
-    before = read_json(record)
-    record.unlink() if damage is None else record.write_bytes(damage)
+    path = store.studies()[0] / name
+    before = path.read_bytes()
+    path.unlink() if damage is None else path.write_bytes(damage)
+    if damage is not None:
+        with pytest.raises(StoreError, match=rf"cannot read '.*{name}'.*; delete it and run"):
+            sweep([spec], store, LocalBackend(), small_dataset)
+        path.unlink()
     assert sweep([spec], store, LocalBackend(), small_dataset) == first
-    kept = ("number", "params", "values", "outcome", "objective", "error")
-    assert [read_json(record)[key] for key in kept] == [before[key] for key in kept]
+    assert path.read_bytes() == before
 
 
 def test_ended_trials_keep_their_state_only_if_asked_and_within_the_budget(
     spec: SweepSpec, small_dataset: Dataset, tmp_path: Path
 ) -> None:
+    keep = {"checkpoints": CheckpointPolicy(keep=True)}
     states = {}
     for name, change in {
         "none": {},
-        "kept": {"keep_checkpoints": True},
-        "budget": {"keep_checkpoints": True, "checkpoint_budget": 1},
+        "kept": keep,
+        "budget": keep | {"checkpoint_budget": 1},
     }.items():
         sweep([replace(spec, **change)], Store(tmp_path / name), LocalBackend(), small_dataset)
         states[name] = list((tmp_path / name).rglob("trials/*/*.safetensors"))
     # One for each of the two tasks of every trial of both studies.
-    assert {name: len(found) for name, found in states.items()} == {
+    assert {name: len(paths) for name, paths in states.items()} == {
         "none": 0, "kept": 2 * 2 * spec.n_trials, "budget": 0,
     }  # fmt: skip
 
@@ -257,16 +464,31 @@ def test_ended_trials_keep_their_state_only_if_asked_and_within_the_budget(
         ({"n_trials": 0}, "trials must be at least 1, got 0"),
         ({"seed": -1}, "seed must be at least 0, got -1"),
         ({"sampler": "TPE"}, "unknown sampler 'TPE'"),
+        ({"sampler": "TPESampler(n_startup_trials='x')"}, "n_startup_trials: Input should be a"),
+        ({"sampler": "TPESampler(n_ei_candidates=0)"}, "cannot search this space"),
+        ({"sampler": "BruteForceSampler"}, "cannot search this space: .*step must be given"),
         ({"pruner": "None"}, "unknown pruner 'None'|pruner must be written"),
+        ({"pruner": "MedianPruner(n_warmup_steps='x')"}, "n_warmup_steps: Input should be a"),
         ({"space": Space.from_dict({"lrr": 1.0})}, "unknown parameter of CurveDetector 'lrr'"),
-        ({"replay": Path("absent.jsonl")}, "--replay 'absent.jsonl' does not exist"),
+        ({"replay": Path("absent")}, "--replay 'absent' does not exist; give a study's folder"),
+        ({"enqueue": "default"}, "--enqueue must be 'defaults', got 'default'"),
+        ({"enqueue": "defaults", "replay": Path("x")}, "--enqueue and --replay exclude each"),
+        (
+            {"enqueue": "defaults", "space": Space.from_dict({"lr": {"low": 0.1, "high": 1.0}})},
+            "lr = 0.01 is not in the search space, which has .*; widen the space, or don't enq",
+        ),
+        (
+            {"enqueue": "defaults", "sampler": "GridSampler(search_space={'lr': [0.1]})"},
+            "--enqueue and a GridSampler exclude each other",
+        ),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_written(
     spec: SweepSpec, small_dataset: Dataset, tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=message) as caught:
         check(replace(spec, **change))
+    assert "\n" not in str(caught.value)
     with pytest.raises(ConfigError, match=message):
         sweep([replace(spec, **change)], Store(tmp_path / "out"), LocalBackend(), small_dataset)
     assert not (tmp_path / "out").exists()
@@ -280,38 +502,11 @@ def test_transfer_chooses_on_another_benchmark(
     spec = replace(spec, rule="transfer", source=other, n_trials=2)
     result = sweep([spec], Store(tmp_path), LocalBackend(), small_dataset, source=source)
     (winner,) = result.winners
-    assert (winner.study, winner.folds) == ("shared", (0, 1))
+    assert winner.study == "shared"
+    assert read_json(Store(tmp_path).studies()[0] / "study.json")["folds"] == [0, 1]
     assert {row["fold"] for row in result.rows} == {0, 1}
     with pytest.raises(ConfigError, match="needs another benchmark"):
         sweep([replace(spec, source=None)], Store(tmp_path), LocalBackend(), small_dataset)
-
-
-class Watched:
-    """A backend that keeps what would go to workers, as bytes."""
-
-    def __init__(self, inner: Any, store: Store) -> None:
-        self._inner, self._store = inner, store
-        self.wire: list[bytes] = []
-
-    def check_out(self, root: Path) -> None:
-        self._inner.check_out(root)
-
-    def search(self, searches: Sequence[Search], on_event: OnEvent) -> None:
-        from ray import cloudpickle
-
-        from omasgan.backends.ray.worker import train_trial
-
-        self.wire = [cloudpickle.dumps(part) for part in self._inner.sent(searches)]
-        self.wire.append(cloudpickle.dumps(train_trial))
-        self._inner.search(searches, on_event)
-
-    def runs(self, jobs: Sequence[RunJob], *args: Any) -> list[dict[str, Any]]:
-        assert all((folder / "winner.json").exists() for folder in self._store.studies())
-        rows: list[dict[str, Any]] = self._inner.runs(jobs, *args)
-        return rows
-
-    def close(self) -> None:
-        self._inner.close()
 
 
 @pytest.mark.timeout(180)
@@ -328,16 +523,15 @@ def test_no_test_image_is_sent_before_the_winner_is_frozen(
     backend = Watched(ray_backend, store)
     spec = replace(spec, folds=(0,), n_trials=1)
     (winner,) = sweep([spec], store, backend, small_dataset).winners
-    assert winner.folds == (0,)
+    assert winner.study == "fold-0"
     (fold, _) = protocols.folds(spec.benchmark, small_dataset)
-    sent = b"".join(backend.wire)
     test, train = small_dataset.test, small_dataset.train
-    assert not any(image.tobytes() in sent for image in test.X)
+    assert not is_sent(test.X, backend.wire).any()
     anomalous = np.isin(train.classes, fold.anomalous_classes)
-    assert not any(image.tobytes() in sent for image in train.X[anomalous])
+    assert not is_sent(train.X[anomalous], backend.wire).any()
     # The same look finds what is there.
-    assert all(train.X[i].tobytes() in sent for i in fold.train)
+    assert is_sent(train.X[fold.train], backend.wire).all()
     (study,) = selection.studies("oracle", spec.benchmark, small_dataset, [0])
-    search = Search(None, TrialJob("x", "cpu", False, tmp_path), study.data, 1)
-    with_test = cloudpickle.dumps(ray_backend.sent([search]))
-    assert all(test.X[i].tobytes() in with_test for i in fold.test)
+    search = Search(None, study.data, 1, "x", tmp_path)  # type: ignore[arg-type]
+    with_test = cloudpickle.dumps(ray_backend.payloads([search]))
+    assert is_sent(test.X[fold.test], with_test).all()

@@ -9,9 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
+from omasgan import config, detectors
 from omasgan.config import load_toml
 from omasgan.errors import ConfigError
+from omasgan.study.guide import Guide
 from omasgan.study.space import Space, load_space
+from omasgan.training.trials import Ending
 
 
 class Toy:
@@ -168,3 +171,69 @@ def test_a_detector_without_a_shipped_space_needs_a_file() -> None:
         load_space("a.b:C", Toy)
     with pytest.raises(ConfigError, match="unknown search space 'toyy'"):
         load_space("toyy", Toy)
+
+
+STAGES = {"lr": {"low": 0.1, "high": 1.0}, "score": {"choices": ["j", "task1"]}}
+
+
+def test_a_choice_of_the_score_is_not_searched_but_judged() -> None:
+    space = Space.from_dict(STAGES)
+    assert [param.name for param in space.params] == ["lr"]
+    assert space.stages == ("j", "task1")
+    assert space.to_dict() == STAGES
+    assert space.contains({"lr": 0.5})
+    study = optuna.create_study()
+    assert space.suggest(study.ask()).keys() == {"lr"}
+
+
+@pytest.mark.parametrize("score", ["j", {"value": "j"}])
+def test_a_score_without_a_choice_is_a_param_like_others(score: Any) -> None:
+    space = Space.from_dict({"score": score})
+    assert space.stages == ()
+    assert space.contains({"score": "j"})
+
+
+def test_what_depends_on_a_choice_of_the_score_is_refused() -> None:
+    tau = {"low": 0.1, "high": 1.0, "when": {"score": "j"}}
+    with pytest.raises(ConfigError, match="no param can depend on 'score' where it has choices"):
+        Space.from_dict(STAGES | {"tau": tau})
+
+
+def test_a_stage_that_the_detector_has_not_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "space.toml").write_text('score = { choices = ["j", "task9"] }')
+    with pytest.raises(ConfigError, match=r"score: .*, got 'task9'"):
+        load_space(tmp_path / "space.toml", detectors.load("omasgan"))
+
+
+SHIPPED = sorted(path.stem for path in config.resource("search_spaces", "knn").parent.iterdir())
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_space_holds_its_detector_s_defaults(name: str) -> None:
+    """So that they can be enqueued."""
+    cls = detectors.load(name)
+    defaults = detectors.check_params(cls, {})
+    searched = load_space(name, cls).within(defaults)
+    assert searched.items() <= defaults.items()
+
+
+@given(tables(), st.integers(0, 1000))
+def test_all_that_is_drawn_from_a_space_is_within_it(table: dict[str, Any], seed: int) -> None:
+    space = Space.from_dict(table)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    params = space.suggest(study.ask())
+    within = space.within(params | {"of another detector": 1})
+    assert within.items() <= params.items()
+    assert all("value" in table[name] for name in params.keys() - within.keys())
+
+
+@given(tables())
+def test_the_size_of_a_space_is_that_of_its_points(table: dict[str, Any]) -> None:
+    space = Space.from_dict(table)
+    if space.size > 200:
+        return
+    guide = Guide(space, None, sampler="BruteForceSampler")
+    while guide.n_asked < guide.limit:
+        guide.tell(guide.ask().number, Ending("ok", 0.5))
+    points = {tuple(map(repr, sorted(t.params.items()))) for t in guide.finished()}
+    assert len(points) == space.size

@@ -1,0 +1,148 @@
+"""What a sweep is: its arguments, checked before any work starts, and the studies of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omasgan import detectors
+from omasgan.config import BenchmarkSpec
+from omasgan.data import selection
+from omasgan.data.datasets import Dataset
+from omasgan.data.selection import Study
+from omasgan.errors import ConfigError
+from omasgan.store.journal import Row
+from omasgan.study import samplers
+from omasgan.study.rehearsal import rehearse
+from omasgan.study.replay import digest_of, has_record
+from omasgan.study.space import Space
+from omasgan.study.storage_copy import check_storage
+from omasgan.training.jobs import CheckpointPolicy
+
+DEFAULTS = "defaults"
+"""What ``SweepSpec.enqueue`` may name: the detector's default params."""
+
+
+@dataclass(frozen=True)
+class SweepSpec:
+    """What is searched, how, and for which folds of which benchmark.
+
+    ``rule`` is one of ``selection.RULES``; ``folds`` None means all; ``inner`` is the most tasks
+    that a trial is judged by; ``storage`` is the URL of an Optuna storage that gets a copy of each
+    study; ``replay`` is the record of a study or a folder of studies; ``enqueue`` names the params
+    of each study's first trial, ``defaults`` or nothing; ``source`` is the benchmark that the rule
+    ``transfer`` chooses on; ``seeds`` are the winners', by default the benchmark's.
+    ``checkpoint_budget`` is in bytes, for all studies together; with ``checkpoints.keep`` trials
+    that have ended keep their last state within it.
+    """
+
+    benchmark: BenchmarkSpec
+    detector: str
+    space: Space
+    rule: str
+    n_trials: int
+    folds: tuple[int, ...] | None = None
+    sampler: str = "TPESampler"
+    pruner: str = "NopPruner"
+    seed: int = 0
+    inner: int = 2
+    storage: str | None = None
+    device: str = "auto"
+    prune_collapsed: bool = False
+    replay: Path | None = None
+    enqueue: str | None = None
+    source: BenchmarkSpec | None = None
+    save: bool = False
+    seeds: tuple[int, ...] | None = None
+    checkpoint_budget: int | None = None
+    checkpoints: CheckpointPolicy = CheckpointPolicy()
+
+
+def check(spec: SweepSpec) -> None:
+    """Check all that can be checked without data, before any work starts.
+
+    Raises:
+        ConfigError: a number out of its range, a sampler or pruner that there is not or that
+            cannot work on the space, a space that does not fit the detector or the rule, params
+            to enqueue that the space does not hold, or a replay that cannot be read.
+        BackendError: the storage cannot be used.
+    """
+    if spec.n_trials < 1:
+        raise ConfigError(f"trials must be at least 1, got {spec.n_trials}")
+    if spec.seed < 0:
+        raise ConfigError(f"seed must be at least 0, got {spec.seed}")
+    spec.space.check(detectors.load(spec.detector))
+    selection.check_negatives(spec.rule, spec.space.to_dict())
+    rehearse(spec.space, spec.sampler, spec.pruner)
+    if spec.enqueue is not None:
+        _check_enqueued(spec)
+    if spec.replay is not None and not has_record(spec.replay):
+        raise ConfigError(f"'{spec.replay}' holds no trials to replay; give a study's folder")
+    if spec.storage is not None:
+        check_storage(spec.storage)
+
+
+def _check_enqueued(spec: SweepSpec) -> None:
+    """Check what a study's first trial is to be.
+
+    Raises:
+        ConfigError: ``enqueue`` names nothing, the space does not hold it, or something else
+            decides what the first trial is.
+    """
+    if spec.enqueue != DEFAULTS:
+        raise ConfigError(f"--enqueue must be '{DEFAULTS}', got '{spec.enqueue}'")
+    if spec.replay is not None:
+        raise ConfigError("--enqueue and --replay exclude each other; leave one out")
+    if samplers.has_first_trial(spec.sampler):
+        raise ConfigError(
+            "--enqueue and a GridSampler exclude each other, which tries its grid and nothing "
+            "else; put the defaults into the grid"
+        )
+    spec.space.within(enqueued(spec))
+
+
+def enqueued(spec: SweepSpec) -> dict[str, Any]:
+    """Return the params of a study's first trial."""
+    return detectors.check_params(detectors.load(spec.detector), {})
+
+
+def studies(spec: SweepSpec, dataset: Dataset, source: Dataset | None) -> list[Study]:
+    """Return the studies that ``spec`` asks for, with the samples that their workers receive.
+
+    Raises:
+        ConfigError: ``spec`` cannot be carried out.
+    """
+    check(spec)
+    other = None if spec.source is None or source is None else (spec.source, source)
+    return selection.studies(
+        spec.rule,
+        spec.benchmark,
+        dataset,
+        spec.folds,
+        inner=spec.inner,
+        seed=spec.seed,
+        source=other,
+    )
+
+
+def identity(spec: SweepSpec, study: Study, dataset: Dataset, source: Dataset | None) -> Row:
+    """Return all that the trials of a study depend on."""
+    return {
+        "detector": spec.detector,
+        "selection": spec.rule,
+        "benchmark": spec.benchmark.identity(),
+        "data_sha256": dataset.sha256,
+        "folds": study.folds,
+        "tasks": [task.name for task in study.data.tasks],
+        "space": spec.space.to_dict(),
+        "sampler": spec.sampler,
+        "pruner": spec.pruner,
+        "seed": spec.seed,
+        "inner": spec.inner,
+        "prune_collapsed": spec.prune_collapsed,
+        "enqueue": spec.enqueue,
+        "replay": spec.replay and digest_of(spec.replay),
+        "source": spec.source and spec.source.identity(),
+        "source_sha256": source and source.sha256,
+    }

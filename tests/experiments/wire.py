@@ -1,0 +1,53 @@
+"""What a Ray backend would send to its workers, as bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omasgan.progress import OnEvent
+from omasgan.store.files import AnyPath
+from omasgan.store.results import Store
+from omasgan.study.search import Search
+from omasgan.training.jobs import RunJob
+
+
+class Watched:
+    """A backend that keeps what goes to workers until the first run, which must not come before
+    every study's winner is written down.
+    """
+
+    def __init__(self, inner: Any, store: Store) -> None:
+        self._inner, self._store = inner, store
+        self.wire = b""
+        self.n_runs = 0
+
+    def check_out(self, root: AnyPath) -> None:
+        self._inner.check_out(root)
+
+    def search(self, searches: Sequence[Search], on_event: OnEvent) -> None:
+        from ray import cloudpickle
+
+        from omasgan.backends.ray.worker import train_trial
+
+        assert self.n_runs == 0
+        for part in (*self._inner.payloads(searches), train_trial):
+            self.wire += cloudpickle.dumps(part)
+        self._inner.search(searches, on_event)
+
+    def runs(self, jobs: Sequence[RunJob], *args: Any) -> list[dict[str, Any]]:
+        assert all((folder / "winner.json").exists() for folder in self._store.studies())
+        self.n_runs += len(jobs)
+        rows: list[dict[str, Any]] = self._inner.runs(jobs, *args)
+        return rows
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def is_sent(X: NDArray[Any], wire: bytes) -> NDArray[np.bool_]:
+    """Of each image, whether it is among the bytes."""
+    return np.array([image.tobytes() in wire for image in X])
