@@ -81,11 +81,10 @@ def compare(
         seeds=None if run_seeds is None else tuple(run_seeds),
         controls=controls,
         n_trials=tune,
-        rules=rules,
         device=device,
         checkpoint_budget=checkpoints.budget,
         checkpoints=checkpoints.policy,
-        **values.present(inner=inner),
+        **values.present(rules=rules, inner=inner),
     )
     comparing.check(spec)
     data.check(spec.benchmark)
@@ -116,12 +115,13 @@ def _params(source: str | None, benchmark: str, names: Iterable[str]) -> dict[st
     return params
 
 
-def _rules(tune: int | None, selection: str | None, inner: int | None) -> tuple[str, ...]:
-    """Return the selection rules of a comparison's sweeps."""
+def _rules(tune: int | None, selection: str | None, inner: int | None) -> tuple[str, ...] | None:
+    """Return the selection rules of a comparison's sweeps, None for the default."""
     if tune is None and (selection is not None or inner is not None):
         raise ConfigError("--selection and --inner say how --tune chooses; give --tune N as well")
-    names = values.names("--selection", "nested" if selection is None else selection)
-    rules = tuple(values.rule(name) for name in names)
+    if selection is None:
+        return None
+    rules = tuple(values.rule(name) for name in values.names("--selection", selection))
     if "transfer" in rules:
         raise ConfigError("a comparison cannot use --selection transfer; use omasgan sweep for it")
     return rules

@@ -6,14 +6,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
+from omasgan.config import Metric, digest
 from omasgan.report.results.inputs import StoredStudy, read_study
 from omasgan.store.files import AnyPath, exists, relative
 from omasgan.store.journal import Row, read_results, read_rows
 from omasgan.store.results import DONE, RunKey, Store
+from omasgan.study.record import FILE as RECORD
 from omasgan.tracking.client import Mlflow, Point, as_text
 from omasgan.training.trials import Ending, Trial
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from omasgan.report.results.score_figures import Scored
 
 NOT_LOSSES = frozenset({"task", "step", "epoch", "phase", "value", "seconds"})
-METRICS = frozenset({"auroc", "average_precision", "fpr95"})
+METRICS = frozenset(get_args(Metric))
 NOT_STAGES = ("sample_id", "class", "label")
 MAX_POINTS = 1000
 """Of a longer curve MLflow gets this many points, evenly spaced; the store has them all."""
@@ -42,7 +44,7 @@ def study(mlflow: Mlflow, store: Store, folder: AnyPath, status: str) -> None:
     _send_winner(mlflow, store, stored, run)
     if status != "RUNNING":
         mlflow.send(run, _study_points(run, stored))
-        for name in ("study.json", "winner.json", "journal.jsonl"):
+        for name in ("study.json", "winner.json", RECORD):
             mlflow.send_file(run, folder / name)
         mlflow.set_status(run, status, max(map(_ended, stored.ended), default=None))
 
@@ -120,7 +122,6 @@ def _send_winner(mlflow: Mlflow, store: Store, study: StoredStudy, parent: Any) 
 
 def _send_rows(mlflow: Mlflow, store: Store, run: Any, rows: Sequence[Row]) -> None:
     """Send finished runs: curves, metrics and artifacts of each new one, then the means."""
-    from omasgan.config import digest
     from omasgan.report.results.averages import means
 
     sent = _marks(run)

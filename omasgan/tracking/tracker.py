@@ -30,6 +30,7 @@ from omasgan.training.trials import Trial
 
 SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
 ENDINGS = {"complete": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
+DATABASE = "mlflow.db"
 RETRY_SECONDS = 30.0
 """How long the tracker waits before it tries an unreachable server again."""
 
@@ -46,7 +47,7 @@ def default_uri(root: AnyPath) -> str:
         raise ConfigError(
             f"MLflow's database cannot lie in '{root}'; give --tracking-uri URI or none"
         )
-    return f"sqlite:///{root / 'mlflow.db'}"
+    return f"sqlite:///{root / DATABASE}"
 
 
 class Tracker:

@@ -36,14 +36,14 @@ def serve(store: Store, port: int, on_ready: Callable[[str], None]) -> None:
         StoreError: the store holds nothing to show.
         BackendError: the port is taken, or the server does not start.
     """
-    from omasgan.tracking.tracker import Tracker, default_uri
+    from omasgan.tracking.tracker import DATABASE, Tracker, default_uri
 
     if not store.results() and not store.studies():
         raise StoreError(f"'{store.root}' holds no results; give the --out folder of a sweep")
     _check_free(port)
     with _local_folder(store) as folder:
         uri = default_uri(folder)
-        if not (folder / "mlflow.db").exists():
+        if not (folder / DATABASE).exists():
             Tracker(uri, store).sync()
         _serve(folder, uri, port, on_ready)
 
