@@ -1,7 +1,7 @@
 """What runs or a sweep will take, before anything is spent.
 
-What there is to train is counted by the functions that a sweep itself plans with; what one
-training takes is measured by ``probe`` on a few configurations. Nothing is written.
+The functions with which a sweep begins count what there is to train; ``probe`` measures on a few
+configurations what one training takes. Nothing is written.
 """
 
 from __future__ import annotations
@@ -16,18 +16,16 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from omasgan.backends import shares
+from omasgan.backends import gpu, shares
 from omasgan.config import BenchmarkSpec
 from omasgan.data import protocols
 from omasgan.data.datasets import Dataset
 from omasgan.data.selection import Study
 from omasgan.errors import ConfigError, TrainingDiverged
 from omasgan.experiments import sweep_spec
-from omasgan.experiments.sweep_spec import SweepSpec
-from omasgan.study import probed
+from omasgan.experiments.sweep_spec import SweepSpec, study_seed
 from omasgan.study.space import Params, Space
-from omasgan.training.measuring import MB
-from omasgan.training.probe import Cost, probe
+from omasgan.training.probe import MB, Cost, probe
 
 RUN_BYTES, SCORE_BYTES = 8_000, 6
 """On disk: of a run, and of one score of a sample in its ``scores.parquet``."""
@@ -41,7 +39,7 @@ class Work:
     """What there is to train of a detector, without a search or with one.
 
     ``tasks`` are the sizes of the trainings of one trial of every study, study after study;
-    ``runs`` those of the runs that are tested. ``X`` is what the first training is on.
+    ``runs`` those of the runs that are tested. ``X`` holds the samples of the first training.
     """
 
     detector: str
@@ -54,12 +52,12 @@ class Work:
 
     @property
     def trials(self) -> int:
-        """Of all studies together."""
+        """How many there are in all studies together."""
         return len(self.studies) * self.n_trials
 
     @property
     def trainings(self) -> int:
-        """That all trials take."""
+        """How many trainings all trials take."""
         return len(self.tasks) * self.n_trials
 
 
@@ -70,14 +68,14 @@ def of_runs(
     folds: Sequence[int] | None,
     seeds: Sequence[int],
 ) -> Work:
-    """Each fold (all with None) with each seed."""
+    """Return the work of running each fold (all with None) with each seed."""
     chosen = protocols.choose(protocols.folds(benchmark, dataset), folds)
     runs = [(len(fold.train), len(fold.test)) for fold in chosen for _ in seeds]
     return Work(detector, [], 0, [], runs, dataset.train.X[chosen[0].train])
 
 
 def of_sweep(spec: SweepSpec, dataset: Dataset, source: Dataset | None = None) -> Work:
-    """The studies of a sweep, and the final runs of their winners.
+    """Return the work of a sweep: its studies, and the final runs of their winners.
 
     Raises:
         ConfigError: the sweep cannot be carried out.
@@ -92,6 +90,16 @@ def of_sweep(spec: SweepSpec, dataset: Dataset, source: Dataset | None = None) -
     first = studies[0].data
     X = first.pool[first.tasks[0].train]
     return Work(spec.detector, studies, spec.n_trials, sizes, final.runs, X, spec.space)
+
+
+def first_params(spec: SweepSpec, work: Work, n: int) -> list[Params]:
+    """Return the params of the ``n`` trials with which a sweep begins, study after study."""
+    seeds = [study_seed(spec.seed, study.name) for study in work.studies]
+    rounds = math.ceil(n / len(seeds))
+    by_study = [
+        shares.first(spec.space, rounds, seed=seed, sampler=spec.sampler) for seed in seeds[:n]
+    ]
+    return [params[i] for i in range(rounds) for params in by_study][:n]
 
 
 @dataclass(frozen=True)
@@ -122,7 +130,7 @@ class Cluster:
 
 
 def join(address: str, gpu_mb: float | None, cpus_per_trial: float = 1.0) -> Cluster:
-    """The Ray cluster at ``address``, on which the probes are run as well.
+    """Return the Ray cluster at ``address``, on which the probes are run as well.
 
     Raises:
         BackendError: it cannot be reached.
@@ -185,16 +193,15 @@ def forecast(
     gpus_per_trial: float | Literal["auto"] = 0.0,
     at_once: int | None = None,
 ) -> Forecast:
-    """Probe ``configurations`` of the detector and say what all of ``work`` takes on ``cluster``.
-
-    With ``auto`` the share of a GPU is found as the sweep finds it.
+    """Probe ``configurations`` of the detector and forecast what all of ``work`` takes on
+    ``cluster``; with ``auto`` the share of a GPU is measured as the sweep measures it.
 
     Raises:
         ConfigError: no configuration could be probed, or one does not fit on a GPU.
         BackendError: a trial fits on no node.
     """
     started = time.perf_counter()
-    device = shares.device_for(device, 1.0 if gpus_per_trial == "auto" else gpus_per_trial)
+    device = gpu.device_for(device, 1.0 if gpus_per_trial == "auto" else gpus_per_trial)
     costs, lost = [], []
     for params in configurations:
         try:
@@ -205,10 +212,10 @@ def forecast(
         raise ConfigError(f"no configuration of {work.detector} could be probed: {lost[-1]}")
     share = gpus_per_trial
     if share == "auto":
-        shares.capacity(cluster.nodes, cpus_per_trial, 1.0)
+        gpu.capacity(cluster.nodes, cpus_per_trial, 1.0)
         share = _share(work, costs, cluster, device)
-    shares.check_share(cpus_per_trial, share)
-    at_once = at_once or shares.capacity(cluster.nodes, cpus_per_trial, share)
+    gpu.check_share(cpus_per_trial, share)
+    at_once = at_once or gpu.capacity(cluster.nodes, cpus_per_trial, share)
     scores = 1 + max(cost.stages for cost in costs)
     hours = [_training_seconds(work, cost) / 3600 for cost in costs]
     return Forecast(
@@ -233,17 +240,17 @@ def forecast(
 
 def _probe(work: Work, params: Params, cluster: Cluster, device: str) -> Cost:
     _, n_score = (work.tasks or work.runs)[0]
-    found: Cost = cluster.measure(
+    cost: Cost = cluster.measure(
         probe, work.detector, params, work.X, device=device, n_score=n_score
     )
-    return found
+    return cost
 
 
 def _share(work: Work, costs: Sequence[Cost], cluster: Cluster, device: str) -> float:
     needed = max(cost.gpu_memory_mb for cost in costs)
     if work.space is not None:
-        configurations = probed.configurations(work.space)
-        needed = cluster.measure(shares.predict, work.detector, configurations, work.X, device)
+        data = work.studies[0].data
+        needed = cluster.measure(shares.predict, work.detector, work.space, data, device)
     return shares.share_for(needed, cluster.gpu_mb)
 
 
@@ -253,7 +260,9 @@ def _training_seconds(work: Work, cost: Cost) -> float:
 
 
 def _wall_seconds(work: Work, cost: Cost, at_once: int, overhead: Overhead) -> float:
-    """Trials, and after the last of them runs, go in rounds of ``at_once``."""
+    """Return the seconds that trials, and after the last of them runs, take in rounds of
+    ``at_once``.
+    """
     total = overhead.start
     n_tasks = len(work.tasks) / len(work.studies) if work.studies else 0
     for n, sizes, in_one in ((work.trials, work.tasks, n_tasks), (len(work.runs), work.runs, 1)):

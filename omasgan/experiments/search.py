@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from omasgan.backends.contract import Backend
 from omasgan.data.datasets import Dataset
 from omasgan.data.selection import Study
 from omasgan.errors import ConfigError
 from omasgan.experiments.study_folder import StudyFolder, Winner
-from omasgan.experiments.sweep_spec import SweepSpec, enqueued, identity, studies
+from omasgan.experiments.sweep_spec import SweepSpec, enqueued, identity, studies, study_seed
 from omasgan.progress import Event, Note, OnEvent, StudyChanged, TrialEnded
 from omasgan.store.journal import Row
 from omasgan.store.results import Store
@@ -193,14 +190,6 @@ def search(
     for study, search in zip(studies, searches, strict=True):
         study.end(search, store, searched, on_event)
     return searched
-
-
-def study_seed(seed: int, study: str) -> int:
-    """Return the seed of one study's suggestions: studies with a seed in common would all ask for
-    the same first configurations.
-    """
-    sequence = np.random.SeedSequence([seed, zlib.crc32(study.encode())])
-    return int(sequence.generate_state(1)[0])
 
 
 def _replay(spec: SweepSpec, study: Study, *, alone: bool) -> Sequence[Params]:

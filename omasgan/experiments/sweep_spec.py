@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from omasgan import detectors
 from omasgan.config import BenchmarkSpec
@@ -146,3 +149,11 @@ def identity(spec: SweepSpec, study: Study, dataset: Dataset, source: Dataset | 
         "source": spec.source and spec.source.identity(),
         "source_sha256": source and source.sha256,
     }
+
+
+def study_seed(seed: int, study: str) -> int:
+    """Return the seed of one study's suggestions: studies with a seed in common would all ask for
+    the same first configurations.
+    """
+    sequence = np.random.SeedSequence([seed, zlib.crc32(study.encode())])
+    return int(sequence.generate_state(1)[0])

@@ -19,6 +19,7 @@ from omasgan.backends.local import LocalBackend
 from omasgan.config import BenchmarkSpec
 from omasgan.data.datasets import Dataset
 from omasgan.experiments.sweep import SweepSpec, sweep
+from omasgan.report.results.inputs import read_study
 from omasgan.store.results import Store
 from omasgan.study.space import Space
 
@@ -29,12 +30,12 @@ SPACE = {"lr": {"low": 1e-4, "high": 1.0, "log": True}, "epochs": 2, "seconds": 
 DRIVER = """
 import sys
 from pathlib import Path
-from tests.search.test_drivers import sweep_of
-from omasgan import protocols
+from tests.experiments.test_drivers import sweep_of
+from omasgan.backends.ray.backend import RayBackend
 from omasgan.config import load_benchmark
-from omasgan.search.ray_backend import RayBackend
-from omasgan.search.sweep import sweep
-from omasgan.store import Store
+from omasgan.data import protocols
+from omasgan.experiments.sweep import sweep
+from omasgan.store.results import Store
 
 spec = load_benchmark("digits-loo", max_folds=2, max_train=100, max_test=60)
 dataset = protocols.load_data(spec, root=None, download=False)
@@ -45,7 +46,7 @@ backend.close()
 """
 
 
-def sweep_of(benchmark: BenchmarkSpec, resume: bool = False) -> SweepSpec:
+def sweep_of(benchmark: BenchmarkSpec) -> SweepSpec:
     return SweepSpec(
         benchmark=benchmark,
         detector="tests.toy:SlowDetector",
@@ -54,7 +55,6 @@ def sweep_of(benchmark: BenchmarkSpec, resume: bool = False) -> SweepSpec:
         n_trials=6,
         folds=(0,),
         sampler="TPESampler(n_startup_trials=2)",
-        resume=resume,
     )
 
 
@@ -71,21 +71,22 @@ def test_a_sweep_on_ray_goes_on_after_its_driver_was_killed(
 ) -> None:
     store, whole = Store(tmp_path / "killed"), Store(tmp_path / "whole")
     driver = drive(store.root)
-    deadline = time.monotonic() + 120
-    while len(list(store.root.rglob("trial.json"))) < 3:
+    deadline = time.monotonic() + 200
+    while sum(len(read_study(folder).ended) for folder in store.studies()) < 3:
         assert time.monotonic() < deadline
         assert driver.poll() is None
         time.sleep(0.05)
     driver.send_signal(signal.SIGKILL)
     driver.wait()
     assert store.results() == []
-    resumed = sweep([sweep_of(small_spec, resume=True)], store, LocalBackend(), small_dataset)
+    resumed = sweep([sweep_of(small_spec)], store, LocalBackend(), small_dataset)
     uninterrupted = sweep([sweep_of(small_spec)], whole, LocalBackend(), small_dataset)
     assert resumed.winners == uninterrupted.winners
-    asked = [Store.studies(s)[0] / "trials" for s in (store, whole)]
-    for number in range(6):
-        one, other = ((trials / f"{number:04d}/trial.json").read_text() for trials in asked)
-        assert one.splitlines()[2:6] == other.splitlines()[2:6]
+    killed, undisturbed = (read_study(s.studies()[0]).ended for s in (store, whole))
+    assert len(killed) == 6
+    for one, other in zip(killed, undisturbed, strict=True):
+        assert (one.params, one.values, one.outcome) == (other.params, other.values, "ok")
+        assert one.objective == other.objective
 
 
 @pytest.fixture

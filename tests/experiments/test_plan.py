@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from omasgan.data.datasets import Dataset
 from omasgan.errors import BackendError, ConfigError, TrainingDiverged
 from omasgan.experiments import plan as planning
 from omasgan.experiments.sweep import SweepSpec, sweep
+from omasgan.report.results.inputs import read_study
 from omasgan.store.results import Store
-from omasgan.study import probed
 from omasgan.study.space import Space
 from omasgan.training.probe import Cost
 
@@ -60,10 +60,10 @@ def test_what_is_planned_is_what_is_done(
     work = planning.of_sweep(spec, small_dataset)
     store = Store(tmp_path)
     rows = sweep([spec], store, LocalBackend(), small_dataset).rows
-    trials = [json.loads(file.read_text()) for file in tmp_path.rglob("trial.json")]
+    trials = [trial for study in map(read_study, store.studies()) for trial in study.ended]
     assert len(work.studies) == len(store.studies()) == 2
     assert work.trials == len(trials)
-    assert work.trainings == sum(len(trial["values"]) for trial in trials)
+    assert work.trainings == sum(len(trial.values) for trial in trials)
     assert sorted(work.runs) == sorted((row["n_train"], row["n_test"]) for row in rows)
     assert {n for n, _ in work.tasks} == {
         len(task.train) for study in work.studies for task in study.data.tasks
@@ -74,16 +74,19 @@ def test_what_is_planned_is_what_is_done(
 def test_probed_are_the_configurations_with_which_the_sweep_begins(
     spec: SweepSpec, small_dataset: Dataset, tmp_path: Path
 ) -> None:
-    sweep([spec], Store(tmp_path), LocalBackend(), small_dataset)
-    for study in Store(tmp_path).studies():
-        files = sorted(study.glob("trials/*/trial.json"))
-        tried = [json.loads(file.read_text())["params"] for file in files]
-        assert tried == probed.first(SPACE, 3)
+    spec = replace(spec, seed=3, sampler="RandomSampler")
+    store, work = Store(tmp_path), planning.of_sweep(spec, small_dataset)
+    sweep([spec], store, LocalBackend(), small_dataset)
+    begun = [[dict(trial.params) for trial in read_study(s).ended] for s in store.studies()]
+    in_turns = [
+        params for params_by_study in zip(*begun, strict=True) for params in params_by_study
+    ]
+    assert len(in_turns) == 6
+    for n in range(1, 7):
+        assert planning.first_params(spec, work, n) == in_turns[:n]
 
 
 def test_proxies_are_scored_beside_the_normals(spec: SweepSpec, small_dataset: Dataset) -> None:
-    from dataclasses import replace
-
     work = planning.of_sweep(replace(spec, rule="proxy", folds=(0,)), small_dataset)
     (task,) = work.studies[0].data.tasks
     assert work.tasks == [(len(task.train), 4 * len(task.judged))]

@@ -77,9 +77,9 @@ def stop_after(n: int) -> OnEvent:
     """The driver goes away when ``n`` trials of the second study have ended."""
 
     def on_event(event: Event) -> None:
-        if isinstance(event, EpochEnded) and event.study is not None:
-            if event.study.name == "fold-1" and event.done == n:
-                raise StoppedError("here")
+        name = event.study.name if isinstance(event, EpochEnded) and event.study else None
+        if isinstance(event, EpochEnded) and (name, event.done) == ("fold-1", n):
+            raise StoppedError("here")
 
     return on_event
 
