@@ -71,7 +71,9 @@ def compare(
 
     checkpoints.check()
     rules = _rules(tune, selection, inner)
-    names = shipped.names() if detectors is None else values.names("--detectors", detectors)
+    names = (
+        shipped.names() if detectors is None else values.detector_names("--detectors", detectors)
+    )
     wanted, run_seeds = data.wanted(), values.seeds(seeds)
     spec = comparing.CompareSpec(
         data.benchmark(benchmark),

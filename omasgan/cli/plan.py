@@ -123,7 +123,7 @@ def plan(
     from omasgan.experiments import plan as planning
     from omasgan.study import probed
 
-    names = values.names("DETECTORS", detectors)
+    names = values.detector_names("DETECTORS", detectors)
     if trials is None and searching != Searching():
         raise ConfigError(
             "--space, --selection and --inner say how a sweep searches; add --trials"

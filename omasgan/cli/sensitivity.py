@@ -13,7 +13,7 @@ import typer
 from omasgan.cli.options import values
 from omasgan.cli.options.data import Data
 from omasgan.cli.options.execution import Execution
-from omasgan.cli.options.groups import DeviceOption, ResumeOption
+from omasgan.cli.options.groups import DeviceOption
 from omasgan.cli.options.output import at_work, print_tables
 from omasgan.detectors import full_name
 from omasgan.errors import ConfigError
@@ -68,10 +68,6 @@ class Settings:
     def are_given(self) -> bool:
         return any(value is not None for value in astuple(self))
 
-    @property
-    def ranges(self) -> str | None:
-        return None if self.space is None else str(self.space)
-
     def plan(self, spec: BenchmarkSpec, detector: str, folds: list[int]) -> SensitivityPlan:
         """What is to be trained.
 
@@ -83,17 +79,18 @@ class Settings:
         from omasgan.study.space import load_space
 
         cls = detectors.load(detector)
-        shipped = detector if detector in config.resource_names("search_spaces") else None
-        source = self.space or shipped
-        space = load_space(source, cls) if source else None
+        spaces = {} if self.space is None else {"--space": load_space(self.space, cls)}
+        if detector in config.resource_names("search_spaces"):
+            spaces["the detector's space"] = load_space(detector, cls)
         base = values.params(detector, self.around, None)
+        first = next(iter(spaces.values()), None)
         return design.design(
             cls,
-            design.varied(space, base)
+            design.varied(first, base)
             if self.params is None
             else values.names("--params", self.params),
             base,
-            space,
+            spaces,
             design=self.design or design.DESIGNS[0],
             points=POINTS if self.points is None else self.points,
             folds=folds,
@@ -116,33 +113,29 @@ def sensitivity(
     out: Annotated[
         str, typer.Option(metavar="DIR", help="Where runs, page and stage cache go.")
     ] = "out",
-    resume: ResumeOption = False,
     from_: Annotated[
         str | None,
-        typer.Option(
-            "--from", metavar="DIR", help="Train nothing: what the finished sweeps in DIR tell."
-        ),
+        typer.Option("--from", metavar="DIR", help="Train nothing: analyse the sweeps in DIR."),
     ] = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Say how much each parameter matters, and how sure that is, on a page with figures.
+    """Measure how much each parameter matters, and how certain that is: a page with figures.
 
-    Trains settings around a base point; trainings share what they have in common. The test set is
-    looked at: this describes, and chooses nothing. With --from, BENCHMARK and DETECTOR only pick
-    some of the sweeps.
+    Trains settings around a base point; trainings share what they have in common, and the same
+    command goes on where it stopped. The test set is looked at: this describes, and selects
+    nothing. With --from, BENCHMARK and DETECTOR only pick some of the sweeps.
     """
     if from_ is not None:
-        if settings.are_given or resume:
+        if settings.are_given:
             raise ConfigError(
-                "--from trains nothing and takes no option besides; leave the others out"
+                "--from trains nothing and takes no other option; leave the others out"
             )
         _from_sweeps(from_, benchmark, full_name(detector) if detector else None)
     elif benchmark is None or detector is None:
         raise ConfigError("give BENCHMARK and DETECTOR to train, or --from DIR of a sweep")
     else:
         execution.check(device)
-        name = full_name(detector)
-        _from_trainings(benchmark, name, settings, data, execution, out, resume, device)
+        _from_trainings(benchmark, full_name(detector), settings, data, execution, out, device)
 
 
 def _from_trainings(
@@ -152,7 +145,6 @@ def _from_trainings(
     data: Data,
     execution: Execution,
     out: str,
-    resume: bool,
     device: str,
 ) -> None:
     from omasgan.experiments.sensitivity import training
@@ -161,49 +153,49 @@ def _from_trainings(
     from omasgan.store.results import Store
 
     spec = data.benchmark(benchmark)
-    wanted = values.integers("--folds", settings.folds)
-    # Once before the data are read, since that may take long, and once with the folds there are.
-    settings.plan(spec, detector, wanted or list(range(FOLDS)))
-    dataset, folds = data.load(spec, wanted)
-    indices = [fold.index for fold in (folds if wanted else folds[:FOLDS])]
+    chosen = values.integers("--folds", settings.folds)
+    # first without the data, since reading them may take long, then with the folds they have
+    settings.plan(spec, detector, chosen or list(range(FOLDS)))
+    dataset, folds = data.load(spec, chosen)
+    indices = [fold.index for fold in (folds if chosen else folds[:FOLDS])]
     plan = settings.plan(spec, detector, indices)
-    made = training.SensitivitySpec(
-        benchmark, spec, detector, plan, settings.ranges, device, resume
-    )
+    space = None if settings.space is None else str(settings.space)
+    study = training.SensitivitySpec(benchmark, spec, detector, plan, space, device)
     store = Store(open_root(out))
     print(f"omasgan: {plan}", file=sys.stderr)
     with contextlib.closing(execution.open(device)) as backend, at_work(store, None) as watch:
-        rows = training.train(made, store, backend, dataset, on_event=watch)
-    _write(training.folder(store, spec.id, detector), content.page(made, rows))
-    lost = [row for row in rows if row["outcome"] != "ok"]
-    for row in lost:
-        where = f"{row['params_id']}, fold {row['fold']}, seed {row['seed']}"
-        print(f"omasgan: {where}: {row['outcome']}: {row['error']}", file=sys.stderr)
-    if lost:
+        rows = training.train(study, store, backend, dataset, on_event=watch)
+    _write(training.folder(store, spec.id, detector), content.page(study, rows))
+    failed = [row for row in rows if row["outcome"] != "ok"]
+    for row in failed:
+        run = f"{row['params_id']}, fold {row['fold']}, seed {row['seed']}"
+        print(f"omasgan: {run}: {row['outcome']}: {row['error']}", file=sys.stderr)
+    if failed:
         raise typer.Exit(1)
 
 
 def _from_sweeps(folder: str, benchmark: str | None, detector: str | None) -> None:
     import shlex
 
-    from omasgan.report.sensitivity import trial_content, trials
+    from omasgan.report.sensitivity.sweeps import content
+    from omasgan.report.sensitivity.sweeps.pool import pools
     from omasgan.store.files import open_root
     from omasgan.store.results import Store
 
     store = Store(open_root(folder), create=False)
-    named = [name for name in (benchmark, detector) if name is not None]
-    command = shlex.join(["omasgan", "sensitivity", *named, "--from", "DIR"])
-    found = trials.pools(store, benchmark, detector)
-    _write(store.root / "sensitivity" / "sweeps", trial_content.page(found, command))
+    names = [name for name in (benchmark, detector) if name is not None]
+    command = shlex.join(["omasgan", "sensitivity", *names, "--from", "DIR"])
+    page = content.page(pools(store, benchmark, detector), command)
+    _write(store.root / "sensitivity" / "sweeps", page)
 
 
 def _write(folder: AnyPath, page: Page) -> None:
-    """Write the page, and say what stands on top of it."""
+    """Write the page, and print the beginning of each section."""
     from omasgan.report.page import files, plain
 
     files.write(folder, files.of_page(page))
     for section in page.sections:
-        for line in section.prose:
-            print(line)
+        for paragraph in section.prose:
+            print(paragraph)
         print_tables(plain.terminal(table) for table in list(section.tables)[:1])
-    print(f"The page is {folder / 'index.html'}")
+    print(f"The page is {folder / files.PAGE}")

@@ -8,7 +8,7 @@ import pytest
 
 from omasgan.cli import main
 from tests.experiments.sensitivity.staged import NAME
-from tests.report.sensitivity.test_trials import fill
+from tests.report.sensitivity.sweeps.studies import fill
 
 SMALL = ["--max-train", "100", "--max-test", "60", "--backend", "local"]
 
@@ -27,10 +27,10 @@ def test_a_study_ends_in_a_page_and_its_own_command_makes_it_again(
     base = ["--around", str(tmp_path / "base.toml")]
     command = ["sensitivity", "digits-loo", NAME, "--params", "tail,idle", "--budget", "20"]
     assert main([*command, *base, *SMALL, "--out", str(tmp_path)]) == 0
-    told = capsys.readouterr()
-    assert "20 trainings: 5 settings (one-at-a-time) on folds 0,1 with seeds 0,1" in told.err
+    output = capsys.readouterr()
+    assert "20 trainings: 5 settings (one-at-a-time) on folds 0,1 with seeds 0,1" in output.err
     (folder,) = (tmp_path / "sensitivity").iterdir()
-    assert f"The page is {folder}/index.html" in told.out
+    assert f"The page is {folder}/index.html" in output.out
     assert (folder / "figures" / "curves.png").exists()
     assert (folder / "base.toml").read_text() == "tail = 0.9\n"
     summary = (folder / "summary.md").read_text()
@@ -45,8 +45,8 @@ def test_sweeps_are_read_without_training(
 ) -> None:
     fill(tmp_path, 8)
     assert main(["sensitivity", "digits-loo", "omasgan", "--from", str(tmp_path)]) == 0
-    told = capsys.readouterr().out
-    assert "TOO FEW TRIALS: 8 for 5 params" in told
+    output = capsys.readouterr().out
+    assert "TOO FEW TRIALS: 8 for 5 params" in output
     assert (tmp_path / "sensitivity" / "sweeps" / "index.html").exists()
 
 
@@ -58,9 +58,9 @@ def test_a_training_without_a_score_is_told_and_fails_the_command(
     arguments = ["digits-loo", "tests.toy:DivergingDetector", "--params", "lr", "--points", "3"]
     arguments += ["--space", str(space), "--folds", "0", "--seeds", "0,1", *SMALL]
     assert main(["sensitivity", *arguments, "--out", str(tmp_path)]) == 1
-    told = capsys.readouterr()
-    assert told.err.count("diverged: loss is not finite") == 2
-    assert "2 of 6 trainings gave no score" in told.out
+    output = capsys.readouterr()
+    assert output.err.count("diverged: loss is not finite") == 2
+    assert "2 of 6 trainings gave no score" in output.out
 
 
 def test_a_base_outside_the_space_is_refused(

@@ -54,17 +54,22 @@ def assignments(pairs: Iterable[str]) -> dict[str, str]:
 
 
 def names(flag: str, text: str) -> list[str]:
-    """Return the detectors' names in ``knn,vae``, files by their whole paths.
+    """Return the names in ``mu,nu``.
 
-    >>> names("--detectors", "knn, vae")
-    ['knn', 'vae']
+    >>> names("--params", "mu, nu")
+    ['mu', 'nu']
     """
-    from omasgan import detectors
-
     parts = [part.strip() for part in text.split(",")]
     if not all(parts):
         raise ConfigError(f"{flag} must be names with commas between them, got '{text}'")
-    return [detectors.full_name(part) for part in parts]
+    return parts
+
+
+def detector_names(flag: str, text: str) -> list[str]:
+    """Return the detectors' names in ``knn,./mine.py:Mine``, files by their whole paths."""
+    from omasgan import detectors
+
+    return [detectors.full_name(name) for name in names(flag, text)]
 
 
 def integers(flag: str, text: str | None) -> list[int] | None:

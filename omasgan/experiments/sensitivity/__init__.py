@@ -1,8 +1,10 @@
-"""Which params matter: studies around a base point, and what finished sweeps tell.
+"""Sensitivity studies: how much each param of a detector matters, measured around a base point.
 
-A study trains on the benchmark's own folds and looks at its test samples, for that is what "how
-does the AUROC move" asks. Its rows carry the rule ``sensitivity``: they describe, and choose
-nothing. Params picked from them would be chosen on the test anomalies, so no table of results
-shows these rows. What a finished sweep tells comes from its trials' objectives, which no test
-anomaly has touched (save under the rule ``oracle``).
+``axes`` selects the values that each param takes, ``design`` combines them into settings, and
+``training`` trains and tests the settings. ``omasgan.report.sensitivity`` makes the page.
+
+A study trains on the benchmark's own folds and looks at its test samples, since its question is
+how the AUROC moves. Its rows have the rule ``sensitivity``: they describe, and select nothing.
+Params picked from them would be selected on the test anomalies, so no table of results shows
+these rows.
 """

@@ -3,51 +3,27 @@
 from __future__ import annotations
 
 import itertools
-import math
-import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any
 
-import numpy as np
-
-from omasgan.detectors import NOT_PARAMS, check_params, parameters
+from omasgan.detectors import check_params
 from omasgan.errors import ConfigError, unknown
-from omasgan.study.space import Choice, Domain, Fixed, Param, Range, Space
+from omasgan.experiments.sensitivity.axes import Axis, axis, varied_params
+from omasgan.study.space import Fixed, Param, Space
 
 DESIGNS = ("one-at-a-time", "grid")
 SYMBOLS = {"n": "boundary_batch", "q": "boundary_reference"}
 """The paper's symbols that are no names of params, in lower case."""
-FACTOR = 4.0
-"""A number that the space does not vary goes from base / FACTOR to base * FACTOR."""
-LEAST_POINTS = 3
-"""With fewer values a curve has no inside."""
-
-
-@dataclass(frozen=True)
-class Axis:
-    """A param and the values that are tried, in order; the base value is one of them.
-
-    ``log`` says that equal ratios are equal steps, ``ordered`` that the values are numbers.
-    ``source`` says where the range comes from.
-    """
-
-    name: str
-    values: tuple[Any, ...]
-    base: Any
-    log: bool
-    source: str
-
-    @property
-    def ordered(self) -> bool:
-        return not isinstance(self.base, str | bool)
+MIN_POINTS = 3
+"""With fewer values a curve has no interior."""
 
 
 @dataclass(frozen=True)
 class SensitivityPlan:
-    """All that is trained: settings of the axes' params, on folds, with seeds.
+    """All that is trained: ``settings`` of the axes' params, on folds, with seeds.
 
-    ``points`` are the values of a param at most, choices apart.
+    ``points`` is the largest number of values of a param, choices apart.
     """
 
     design: str
@@ -74,7 +50,7 @@ def design(
     detector: type[Any],
     names: Sequence[str],
     base: Mapping[str, Any],
-    space: Space | None,
+    spaces: Mapping[str, Space],
     *,
     design: str = "one-at-a-time",
     points: int = 5,
@@ -85,15 +61,16 @@ def design(
     """The study of the params ``names`` around ``base``.
 
     Args:
-        detector: whose constructor says what its params take.
+        detector: whose constructor declares the params.
         names: params, or the paper's symbols for them.
         base: all params of the detector.
-        space: whose ranges the values come from; what it does not vary is varied around the base.
+        spaces: by name, search spaces from which the ranges come, the first one first; a param
+            that none of them varies is varied around the base.
         design: ``one-at-a-time`` or ``grid``.
-        points: values of a param at most; a choice has all of its own.
+        points: the largest number of values of a param; a choice has all of its own.
         folds: their indices.
         seeds: of the trainings.
-        budget: trainings at most; within it there are as many points as it allows.
+        budget: the largest number of trainings; points are left out to keep to it.
 
     Raises:
         ConfigError: an unknown param or design, one that cannot be varied, a base value outside
@@ -101,21 +78,19 @@ def design(
     """
     if design not in DESIGNS:
         raise unknown("design", design, DESIGNS)
-    if points < LEAST_POINTS:
-        raise ConfigError(f"--points must be at least {LEAST_POINTS}, got {points}")
+    if points < MIN_POINTS:
+        raise ConfigError(f"--points must be at least {MIN_POINTS}, got {points}")
     chosen = params(detector, names)
-    least = 0
-    for count in range(points, LEAST_POINTS - 1, -1):
-        axes = tuple(_axis(detector, name, base, space, count) for name in chosen)
-        settings = tuple(_settings(design, axes, base, space))
-        made = SensitivityPlan(design, count, axes, base, settings, tuple(folds), tuple(seeds))
-        if budget is None or made.trainings <= budget:
-            return made
-        least = made.trainings
+    for count in range(points, MIN_POINTS - 1, -1):
+        axes = tuple(axis(detector, name, base, spaces, count) for name in chosen)
+        settings = tuple(_settings(design, axes, base, spaces))
+        plan = SensitivityPlan(design, count, axes, base, settings, tuple(folds), tuple(seeds))
+        if budget is None or plan.trainings <= budget:
+            return plan
     raise ConfigError(
-        f"--budget {budget} is too small: {len(chosen)} params with {LEAST_POINTS} values each on "
-        f"{len(folds)} folds with {len(seeds)} seeds are {least} trainings; give fewer --params, "
-        "--folds or --seeds"
+        f"--budget {budget} is too small: {len(chosen)} params with {MIN_POINTS} values each on "
+        f"{len(folds)} folds with {len(seeds)} seeds are {plan.trainings} trainings; give fewer "
+        "--params, --folds or --seeds"
     )
 
 
@@ -134,152 +109,44 @@ def params(detector: type[Any], names: Sequence[str]) -> list[str]:
     """The params that ``names`` mean, each once.
 
     Raises:
-        ConfigError: a name that the detector does not take.
+        ConfigError: a name that the detector does not have.
     """
     known = list(check_params(detector, {}))
-    found = []
+    chosen = []
     for name in names:
         name = name.strip()
         symbol = SYMBOLS.get(name.lower(), name)
-        given = symbol if symbol in known else name
-        if given not in known:
-            raise unknown(f"parameter of {detector.__name__}", given, known)
-        found.append(given)
-    if not found:
+        param = symbol if symbol in known else name
+        if param not in known:
+            raise unknown(f"parameter of {detector.__name__}", param, known)
+        chosen.append(param)
+    if not chosen:
         raise ConfigError("--params names no parameter; give for instance --params mu,nu")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(chosen))
 
 
 def _settings(
-    design: str, axes: Sequence[Axis], base: Mapping[str, Any], space: Space | None
+    design: str, axes: Sequence[Axis], base: Mapping[str, Any], spaces: Mapping[str, Space]
 ) -> Iterator[Mapping[str, Any]]:
-    """All params of each setting, the base first.
-
-    In a grid, a param is not varied where a condition of the space takes it away.
-    """
+    """All params of each setting, the base first."""
     yield dict(base)
-    if design == "one-at-a-time":
-        for axis in axes:
-            for value in axis.values:
-                if value != axis.base:
-                    yield {**base, axis.name: value}
+    if design == "grid":
+        yield from _grid(axes, base, {n: param for n, (_, param) in varied_params(spaces).items()})
         return
-    conditions = {param.name: param for param in space.params} if space else {}
-    for values in itertools.product(*(axis.values for axis in axes)):
-        point = {**base, **{axis.name: v for axis, v in zip(axes, values, strict=True)}}
-        idle = (a for a in axes if a.name in conditions and point[a.name] != a.base)
-        if point != base and all(conditions[axis.name].is_active(point) for axis in idle):
+    for one in axes:
+        for value in one.values:
+            if value != one.base:
+                yield {**base, one.name: value}
+
+
+def _grid(
+    axes: Sequence[Axis], base: Mapping[str, Any], conditions: Mapping[str, Param]
+) -> Iterator[Mapping[str, Any]]:
+    """Every combination but the base; a param is not varied where its space's condition does not
+    hold.
+    """
+    for values in itertools.product(*(one.values for one in axes)):
+        point = {**base, **{one.name: v for one, v in zip(axes, values, strict=True)}}
+        moved = (one for one in axes if one.name in conditions and point[one.name] != one.base)
+        if point != base and all(conditions[one.name].is_active(point) for one in moved):
             yield point
-
-
-def _axis(
-    detector: type[Any], name: str, base: Mapping[str, Any], space: Space | None, points: int
-) -> Axis:
-    param = next((p for p in space.params if p.name == name), None) if space else None
-    if param is None or isinstance(param.domain, Fixed):
-        return _around(detector, name, base[name], points)
-    _check_base(param, base)
-    if isinstance(param.domain, Choice):
-        return Axis(name, param.domain.choices, base[name], False, "space")
-    values = _spread(param.domain, base[name], points)
-    return Axis(name, values, base[name], param.domain.log, "space")
-
-
-def _check_base(param: Param, base: Mapping[str, Any]) -> None:
-    if not param.is_active(base):
-        needs = " and ".join(f"{k} = {' or '.join(map(str, v))}" for k, v in param.when)
-        raise ConfigError(
-            f"'{param.name}' exists in the space only with {needs}, which the base does not have; "
-            "give a base that has (--around FILE)"
-        )
-    value = base[param.name]
-    inside = value in param.domain.choices if isinstance(param.domain, Choice) else (
-        isinstance(param.domain, Range) and param.domain.low <= value <= param.domain.high
-    )  # fmt: skip
-    if not inside:
-        raise ConfigError(
-            f"the base has {param.name} = {value}, which is outside the space: "
-            f"{_text(param.domain)}; give another --around or --space FILE"
-        )
-
-
-def _text(domain: Domain) -> str:
-    if isinstance(domain, Range):
-        return f"{domain.low:g} to {domain.high:g}"
-    return ", ".join(map(str, domain.choices if isinstance(domain, Choice) else [domain.value]))
-
-
-def _spread(domain: Range, base: float, points: int) -> tuple[Any, ...]:
-    """``points`` values over the range, evenly; that which is nearest to the base gives way."""
-    space = np.geomspace if domain.log else np.linspace
-    values = [float(f"{value:.3g}") for value in space(domain.low, domain.high, points)]
-    values[0], values[-1] = domain.low, domain.high
-    if domain.integer:
-        step = int(domain.step or 1)
-        low = int(domain.low)
-        values = [low + step * round((value - low) / step) for value in values]
-
-    def distance(value: float) -> float:
-        return abs(math.log(value / base)) if domain.log else abs(value - base)
-
-    values.remove(min(values, key=distance))
-    return tuple(sorted({*values, base}))
-
-
-def _around(detector: type[Any], name: str, base: Any, points: int) -> Axis:
-    """Values of a param that no space varies: all of its choices, or a range around the base."""
-    hint = parameters(detector)[name].annotation
-    choices = _choices(hint)
-    if choices:
-        return Axis(name, choices, base, False, "all choices")
-    if isinstance(base, bool) or not isinstance(base, int | float) or name in NOT_PARAMS:
-        raise ConfigError(f"'{name}' is {base!r}, which has no range; give one with --space FILE")
-    low, high = _bounds(hint)
-    if low is not None and high is not None and not isinstance(base, int):
-        inside = [v for v in np.linspace(low, high, points).tolist() if _takes(detector, name, v)]
-        domain = Range(float(inside[0]), float(inside[-1]))
-        return Axis(name, _spread(domain, base, points), base, False, "all that it takes")
-    if base <= 0:
-        raise ConfigError(
-            f"'{name}' is {base} in the base and the space does not vary it, so that there is no "
-            "range around it; give one with --space FILE, or another base with --around FILE"
-        )
-    ends: tuple[Any, Any] = (base / FACTOR, base * FACTOR)
-    if isinstance(base, int):
-        ends = (max(round(ends[0]), math.ceil(low if low is not None else 0), 1), round(ends[1]))
-    if high is not None:
-        ends = (ends[0], min(ends[1], high))
-    domain = Range(*ends, log=True)
-    return Axis(
-        name, _spread(domain, base, points), base, True, f"base / {FACTOR:g} to base * {FACTOR:g}"
-    )
-
-
-def _takes(detector: type[Any], name: str, value: Any) -> bool:
-    try:
-        check_params(detector, {name: value})
-    except ConfigError:
-        return False
-    return True
-
-
-def _choices(hint: Any) -> tuple[Any, ...]:
-    """The values of a Literal or bool annotation; () for others."""
-    if get_origin(hint) is Annotated:
-        return _choices(get_args(hint)[0])
-    if get_origin(hint) in (Union, types.UnionType):
-        return ()
-    if hint is bool:
-        return (False, True)
-    return get_args(hint) if get_origin(hint) is Literal else ()
-
-
-def _bounds(hint: Any) -> tuple[float | None, float | None]:
-    """The ends that pydantic's metadata in an annotation set, open or closed."""
-    ends: dict[str, float] = {}
-    for field in getattr(hint, "__metadata__", ()):
-        for mark in getattr(field, "metadata", ()):
-            for name in ("ge", "gt", "le", "lt"):
-                if hasattr(mark, name):
-                    ends[name[0]] = getattr(mark, name)
-    return ends.get("g"), ends.get("l")

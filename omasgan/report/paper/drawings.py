@@ -20,9 +20,9 @@ from omasgan.experiments.sensitivity.design import SYMBOLS
 from omasgan.report import statistics
 from omasgan.report.page import formats
 from omasgan.report.page.blocks import Block, Figure, Table, slug
+from omasgan.report.page.plots import heat_map
 from omasgan.report.paper import captions, figures, plane
 from omasgan.report.paper.results import Cell, Results, sd
-from omasgan.report.sensitivity.figures import heat_map
 from omasgan.store.results import Store
 
 Draw: TypeAlias = Callable[[Drawing, SuitePlan, Sequence[Results], Store], Iterator[Block]]

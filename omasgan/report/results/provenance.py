@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from omasgan.report.results.runs import current
+from omasgan.report.results.runs import current, ok
 
 NOTES = {
     "device_class": "{entry} mixes kinds of device: {counts}. The same seed gives slightly "
@@ -18,9 +18,9 @@ NOTES = {
 
 
 def notes(frame: pd.DataFrame) -> Iterator[str]:
-    """A note on each entry that mixes classes of device or code versions."""
+    """A note on each entry whose numbers mix classes of device or code versions."""
     for column, note in NOTES.items():
-        for entry, group in current(frame).groupby("entry", sort=False):
+        for entry, group in ok(current(frame)).groupby("entry", sort=False):
             counts = group[column].astype(str).value_counts().sort_index()
             if len(counts) > 1:
                 texts = (f"{v} ({n} run{'' if n == 1 else 's'})" for v, n in counts.items())

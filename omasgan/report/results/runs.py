@@ -70,12 +70,16 @@ def entry(detector: str, selection: str, variant: str = "") -> str:
 
 
 def _entries(frame: pd.DataFrame) -> list[str]:
-    """Each run's entry, with the classes of device if its current runs used several."""
+    """Each run's entry, with the classes of device if the runs that give its numbers used several.
+
+    The rows of other runs may not even know their device: their process can have died.
+    """
     parts = zip(frame["detector"], frame["selection"], frame["variant"], strict=True)
     keys = list(zip(frame["benchmark"], (entry(*of_run) for of_run in parts), strict=True))
     classes: dict[tuple[str, str], set[str]] = {key: set() for key in keys}
-    for key, device, is_current in zip(keys, frame["device_class"], frame["current"], strict=True):
-        if is_current:
+    counts = frame["current"] & (frame["outcome"] == "ok")
+    for key, device, run_counts in zip(keys, frame["device_class"], counts, strict=True):
+        if run_counts:
             classes[key].add(device)
     devices = {key: formats.distinct(of_entry, "+") for key, of_entry in classes.items()}
     return [

@@ -33,14 +33,15 @@ def comparison(frame: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
     several code versions.
     """
     shown = current(frame)
-    aurocs = statistics.aurocs(ok(shown))
+    good = ok(shown)
+    aurocs = statistics.aurocs(good)
     rows = {}
     for entry, group in shown.groupby("entry", sort=False):
         interval = statistics.interval(aurocs.get(str(entry), {}))
         rows[entry] = _entry_row(group, formats.interval(interval), benchmark)
     table = pd.DataFrame(rows.values(), index=list(rows))
-    idle = ["device"] if shown["device_class"].nunique() < 2 else []
-    idle += ["code"] if shown.groupby("entry")["code_version"].nunique().max() < 2 else []
+    idle = [] if good["device_class"].nunique() > 1 else ["device"]
+    idle += [] if good.groupby("entry")["code_version"].nunique().max() > 1 else ["code"]
     return table.drop(columns=idle).sort_values("auroc", ascending=False, kind="stable")
 
 
@@ -153,8 +154,8 @@ def _entry_row(group: pd.DataFrame, interval: str, benchmark: Benchmark) -> dict
         "detector": group["detector"].iloc[0],
         "selection": group["selection"].iloc[0],
         "params": group["variant"].iloc[0] or _short_ids(group["params_id"]),
-        "device": formats.distinct(group["device_class"], "+"),
-        "code": _versions(group),
+        "device": formats.distinct(good["device_class"], "+") or "-",
+        "code": _versions(good),
         "auroc": numbers.pop("auroc"),
         "interval": interval,
         **numbers,
@@ -192,9 +193,9 @@ def _short_ids(ids: pd.Series[str]) -> str:
     return " ".join(short) if len(short) < 3 else f"{len(short)} winners"
 
 
-def _versions(group: pd.DataFrame) -> str:
-    count = group["code_version"].nunique()
-    return _texts(group["code_version"]) if count <= MAX_VERSIONS else f"{count} versions"
+def _versions(good: pd.DataFrame) -> str:
+    count = good["code_version"].nunique()
+    return _texts(good["code_version"]) or "-" if count <= MAX_VERSIONS else f"{count} versions"
 
 
 def _texts(values: pd.Series[Any]) -> str:

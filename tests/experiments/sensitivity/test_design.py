@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -17,20 +18,21 @@ from omasgan.study.space import Space, load_space
 
 BASE = check_params(OMASGAN, {})
 SPACE = load_space("omasgan", OMASGAN)
+SPACES = {"the detector's space": SPACE}
 
 
 def plan(
-    names: str, base: dict[str, Any] = BASE, space: Space | None = SPACE, **more: Any
+    names: str, base: dict[str, Any] = BASE, spaces: Mapping[str, Space] = SPACES, **more: Any
 ) -> SensitivityPlan:
     options = {"folds": [0, 1], "seeds": [0, 1]} | more
-    return design.design(OMASGAN, names.split(","), base, space, **options)
+    return design.design(OMASGAN, names.split(","), base, spaces, **options)
 
 
 def values(name: str, **more: Any) -> tuple[Any, ...]:
     return plan(name, **more).axes[0].values
 
 
-def test_values_come_from_the_space_and_hold_the_base() -> None:
+def test_values_come_from_the_space_and_include_the_base() -> None:
     assert values("mu") == (0.1, 0.562, 3.16, 10.0, 100.0)
     assert values("zeta") == (0.3, 0.5, 0.65, 0.825, 1.0)
     assert values("gan_steps", points=3) == (200, 600, 800)
@@ -43,10 +45,26 @@ def test_what_the_space_does_not_vary_is_varied_around_the_base() -> None:
     assert axis.values == (64, 128, 256, 512, 1024) and "base" in axis.source
     assert values("normalised") == (False, True)
     assert values("alpha") == (0.0, 0.3, 0.5, 0.75, 1.0)
-    assert values("mu", space=None) == (2.5, 5.0, 10.0, 20.0, 40.0)
+    assert values("mu", spaces={}) == (2.5, 5.0, 10.0, 20.0, 40.0)
     for name in ("calibration", "ema", "latent_dim", "batch_size", "early"):
         for value in values(name):
             check_params(OMASGAN, {name: value})
+
+
+def test_a_param_that_the_given_space_lacks_has_the_range_of_the_detectors_space() -> None:
+    own = Space.from_dict({"mu": {"low": 5.0, "high": 20.0}, "zeta": 0.5})
+    mu, zeta, normalised = plan("mu,zeta,normalised", spaces={"--space": own, **SPACES}).axes
+    assert (mu.source, mu.values[0], mu.values[-1]) == ("--space", 5.0, 20.0)
+    assert (zeta.source, zeta.values) == ("the detector's space", (0.3, 0.5, 0.65, 0.825, 1.0))
+    assert normalised.source == "all its choices, since no space varies it"
+    alone = plan("zeta", spaces={"--space": own}).axes[0]
+    assert alone.source == "all that the detector accepts, since no space varies it"
+
+
+def test_conditions_of_every_space_hold_in_a_grid() -> None:
+    own = Space.from_dict({"mu": {"low": 5.0, "high": 20.0}})
+    grid = plan("form,radius", spaces={"--space": own, **SPACES}, design="grid")
+    assert grid.settings == plan("form,radius", design="grid").settings
 
 
 def test_the_papers_symbols_are_names() -> None:
@@ -54,17 +72,17 @@ def test_the_papers_symbols_are_names() -> None:
     assert named == ["mu", "nu", "boundary_reference", "boundary_batch", "zeta"]
 
 
-def test_one_at_a_time_moves_one_param_and_trains_the_base_once() -> None:
-    made = plan("mu,zeta")
-    assert len(made.settings) == 1 + 4 + 4 and made.trainings == 36
-    assert made.settings[0] == BASE
-    for setting in made.settings[1:]:
+def test_one_at_a_time_varies_one_param_and_trains_the_base_once() -> None:
+    study = plan("mu,zeta")
+    assert len(study.settings) == 1 + 4 + 4 and study.trainings == 36
+    assert study.settings[0] == BASE
+    for setting in study.settings[1:]:
         assert len([name for name in BASE if setting[name] != BASE[name]]) == 1
 
 
 def test_a_grid_holds_every_pair_that_makes_sense() -> None:
-    made = plan("mu,zeta", design="grid", points=3)
-    assert len({(s["mu"], s["zeta"]) for s in made.settings}) == 9 == len(made.settings)
+    study = plan("mu,zeta", design="grid", points=3)
+    assert len({(s["mu"], s["zeta"]) for s in study.settings}) == 9 == len(study.settings)
     # a free B has no radius: only its base value is trained with it
     points = {(s["form"], s["radius"]) for s in plan("form,radius", design="grid").settings}
     assert len([p for p in points if p[0] == "pixel"]) == 1
@@ -80,16 +98,22 @@ def test_a_grid_holds_every_pair_that_makes_sense() -> None:
     points=st.integers(3, 7),
     grid=st.booleans(),
 )  # fmt: skip
-def test_every_setting_is_taken_and_none_comes_twice(
+def test_every_setting_is_valid_and_none_is_repeated(
     names: list[str], points: int, grid: bool
 ) -> None:
-    made = plan(",".join(names), points=points, design=design.DESIGNS[grid])
-    assert len({repr(sorted(s.items())) for s in made.settings}) == len(made.settings)
-    for setting in made.settings:
-        assert check_params(OMASGAN, setting) == setting
-    for axis in made.axes:
+    study = plan(",".join(names), points=points, design=design.DESIGNS[grid])
+    assert len({repr(sorted(s.items())) for s in study.settings}) == len(study.settings)
+    axes = {axis.name: axis for axis in study.axes}
+    for setting in study.settings:
+        assert {name: value for name, value in setting.items() if name not in axes} == {
+            name: value for name, value in BASE.items() if name not in axes
+        }
+        assert all(setting[name] in axis.values for name, axis in axes.items())
+    for axis in study.axes:
         assert axis.base in axis.values
         assert len(axis.values) <= points or not axis.ordered
+        for value in axis.values:
+            assert check_params(OMASGAN, {axis.name: value})[axis.name] == value
 
 
 def test_a_budget_takes_points_away_and_then_refuses() -> None:

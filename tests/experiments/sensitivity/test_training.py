@@ -1,4 +1,4 @@
-"""Trainings of a study: shared, resumable, and never taken for results."""
+"""Trainings of a study: shared, continued after an interruption, and never taken for results."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import pytest
 
 from omasgan.backends.local import LocalBackend
 from omasgan.config import BenchmarkSpec
-from omasgan.data import protocols
 from omasgan.data.datasets import Dataset
 from omasgan.detectors import check_params
 from omasgan.errors import StoreError
 from omasgan.experiments import sharing
 from omasgan.experiments.sensitivity import design, training
 from omasgan.experiments.sensitivity.training import SensitivitySpec
+from omasgan.progress import RunEnded
 from omasgan.report.results.write import terminal_tables
 from omasgan.store.results import RunKey, Store
 from omasgan.training import evaluate
+from omasgan.training.jobs import CheckpointPolicy, RunJob
 from omasgan.training.stages import StageCache
 from tests.experiments.sensitivity.staged import FIRST, NAME, StagedDetector
 
@@ -32,18 +33,17 @@ def _nothing_trained() -> None:
 def spec(small_spec: BenchmarkSpec, names: str = "tail,idle", **more: Any) -> SensitivitySpec:
     base = check_params(StagedDetector, more.pop("base", {}))
     options = {"folds": [0, 1], "seeds": [0, 1], "points": 3} | more
-    resume = options.pop("resume", False)
-    plan = design.design(StagedDetector, names.split(","), base, None, **options)
-    return SensitivitySpec("digits-loo", small_spec, NAME, plan, device="cpu", resume=resume)
+    plan = design.design(StagedDetector, names.split(","), base, {}, **options)
+    return SensitivitySpec("digits-loo", small_spec, NAME, plan, device="cpu")
 
 
 def train(
-    made: SensitivitySpec, root: Path, dataset: Dataset, **more: Any
+    study: SensitivitySpec, root: Path, dataset: Dataset, **more: Any
 ) -> list[dict[str, Any]]:
-    return training.train(made, Store(root), LocalBackend(), dataset, **more)
+    return training.train(study, Store(root), LocalBackend(), dataset, **more)
 
 
-def test_the_shared_beginning_is_trained_once_a_fold_and_seed(
+def test_the_shared_beginning_is_trained_once_for_each_fold_and_seed(
     tmp_path: Path, small_spec: BenchmarkSpec, small_dataset: Dataset
 ) -> None:
     events: list[Any] = []
@@ -53,7 +53,7 @@ def test_the_shared_beginning_is_trained_once_a_fold_and_seed(
     assert sum(row["cached_seconds"] > 0 for row in rows) == 4 * 4
     assert {row["epochs"] for row in rows} == {4}
     assert {row["selection"] for row in rows} == {"sensitivity"}
-    done = [event.done for event in events if event.kind == "run"]
+    done = [event.done for event in events if isinstance(event, RunEnded)]
     assert done == list(range(1, 21)) and {event.total for event in events} == {20}
 
 
@@ -62,11 +62,8 @@ def test_rows_are_those_of_plain_runs(
 ) -> None:
     store = Store(tmp_path / "plain")
     for row in train(spec(small_spec, folds=[1]), tmp_path, small_dataset):
-        fold = protocols.folds(small_spec, small_dataset)[1]
-        plain = evaluate.run_fold(
-            small_spec, small_dataset, fold, NAME, row["params"],
-            seed=row["seed"], selection="sensitivity", store=store, device="cpu",
-        )  # fmt: skip
+        job = RunJob(1, NAME, row["params"], row["seed"], "sensitivity", store, "cpu")
+        plain = evaluate.run_fold(job, small_spec, small_dataset)
         assert "cached_seconds" not in plain
         key = RunKey.of(row)
         assert store.scores(key).equals(Store(tmp_path).scores(key))
@@ -88,35 +85,33 @@ def test_a_study_goes_on_where_it_stopped(
     tmp_path: Path, small_spec: BenchmarkSpec, small_dataset: Dataset
 ) -> None:
     def stop(event: Any) -> None:
-        if event.kind == "run" and event.done == 6:
+        if isinstance(event, RunEnded) and event.done == 6:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         train(spec(small_spec), tmp_path, small_dataset, on_event=stop)
     trained = len(StagedDetector.trained)
-    with pytest.raises(StoreError, match="has not ended; go on with --resume"):
-        train(spec(small_spec), tmp_path, small_dataset)
-    with pytest.raises(StoreError, match=r"has not ended: .*points: 3 -> 4.*--resume"):
+    with pytest.raises(StoreError, match=r"was interrupted and differs: .*points: 3 -> 4.*finish"):
         train(spec(small_spec, points=4), tmp_path, small_dataset)
-    rows = train(spec(small_spec, resume=True), tmp_path, small_dataset)
+    rows = train(spec(small_spec), tmp_path, small_dataset)
     assert len(rows) == 20 and len(StagedDetector.trained) == trained
-    # a finished study needs no --resume, and another one may follow it
+    # a finished study is read again, and another one may follow it
     assert len(train(spec(small_spec), tmp_path, small_dataset)) == 20
     assert len(train(spec(small_spec, "kind"), tmp_path, small_dataset)) == 8
 
 
-def test_a_resumed_run_remembers_what_it_was_spared(
+def test_a_run_that_goes_on_remembers_the_seconds_that_it_was_spared(
     tmp_path: Path, small_spec: BenchmarkSpec, small_dataset: Dataset
 ) -> None:
-    fold = protocols.folds(small_spec, small_dataset)[0]
     cache, store = StageCache(tmp_path / "stages"), Store(tmp_path)
 
     def run(tail: float, **more: Any) -> dict[str, Any]:
         params = check_params(StagedDetector, {"tail": tail})
-        return evaluate.run_fold(
-            small_spec, small_dataset, fold, NAME, params, seed=0, selection="sensitivity",
-            store=store, device="cpu", cache=cache, every_seconds=0.0, **more,
+        job = RunJob(
+            0, NAME, params, 0, "sensitivity", store, "cpu",
+            cache=cache, checkpoints=CheckpointPolicy(seconds=0.0),
         )  # fmt: skip
+        return evaluate.run_fold(job, small_spec, small_dataset, **more)
 
     first = run(0.1)
     assert first["cached_seconds"] == 0

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from omasgan.report.results import tables
-from omasgan.report.results.inputs import read_study
+from omasgan.report.results import provenance, tables
+from omasgan.report.results.inputs import Benchmark, read_study
 from omasgan.report.results.runs import runs
 from tests.report.results.rows import row
 from tests.results import add_run, add_study, claimed, objective, trial_params
@@ -76,3 +76,10 @@ def test_a_replaced_winner_on_another_device_mixes_nothing(tmp_path: Path) -> No
     old = next(r for r in rows if r["params"] == trial_params(0))
     old["device"] = "cuda"
     assert set(runs(rows, [study])["entry"]) == {"omasgan · nested"}
+
+
+def test_a_run_whose_process_died_mixes_nothing() -> None:
+    frame = runs([row(0, 0, 0.6), row(1, 0, None, device="auto", outcome="failed")])
+    assert set(frame["entry"]) == {"knn · fixed"}
+    assert list(provenance.notes(frame)) == []
+    assert "device" not in tables.comparison(frame, Benchmark("toy-loo-v1", {}, 3))
