@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from omasgan.backends import gpu, shares
+from omasgan.backends import shares
 from omasgan.config import BenchmarkSpec
 from omasgan.data import protocols
 from omasgan.data.datasets import Dataset
@@ -24,8 +24,10 @@ from omasgan.data.selection import Study
 from omasgan.errors import ConfigError, TrainingDiverged
 from omasgan.experiments import sweep_spec
 from omasgan.experiments.sweep_spec import SweepSpec, study_seed
+from omasgan.study import probed
 from omasgan.study.space import Params, Space
-from omasgan.training.probe import MB, Cost, probe
+from omasgan.training.measuring import MB
+from omasgan.training.probe import Cost, probe
 
 RUN_BYTES, SCORE_BYTES = 8_000, 6
 """On disk: of a run, and of one score of a sample in its ``scores.parquet``."""
@@ -93,11 +95,11 @@ def of_sweep(spec: SweepSpec, dataset: Dataset, source: Dataset | None = None) -
 
 
 def first_params(spec: SweepSpec, work: Work, n: int) -> list[Params]:
-    """Return the params of the ``n`` trials with which a sweep begins, study after study."""
+    """Return the params of the ``n`` trials with which a sweep begins, of each study in turn."""
     seeds = [study_seed(spec.seed, study.name) for study in work.studies]
     rounds = math.ceil(n / len(seeds))
     by_study = [
-        shares.first(spec.space, rounds, seed=seed, sampler=spec.sampler) for seed in seeds[:n]
+        probed.first(spec.space, rounds, seed=seed, sampler=spec.sampler) for seed in seeds[:n]
     ]
     return [params[i] for i in range(rounds) for params in by_study][:n]
 
@@ -201,7 +203,7 @@ def forecast(
         BackendError: a trial fits on no node.
     """
     started = time.perf_counter()
-    device = gpu.device_for(device, 1.0 if gpus_per_trial == "auto" else gpus_per_trial)
+    device = shares.device_for(device, 1.0 if gpus_per_trial == "auto" else gpus_per_trial)
     costs, lost = [], []
     for params in configurations:
         try:
@@ -212,10 +214,10 @@ def forecast(
         raise ConfigError(f"no configuration of {work.detector} could be probed: {lost[-1]}")
     share = gpus_per_trial
     if share == "auto":
-        gpu.capacity(cluster.nodes, cpus_per_trial, 1.0)
+        shares.capacity(cluster.nodes, cpus_per_trial, 1.0)
         share = _share(work, costs, cluster, device)
-    gpu.check_share(cpus_per_trial, share)
-    at_once = at_once or gpu.capacity(cluster.nodes, cpus_per_trial, share)
+    shares.check_share(cpus_per_trial, share)
+    at_once = at_once or shares.capacity(cluster.nodes, cpus_per_trial, share)
     scores = 1 + max(cost.stages for cost in costs)
     hours = [_training_seconds(work, cost) / 3600 for cost in costs]
     return Forecast(
@@ -249,8 +251,8 @@ def _probe(work: Work, params: Params, cluster: Cluster, device: str) -> Cost:
 def _share(work: Work, costs: Sequence[Cost], cluster: Cluster, device: str) -> float:
     needed = max(cost.gpu_memory_mb for cost in costs)
     if work.space is not None:
-        data = work.studies[0].data
-        needed = cluster.measure(shares.predict, work.detector, work.space, data, device)
+        configurations = probed.configurations(work.space)
+        needed = cluster.measure(shares.predict, work.detector, configurations, work.X, device)
     return shares.share_for(needed, cluster.gpu_mb)
 
 
