@@ -121,7 +121,6 @@ def plan(
     --address, else on this machine, which then stands for one with --cpus and --gpus.
     """
     from omasgan.experiments import plan as planning
-    from omasgan.study import probed
 
     names = values.detector_names("DETECTORS", detectors)
     if trials is None and searching != Searching():
@@ -151,7 +150,7 @@ def plan(
         else:
             sweep = sweeps[name]
             work = planning.of_sweep(sweep, dataset, load_source(sweep, data))
-            configurations = probed.first(sweep.space, min(probes, sweep.n_trials))
+            configurations = planning.first_params(sweep, work, min(probes, work.trials))
         forecasts.append(
             planning.forecast(work, configurations, cluster, device=device, **room.per_trial())
         )

@@ -95,7 +95,7 @@ def of_sweep(spec: SweepSpec, dataset: Dataset, source: Dataset | None = None) -
 
 
 def first_params(spec: SweepSpec, work: Work, n: int) -> list[Params]:
-    """Return the params of the ``n`` trials with which a sweep begins, study after study."""
+    """Return the params of the ``n`` trials with which a sweep begins, of each study in turn."""
     seeds = [study_seed(spec.seed, study.name) for study in work.studies]
     rounds = math.ceil(n / len(seeds))
     by_study = [

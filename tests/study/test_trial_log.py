@@ -1,4 +1,4 @@
-"""The driver's log when processes die: what is repeated, what is given up."""
+"""The driver's log of a search: what is recorded, stopped, repeated and ended."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from omasgan.study.retries import DEATHS, RetryPolicy, death
 
 from omasgan.config import BenchmarkSpec
 from omasgan.data import selection
@@ -23,7 +20,7 @@ from omasgan.study.space import Space
 from omasgan.study.trial_log import TrialLog
 from omasgan.training.evaluate import task_checkpoint
 from omasgan.training.jobs import CheckpointPolicy
-from omasgan.training.trials import COLLAPSED, Ending, EpochRow, Refusal, ValueRow
+from omasgan.training.trials import COLLAPSED, Ending, EpochRow, Refusal, ValueRow, death
 
 SPACE = Space.from_dict({"lr": {"low": 0.1, "high": 1.0}})
 
@@ -66,7 +63,8 @@ def test_a_trial_whose_process_dies_goes_on_and_is_told_once(search: Search) -> 
     log = TrialLog(search, events.append)
     first = log.begin()
     log.enter(first.number, [epoch(0, 0), epoch(0, 1), value(0), epoch(1, 0), epoch(1, 1)])
-    log.end(first.number, "the node died")
+    assert log.furthest(first.number) == (1, 1)
+    log.repeat(first.number, "the node died")
     assert (log.running, log.remaining) == (0, 2)
     assert read_trials(search.folder, SPACE)[0].ending is None
     again = log.begin()
@@ -128,31 +126,22 @@ def test_the_checkpoint_of_a_task_goes_once_its_value_is_recorded(
         assert checkpoint.exists() == keep
 
 
-def test_a_trial_that_dies_at_the_same_point_is_given_up(search: Search) -> None:
+def test_a_trial_that_is_given_up_has_died_of_its_last_cause(search: Search) -> None:
     log = TrialLog(search, lambda event: None)
-    for attempt in range(DEATHS):
+    for attempt in range(2):
         assert log.begin().number == 0
-        log.enter(0, [epoch(0, i) for i in range(3)])
-        log.end(0, f"killed, attempt {attempt}")
-    (ended,) = search.guide.finished()
-    assert (ended.outcome, ended.error) == ("failed", f"killed, attempt {DEATHS - 1}")
-    assert ended.attempts == DEATHS
-    assert ended.ending is not None and ended.ending.seconds is not None
-    assert log.begin().number == 1
-
-
-def test_a_trial_that_another_hand_kills_ever_later_is_repeated_as_often_as_it_takes(
-    search: Search,
-) -> None:
-    log = TrialLog(search, lambda event: None)
-    for attempt in range(3 * DEATHS):
-        assert log.begin().number == 0
-        log.enter(0, [epoch(0, attempt)])
-        log.end(0, "killed")
+        log.enter(0, [epoch(0, i) for i in range(3 - attempt)])
+        # An attempt that got less far takes nothing back.
+        assert log.furthest(0) == (0, 2)
+        log.repeat(0, f"killed, attempt {attempt}")
     log.begin()
-    log.enter(0, [OK])
-    log.end(0)
-    assert search.guide.finished()[0].attempts == 3 * DEATHS + 1
+    log.end(0, "killed, attempt 2")
+    (ended,) = search.guide.finished()
+    assert (ended.outcome, ended.error) == ("failed", "killed, attempt 2")
+    assert ended.attempts == 3
+    assert ended.ending is not None and ended.ending.seconds is not None
+    assert epochs(search, 0) == [(0, 0), (0, 1)]
+    assert log.begin().number == 1
 
 
 def test_what_dies_of_its_node_s_memory_is_told_as_that(search: Search) -> None:
@@ -234,7 +223,7 @@ def test_no_more_trials_are_begun_than_there_are_different_params(
     assert first.remaining == 0
     first.enter(1, [OK])
     first.end(1)
-    first.end(0, "killed")
+    first.repeat(0, "killed")
     assert (first.running, first.remaining) == (1, 1)
     again = log()  # after the driver has died
     assert again.remaining == 2
@@ -243,22 +232,3 @@ def test_no_more_trials_are_begun_than_there_are_different_params(
         again.end(number)
     assert again.remaining == 0
     assert [trial.outcome for trial in read_trials(tmp_path, space)] == ["ok"] * 3
-
-
-@given(st.lists(st.integers(0, 5), min_size=1, max_size=30))
-def test_retries_end_only_where_nothing_moves(positions: list[int]) -> None:
-    retries = RetryPolicy()
-    for i, position in enumerate(positions):
-        best = max(positions[:i], default=None)
-        again = retries.allows(position)
-        if best is None or position > best:
-            assert again
-        stuck = positions[max(0, i + 1 - DEATHS) : i + 1]
-        if len(stuck) == DEATHS and best is not None:
-            advanced = any(
-                p > max(positions[: j + i + 1 - DEATHS], default=-1)
-                for j, p in enumerate(stuck[1:], 1)
-            )
-            assert again == advanced or not again
-        if not again:
-            break
