@@ -33,12 +33,6 @@ def ray_constants() -> Any:
     return ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, ray_constants.ENABLE_RAY_CLUSTER
 
 
-def actor_id() -> Any:
-    from ray.actor import ActorHandle
-
-    return ActorHandle._actor_id
-
-
 def trial_id() -> Any:
     import optuna
 
@@ -68,7 +62,6 @@ USED = {
     "ray._private.ray_constants": Use(
         ray_constants, "a local cluster listens on all interfaces instead of the loopback"
     ),
-    "._actor_id": Use(actor_id, "the driver cannot tell which worker a trial runs on"),
     "._trial_id": Use(trial_id, "a trial that its driver has left cannot go on"),
     "torch.utils._python_dispatch.TorchDispatchMode": Use(
         dispatch_mode, "a training's memory cannot be measured"

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 
 from omasgan.config import BenchmarkSpec
 from omasgan.progress import Note, OnEvent
-from omasgan.store.files import read_all
-from omasgan.store.results import DONE
 from omasgan.training.environment import code_version
 from omasgan.training.evaluate import run_key
 from omasgan.training.jobs import RunJob
@@ -36,14 +33,5 @@ def note_others(jobs: Sequence[RunJob], benchmark: BenchmarkSpec, on_event: OnEv
 
 def _versions(jobs: Sequence[RunJob], benchmark: BenchmarkSpec) -> list[str]:
     """Return the version of each job that is done."""
-    paths = [job.store.run_dir(run_key(job, benchmark)) / "result.json" for job in jobs]
-    versions = []
-    for content in read_all(paths):
-        try:
-            row = json.loads(content or b"{}")
-        except ValueError:
-            # The run is made anew.
-            continue
-        if row.get("outcome") in DONE:
-            versions.append(str(row.get("code_version", "unknown")))
-    return versions
+    rows = jobs[0].store.read_done([run_key(job, benchmark) for job in jobs]) if jobs else []
+    return [str(row.get("code_version", "unknown")) for row in rows if row is not None]

@@ -55,7 +55,7 @@ def carry_out(driver: Driver, payloads: Sequence[TrialPayload]) -> None:
 def _fit(trainable: Any, driver: Driver) -> None:
     with tempfile.TemporaryDirectory() as folder, _quiet():
         tune.Tuner(
-            tune.with_resources(trainable, _resources),
+            tune.with_resources(trainable, worker.resources),
             tune_config=tune.TuneConfig(
                 search_alg=Searcher(driver), num_samples=-1, reuse_actors=True
             ),
@@ -67,10 +67,6 @@ def _fit(trainable: Any, driver: Driver) -> None:
                 verbose=0,
             ),
         ).fit()
-
-
-def _resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
-    return tune.PlacementGroupFactory([{"CPU": config["cpus"], "GPU": config["gpus"]}])
 
 
 class Searcher(tune.search.Searcher):  # type: ignore[misc]

@@ -67,6 +67,11 @@ def train_trial(config: dict[str, Any], *, parts: list[Any]) -> None:
                 raise BackendError(str(ending.error))
 
 
+def resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+    """Return what Tune reserves for a trial; the function travels to the worker."""
+    return tune.PlacementGroupFactory([{"CPU": config["cpus"], "GPU": config["gpus"]}])
+
+
 def _with_share(ending: Ending, config: dict[str, Any]) -> Ending:
     """Return an ending that says what share of a GPU the trial had, if any."""
     share, needed = config["gpus"] or None, config["needed"] or None
