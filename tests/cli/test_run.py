@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from omasgan.store import lock
 from omasgan.store.files import open_root
 from omasgan.store.results import Store
 from tests.cli.calls import CURVE, SCRIPTED, SMALL, omasgan, run
@@ -27,8 +26,7 @@ def test_run_trains_folds_times_seeds_and_shows_them(
 
 def test_a_run_that_is_there_is_not_trained_again(tmp_path: Path) -> None:
     assert run(tmp_path, "--folds", "1", "--seeds", "0") == 0
-    found = (path for path in tmp_path.rglob("*") if path.is_file() and path.name != lock.NAME)
-    files = {path: path.stat().st_mtime_ns for path in found}
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/**/*") if path.is_file()}
     assert run(tmp_path, "--folds", "1", "--seeds", "0", "--set", "lr=0.01") == 0
     assert {path: path.stat().st_mtime_ns for path in files} == files
     assert len(Store(tmp_path).results()) == 1

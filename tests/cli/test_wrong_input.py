@@ -66,7 +66,7 @@ NAMES: dict[str, Case] = {
     "no such module": (["run", "digits-loo", "tests.nothing:Toy"], "tests.nothing:Toy"),
     "no class but a function": (["run", "digits-loo", "os:system"], "os:system"),
     "a class that is no detector": (["run", "digits-loo", "pathlib:Path"], "pathlib:Path"),
-    "a file and no class": (["run", "digits-loo", "./nothing.py:Toy"], "./nothing.py:Toy"),
+    "a file and no class": (["run", "digits-loo", "./nothing.py:Toy"], "there is no file"),
     "a module without a class": (["run", "digits-loo", "tests.toy:"], "tests.toy:"),
     "unknown param": (run_of("--set", "lrr=1"), "did you mean 'lr'"),
     "value out of range": (run_of("--set", "lr=-1"), "greater than 0"),
