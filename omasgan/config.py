@@ -1,4 +1,4 @@
-"""TOML files become frozen, checked specs; the shipped TOMLs are found by name."""
+"""Read TOML files as frozen, checked specs, and find the shipped ones by name."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Cap = Annotated[int, Field(ge=1)] | None
 class BenchmarkSpec(BaseModel):
     """What is compared: data, protocol, seeds, metrics and the version of these rules.
 
-    ``dataset`` and ``anomalies`` are names of ``datasets.names()``; ``anomalies`` goes with
-    out-of-dataset only. ``validation_fraction`` is the share of the normal training samples that
-    no detector trains on. ``max_folds`` takes the first folds; ``max_train`` caps a fold's train
-    and validation samples together, ``max_test`` its test samples. A cap changes ``id``.
+    ``dataset`` and ``anomalies`` are names of ``datasets.names()``; only out-of-dataset has
+    ``anomalies``. ``validation_fraction`` is the share of the normal training samples that no
+    detector trains on. ``max_folds`` takes the first folds; ``max_train`` caps a fold's train and
+    validation samples together, ``max_test`` its test samples. A cap changes ``id``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,12 +67,12 @@ class BenchmarkSpec(BaseModel):
         return f"{self.name}-v{self.version}" + "".join(parts)
 
     def identity(self) -> dict[str, Any]:
-        """Everything that the numbers depend on, ready for JSON."""
+        """Return everything that the numbers depend on, ready for JSON."""
         return self.model_dump(mode="json", exclude={"description"})
 
 
 def resource(kind: Kind, name: str) -> Path:
-    """The shipped TOML ``name``, in a checkout and in an installed wheel alike.
+    """Return the path of the shipped TOML ``name``, in a checkout or in an installed wheel.
 
     Raises:
         ConfigError: there is none of this name.
@@ -83,7 +83,7 @@ def resource(kind: Kind, name: str) -> Path:
 
 
 def resource_names(kind: Kind) -> list[str]:
-    """The names of the shipped TOMLs of one kind, sorted."""
+    """Return the names of the shipped TOMLs of one kind, sorted."""
     return sorted(path.stem for path in _folder(kind).glob("*.toml"))
 
 
@@ -94,7 +94,7 @@ def _folder(kind: Kind) -> Path:
 
 
 def benchmark_names() -> list[str]:
-    """The shipped benchmarks.
+    """Return the names of the shipped benchmarks.
 
     >>> "digits-loo" in benchmark_names()
     True
@@ -109,7 +109,9 @@ def load_benchmark(
     max_train: int | None = None,
     max_test: int | None = None,
 ) -> BenchmarkSpec:
-    """A shipped benchmark by name, or one's own by the path of its TOML; caps override its own.
+    """Return a shipped benchmark by name, or another one by the path of its TOML.
+
+    The caps override those of the TOML.
 
     Raises:
         ConfigError: no such benchmark, or a TOML that does not describe one.
@@ -117,9 +119,9 @@ def load_benchmark(
     is_path = name_or_path.endswith(".toml") or "/" in name_or_path
     path = Path(name_or_path) if is_path else resource("benchmarks", name_or_path)
     caps = {"max_folds": max_folds, "max_train": max_train, "max_test": max_test}
-    given = load_toml(path) | {key: cap for key, cap in caps.items() if cap is not None}
+    table = load_toml(path) | {key: cap for key, cap in caps.items() if cap is not None}
     try:
-        return BenchmarkSpec.model_validate(given)
+        return BenchmarkSpec.model_validate(table)
     except ValidationError as error:
         raise _one_line(path, error) from error
 
@@ -137,10 +139,10 @@ def _one_line(path: Path, error: ValidationError) -> ConfigError:
 
 
 def load_toml(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file.
+    """Return the content of a TOML file.
 
     Raises:
-        ConfigError: it cannot be read, or is not TOML (the line is named).
+        ConfigError: it cannot be read, or is not TOML; the message names the line.
     """
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -151,7 +153,11 @@ def load_toml(path: Path) -> dict[str, Any]:
 
 
 def load_params(path: Path) -> dict[str, Any]:
-    """Params of a detector from a TOML: its ``[params]`` table, or its top level without one."""
+    """Return a detector's params from a TOML: its ``[params]`` table, or all of it without one.
+
+    Raises:
+        ConfigError: it cannot be read, or ``params`` is no table.
+    """
     tables = load_toml(path)
     params = tables.get("params", tables)
     if not isinstance(params, dict):
@@ -160,7 +166,7 @@ def load_params(path: Path) -> dict[str, Any]:
 
 
 def published_params(benchmark: str) -> Path:
-    """The folder of the papers' settings for a benchmark, one ``<detector>.toml`` each.
+    """Return the folder of the papers' settings for a benchmark, one ``<detector>.toml`` each.
 
     Raises:
         ConfigError: there are none for this benchmark.
@@ -173,17 +179,17 @@ def published_params(benchmark: str) -> Path:
 
 
 def paper_suites() -> Path:
-    """The folder of the paper's studies, one ``<name>.toml`` each."""
+    """Return the folder of the paper's studies, one ``<name>.toml`` each."""
     return _folder("benchmarks") / "paper"
 
 
 def published_numbers() -> Path:
-    """The CSV of the numbers that the literature prints."""
+    """Return the path of the CSV with the numbers that the literature prints."""
     return _folder("benchmarks") / "published.csv"
 
 
 def digest(obj: object) -> str:
-    """SHA-256 (hex) of the canonical JSON of ``obj``: the order of keys does not matter.
+    """Return the SHA-256 (hex) of the canonical JSON of ``obj``, whatever the order of its keys.
 
     >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
     True
@@ -193,7 +199,7 @@ def digest(obj: object) -> str:
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """What changed from ``old`` to ``new``, in one line; empty if nothing did.
+    """Return what changed from ``old`` to ``new`` in one line, empty if nothing did.
 
     >>> difference({"lr": 0.1, "net": {"width": 8}}, {"lr": 0.2, "net": {"width": 8}, "q": 1})
     'lr: 0.1 -> 0.2; q: absent -> 1'

@@ -1,6 +1,6 @@
-"""What can go wrong, as the user is told it: one clear line each.
+"""Errors with one clear line for the user each.
 
-Only ``cli`` turns these into exit codes; everything else raises them.
+Only ``cli`` turns them into exit codes; the other rooms raise them.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Iterable
 
 
 class OmasganError(Exception):
-    """Base class; the message is one line: what, the constraint, the value, the remedy."""
+    """Base class; the message is one line: problem, constraint, value, remedy."""
 
 
 class ConfigError(OmasganError):
-    """A name, a value, a flag or a TOML file that cannot be used as given."""
+    """A name, a value, a flag or a TOML file that cannot be used."""
 
 
 class DataError(OmasganError):
@@ -27,7 +27,7 @@ class StoreError(OmasganError):
 
 
 class DamagedError(StoreError):
-    """A file of an output folder that does not hold what was once written to it."""
+    """A file of an output folder whose content is not what was written to it."""
 
 
 class BackendError(OmasganError):
@@ -39,7 +39,7 @@ class TrainingDiverged(OmasganError):  # noqa: N818 - an outcome, not a mistake
 
 
 def unknown(kind: str, name: str, valid: Iterable[str]) -> ConfigError:
-    """The error for a name that does not exist, with the closest valid one.
+    """Return the error for a name that does not exist, with the closest valid one.
 
     >>> str(unknown("detector", "omasgn", ["knn", "omasgan"]))
     "unknown detector 'omasgn'; did you mean 'omasgan'? (valid: knn, omasgan)"
@@ -51,12 +51,12 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> ConfigError:
 
 
 def without_secrets(text: str) -> str:
-    """``text`` with the credentials of every URI in it hidden.
+    """Return ``text`` with the credentials of every URI in it hidden.
 
     >>> without_secrets("postgresql://ann:pw@db:5432/optuna?password=pw&sslmode=require is away")
     'postgresql://***@db:5432/optuna?password=***&sslmode=require is away'
     """
-    # Up to the last @ before the path: passwords that were not quoted may hold one themselves.
+    # Up to the last @ before the path: a password that is not quoted may hold one itself.
     text = re.sub(r"(?<=://)[^\s/'\"]*@", "***@", text)
     return re.sub(
         r"(?i)([?&][\w-]*(?:password|secret|token|key|sig)[\w-]*=)[^&\s'\"]+", r"\1***", text

@@ -1,7 +1,7 @@
-"""What local-cluster and services share: processes that outlive the script, ended by their ids.
+"""Processes that outlive their script and are ended by their ids, for local-cluster and services.
 
-A service is started as the leader of a session of its own and remembered as (process id, start
-time), so that an id which the kernel has given away since is never taken for it. Linux only.
+A service leads a session of its own and is remembered as (process id, start time): another process
+that the kernel gives the same id later is never taken for it. Linux only.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ HOST = "127.0.0.1"
 
 
 class ScriptError(Exception):
-    """What the user can do something about, in one line."""
+    """An error that the user can do something about, in one line."""
 
 
 @dataclass(frozen=True)
 class Process:
-    """A line of /proc/<pid>/stat."""
+    """A living process, from /proc/<pid>/stat."""
 
     pid: int
     name: str
     parent: int
     session: int
     started: int
-    """In clock ticks since the machine has booted."""
+    """In clock ticks since the machine was booted."""
 
 
 class Leader(NamedTuple):
@@ -53,27 +53,27 @@ class Leader(NamedTuple):
         return process is not None and process.started == self.started
 
     def family(self) -> list[Process]:
-        """The session's living processes and their descendants, the oldest first.
+        """Return the session's living processes and their descendants, the oldest first.
 
-        A process whose parent has died still belongs to the session, and one that has opened a
-        session of its own still has its parent.
+        A process whose parent has died is still in the session, and one that has opened a session
+        of its own still has its parent.
         """
         leader = _read(self.pid)
         if leader is not None and leader.started != self.started:
             return []
         children: dict[int, list[Process]] = {}
-        found: dict[int, Process] = {}
+        members: dict[int, Process] = {}
         for process in processes():
             children.setdefault(process.parent, []).append(process)
             if process.session == self.pid:
-                found[process.pid] = process
-        unseen = list(found)
+                members[process.pid] = process
+        unseen = list(members)
         while unseen:
             for child in children.get(unseen.pop(), []):
-                if child.pid not in found:
-                    found[child.pid] = child
+                if child.pid not in members:
+                    members[child.pid] = child
                     unseen.append(child.pid)
-        return sorted(found.values(), key=lambda process: process.started)
+        return sorted(members.values(), key=lambda process: process.started)
 
 
 def lead(command: list[str], log: Path, environment: Mapping[str, str], **options: Any) -> Leader:
@@ -90,10 +90,10 @@ def lead(command: list[str], log: Path, environment: Mapping[str, str], **option
 def wait_until(
     ready: Callable[[], bool], leader: Leader, what: str, log: Path, seconds: float = 60
 ) -> None:
-    """Return once ``ready``.
+    """Return as soon as ``ready`` is true.
 
     Raises:
-        ScriptError: it has ended or takes longer, with its last words.
+        ScriptError: the leader has ended, with its last words, or it takes longer.
     """
     deadline = time.monotonic() + seconds
     while not ready():
@@ -106,18 +106,18 @@ def wait_until(
 
 
 def end(find: Callable[[], Iterable[Process]], seconds: float = 10) -> None:
-    """SIGKILL to all that ``find`` finds, until it finds none.
+    """Send SIGKILL to all processes that ``find`` returns, until there are none.
 
-    They are stopped first, so that none starts another one meanwhile.
+    They are stopped first, so that none can start another one.
 
     Raises:
-        ScriptError: some are there still.
+        ScriptError: some are still there.
     """
     deadline = time.monotonic() + seconds
-    while found := list(find()):
+    while remaining := list(find()):
         if time.monotonic() > deadline:
-            raise ScriptError(f"processes {[p.pid for p in found]} do not end")
-        for process in found:
+            raise ScriptError(f"processes {[p.pid for p in remaining]} do not end")
+        for process in remaining:
             send(process, signal.SIGSTOP)
         for process in find():
             send(process, signal.SIGKILL)
@@ -125,13 +125,13 @@ def end(find: Callable[[], Iterable[Process]], seconds: float = 10) -> None:
 
 
 def send(process: Process | Leader, sign: signal.Signals) -> None:
-    """To a process that may have ended by now."""
+    """Send a signal to a process, which may have ended by now."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(process.pid, sign)
 
 
 def processes() -> Iterator[Process]:
-    """All that live; zombies don't."""
+    """Yield all living processes, no zombies."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and (process := _read(int(entry.name))):
             yield process
@@ -150,7 +150,7 @@ def _read(pid: int) -> Process | None:
 
 
 def listens(port: int) -> bool:
-    """Does somebody answer at this port of 127.0.0.1?"""
+    """Return whether somebody answers at this port of 127.0.0.1."""
     with socket.socket() as knocking:
         return knocking.connect_ex((HOST, port)) == 0
 
@@ -168,27 +168,27 @@ def new_secret() -> str:
 
 
 def write_secret(path: Path, text: str) -> None:
-    """In a new file that only its owner reads."""
+    """Write to a new file that only its owner can read."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write whole or not at all."""
+    """Write a file whole or not at all."""
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text)
     partial.replace(path)
 
 
 def print_exports(variables: Mapping[str, str]) -> None:
-    """As lines for a shell to evaluate."""
+    """Print variables as lines for a shell to evaluate."""
     for name, value in variables.items():
         print(f"export {name}={shlex.quote(value)}")
 
 
 def command(verb: str, folder: Path) -> str:
-    """How to type a verb of the script that runs."""
+    """Return the command of another verb of the running script."""
     return shlex.join([sys.argv[0], verb, str(folder)])
 
 
@@ -197,7 +197,7 @@ def folder_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def main(parser: argparse.ArgumentParser, module: str) -> int:
-    """Carry out the verb that was parsed, in an environment that has ``module``."""
+    """Carry out the parsed verb, in an environment that has ``module``."""
     import importlib.util
 
     args = parser.parse_args()
