@@ -1,4 +1,4 @@
-"""A drawing of a suite with all that it is made from; what the drawings have in common."""
+"""A drawing of a suite, with all that it needs; what the drawings have in common."""
 
 from __future__ import annotations
 
