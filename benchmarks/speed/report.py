@@ -1,4 +1,4 @@
-"""Seconds that ``omasgan report`` takes on a store of many runs, which is made up here.
+"""Seconds that ``omasgan report`` takes on a store of many made-up runs.
 
 The store is a comparison of 20 entries on 10 folds with 50 seeds, written as ``omasgan compare``
 writes it: scores of 200 test samples, five stages and pictures of OMASGAN's runs, and a study with
@@ -10,7 +10,6 @@ trials of every outcome.
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import subprocess
 import sys
@@ -24,11 +23,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from omasgan.config import load_benchmark
+from omasgan.config import BenchmarkSpec, load_benchmark
 from omasgan.data import metrics
 from omasgan.store.files import write_atomic
 from omasgan.store.journal import write_json
 from omasgan.store.results import RunKey, Store, params_id
+from omasgan.study.guide import Guide
+from omasgan.study.space import Space
+from omasgan.training.trials import Ending
 
 FOLDS = 10
 SAMPLES = 200
@@ -41,13 +43,14 @@ ENTRIES = [
     *((name, {}) for name in ("pca", "isolation-forest", "ocsvm", "anogan", "egbad", "ganomaly")),
     *((name, {}) for name in ("adae", "aed", "deep-svdd")),
 ]
-TRIALS = ("ok", "pruned", "ok", "diverged", "out-of-memory", "failed")
+OUTCOMES = ("ok", "pruned", "ok", "diverged", "out-of-memory", "failed")
+TRIALS = 120
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=50)
-    parser.add_argument("--out", type=Path, help="where the store is kept; what is there is used")
+    parser.add_argument("--out", type=Path, help="the store's folder; one that is there is used")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = arguments.out or Path(folder)
@@ -62,7 +65,7 @@ def main() -> None:
 
 
 def timed(root: Path) -> tuple[float, float]:
-    """Seconds and CPU seconds of the command, its start with all imports among them."""
+    """Seconds and CPU seconds of the command, including its start with all imports."""
     start = "from omasgan.cli import main; main()"
     command = [sys.executable, "-c", start, "report", str(root)]
     begun, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -78,8 +81,8 @@ def fill(store: Store, seeds: int) -> None:
     store.claim_benchmark(spec, "ab" * 32)
     entries = []
     for number, (detector, params) in enumerate(ENTRIES):
-        told = {"detector": detector, "selection": "fixed", "params_id": params_id(params)}
-        entries.append(told)
+        entry = {"detector": detector, "selection": "fixed", "params_id": params_id(params)}
+        entries.append(entry)
         for key, scores, row in runs(spec.id, detector, params, number, seeds):
             if detector == "omasgan" and key.seed == 0:
                 write_atomic(store.run_dir(key) / "pictures.npz", pictures(number))
@@ -95,41 +98,55 @@ def runs(
 ) -> Iterator[tuple[RunKey, pd.DataFrame | None, dict[str, Any]]]:
     """An entry's runs; one in 97 has diverged."""
     rng = np.random.default_rng(number)
-    label = (np.arange(SAMPLES) % 4 == 0).astype(np.int64)
-    names = ("score", *(STAGES if detector == "omasgan" else ()))
     for fold in range(FOLDS):
         for seed in range(seeds):
             key = RunKey(benchmark, detector, "fixed", params_id(params), seed, fold)
-            row: dict[str, Any] = {
-                "benchmark": benchmark, "benchmark_version": 1, "protocol": "leave-one-out",
-                "dataset": "digits", "data_sha256": "ab" * 32, "detector": detector,
-                "params": params, "params_id": key.params_id, "selection": "fixed", "seed": seed,
-                "fold": fold, "anomalous_classes": [fold], "n_folds": FOLDS, "n_train": 1000,
-                "n_test": SAMPLES, "n_anomalous": int(label.sum()), "epochs": 10,
-                "code_version": "0.1.0", "torch_version": "2.14.0", "device": "cpu",
-                "outcome": "ok", "error": None, "seconds": float(rng.uniform(1, 5)),
-                "peak_memory_mb": 500.0, "finished_at": "2026-01-02T03:04:05+00:00",
-            }  # fmt: skip
+            row = about(key, params) | {"seconds": float(rng.uniform(1, 5))}
             if (seed * FOLDS + fold) % 97 == 96:
                 error = f"loss_g is nan at step {seed}"
                 yield key, None, row | {"outcome": "diverged", "error": error}
-                continue
-            columns: dict[str, Any] = {
-                "sample_id": np.arange(SAMPLES), "class": label + fold, "label": label
-            }  # fmt: skip
-            for place, name in enumerate(names):
-                shift = 0.5 + 0.1 * (number % 7) + 0.1 * fold - 0.1 * place
-                values = (rng.normal(size=SAMPLES) + shift * label).astype(np.float32)
-                columns[name] = values
-                end = "" if name == "score" else f".{name}"
-                row[f"auroc{end}"] = metrics.auroc(label, values)
-                row[f"average_precision{end}"] = metrics.average_precision(label, values)
-                row[f"fpr95{end}"] = metrics.fpr95(label, values)
-            yield key, pd.DataFrame(columns), row
+            else:
+                scores = made_up_scores(key, number, rng)
+                yield key, scores, row | computed(scores)
+
+
+def about(key: RunKey, params: dict[str, Any]) -> dict[str, Any]:
+    """The row of a run that ended ok, without its metrics."""
+    return {
+        "benchmark": key.benchmark, "benchmark_version": 1, "protocol": "leave-one-out",
+        "dataset": "digits", "data_sha256": "ab" * 32, "detector": key.detector,
+        "params": params, "params_id": key.params_id, "selection": "fixed", "seed": key.seed,
+        "fold": key.fold, "anomalous_classes": [key.fold], "n_folds": FOLDS, "n_train": 1000,
+        "n_test": SAMPLES, "n_anomalous": SAMPLES // 4, "epochs": 10, "code_version": "0.1.0",
+        "torch_version": "2.14.0", "device": "cpu", "outcome": "ok", "error": None,
+        "peak_memory_mb": 500.0, "finished_at": "2026-01-02T03:04:05+00:00",
+    }  # fmt: skip
+
+
+def made_up_scores(key: RunKey, number: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Scores of a run, those of anomalies shifted by the entry's ``number`` and the fold."""
+    label = (np.arange(SAMPLES) % 4 == 0).astype(np.int64)
+    columns = {"sample_id": np.arange(SAMPLES), "class": label + key.fold, "label": label}
+    for rank, name in enumerate(("score", *(STAGES if key.detector == "omasgan" else ()))):
+        shift = 0.5 + 0.1 * (number % 7) + 0.1 * key.fold - 0.1 * rank
+        columns[name] = (rng.normal(size=SAMPLES) + shift * label).astype(np.float32)
+    return pd.DataFrame(columns)
+
+
+def computed(scores: pd.DataFrame) -> dict[str, float]:
+    """The metrics of scores, by column of a row."""
+    label = scores["label"].to_numpy()
+    row = {}
+    for name in scores.columns.drop(["sample_id", "class", "label"]):
+        values, end = scores[name].to_numpy(), "" if name == "score" else f".{name}"
+        row[f"auroc{end}"] = metrics.auroc(label, values)
+        row[f"average_precision{end}"] = metrics.average_precision(label, values)
+        row[f"fpr95{end}"] = metrics.fpr95(label, values)
+    return row
 
 
 def pictures(number: int) -> bytes:
-    """Four rows of ten images, as OMASGAN keeps them."""
+    """Four rows of ten images, as OMASGAN stores them."""
     rng = np.random.default_rng(number)
     buffer = BytesIO()
     shape = (10, 1, 8, 8)
@@ -140,28 +157,27 @@ def pictures(number: int) -> bytes:
     return buffer.getvalue()
 
 
-def add_study(store: Store, spec: Any) -> None:
-    """A study of 120 trials that has no winner yet."""
+def add_study(store: Store, spec: BenchmarkSpec) -> None:
+    """A study of ``TRIALS`` trials that has no winner yet."""
     folder = store.study_dir(spec.id, "omasgan", "nested", "fold-0")
-    about = {
+    space = Space.from_dict({"mu": {"low": 0.1, "high": 1.0}})
+    identity = {
         "detector": "omasgan", "selection": "nested", "benchmark": spec.identity(),
-        "data_sha256": "ab" * 32, "sampler": "TPESampler", "pruner": "NopPruner", "seed": 0,
-        "inner": 2, "space": {"mu": {"low": 0.1, "high": 1.0}}, "n_trials": 120, "folds": [0],
-        "status": "running",
+        "data_sha256": "ab" * 32, "sampler": "RandomSampler", "pruner": "NopPruner", "seed": 0,
+        "inner": 2, "space": space.to_dict(), "tasks": ["class-1"], "n_trials": TRIALS,
+        "folds": [0], "status": "running",
     }  # fmt: skip
-    write_json(folder / "study.json", json.loads(json.dumps(about)))
+    write_json(folder / "study.json", identity)
+    guide = Guide(space, folder, sampler="RandomSampler")
     rng = np.random.default_rng(0)
-    for number in range(120):
-        outcome = TRIALS[number % len(TRIALS)]
-        value = float(rng.uniform(0.5, 0.9)) if outcome == "ok" else None
-        write_json(
-            folder / "trials" / f"{number:04d}" / "trial.json",
-            {
-                "number": number, "params": {"mu": float(rng.uniform(0.1, 1))},
-                "outcome": outcome, "objective": value, "values": {}, "seconds": 3.0,
-                "peak_memory_mb": 400.0, "error": None if outcome == "ok" else "as it says",
-            },
-        )  # fmt: skip
+    for number in range(TRIALS):
+        guide.ask()
+        outcome, value = OUTCOMES[number % len(OUTCOMES)], float(rng.uniform(0.5, 0.9))
+        if outcome == "ok":
+            guide.report(number, 0, {"score": value})
+            guide.tell(number, Ending(outcome, value, seconds=3.0, peak_memory_mb=400.0))
+        else:
+            guide.tell(number, Ending(outcome, None, error="see the log", seconds=3.0))
 
 
 if __name__ == "__main__":

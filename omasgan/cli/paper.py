@@ -6,12 +6,12 @@ import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from omasgan.cli.options.execution import Execution
-from omasgan.cli.options.groups import DeviceOption, ResumeOption
+from omasgan.cli.options.groups import DeviceOption
 from omasgan.cli.options.output import at_work, print_tables
 from omasgan.errors import ConfigError, DataError
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from omasgan.progress import OnEvent
     from omasgan.store.journal import Row
     from omasgan.store.results import Store
+
+    Data: TypeAlias = dict[str, Dataset | str]
+    """By benchmark, its data, or why there are none."""
 
 
 def paper(
@@ -45,13 +48,12 @@ def paper(
     out: Annotated[
         str, typer.Option(metavar="DIR", help="Where runs, pages and stage cache go.")
     ] = "out",
-    resume: ResumeOption = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Run the paper's studies and write a page each, beside the numbers that it prints.
+    """Run the paper's studies; write a page for each, with the paper's numbers beside ours.
 
-    Without SUITE they are listed with the trainings that each takes. What is done is not trained
-    again; suites share their trainings.
+    Without SUITE the suites are listed with the number of their trainings. Suites share trainings,
+    none is repeated once it is done, and the same command goes on where it stopped.
     """
     from omasgan.experiments.paper import planning
     from omasgan.experiments.paper import suites as shipped
@@ -59,7 +61,7 @@ def paper(
     from omasgan.store.results import Store
 
     if suites and all_:
-        raise ConfigError("--all takes all suites; give it or their names, not both")
+        raise ConfigError("--all runs all suites; give it or their names, not both")
     chosen = _budget(budget)
     names = suites or shipped.names()
     plans = [planning.schedule(shipped.load(name), chosen) for name in names]
@@ -68,20 +70,20 @@ def paper(
         return
     execution.check(device)
     data = _load(plans, data_root, download)
-    for made in plans:
-        _check_data(made, data, skip=all_)
+    for plan in plans:
+        _check_data(plan, data, skip=all_)
     store = Store(open_root(out))
     with contextlib.closing(execution.open(device)) as backend, at_work(store, None) as watch:
-        lost = [
+        failed = [
             row
-            for made in plans
-            if _has_data(made, data)
-            for row in _carry_out(made, data, store, backend, device, resume, watch)
+            for plan in plans
+            if _has_data(plan, data)
+            for row in _run(plan, data, store, backend, device, watch)
         ]
-    for row in lost:
-        where = f"{row['benchmark']}, {row['detector']}, fold {row['fold']}, seed {row['seed']}"
-        print(f"omasgan: {where}: {row['outcome']}: {row['error']}", file=sys.stderr)
-    if lost:
+    for row in failed:
+        run = f"{row['benchmark']}, {row['detector']}, fold {row['fold']}, seed {row['seed']}"
+        print(f"omasgan: {run}: {row['outcome']}: {row['error']}", file=sys.stderr)
+    if failed:
         raise typer.Exit(1)
 
 
@@ -96,73 +98,62 @@ def _budget(name: str) -> BudgetName:
 
 
 def _list(plans: Sequence[SuitePlan]) -> None:
-    width = max(len(made.suite.title) for made in plans)
-    for made in plans:
-        count = f"{made.trainings} trainings at budget {made.budget}"
-        print(f"{made.suite.name:10} {made.suite.title:{width}}  {count}")
+    width = max(len(plan.suite.title) for plan in plans)
+    for plan in plans:
+        count = f"{plan.trainings} trainings at budget {plan.budget}"
+        print(f"{plan.suite.name:10} {plan.suite.title:{width}}  {count}")
 
 
-def _load(
-    plans: Sequence[SuitePlan], root: Path | None, download: bool
-) -> dict[str, Dataset | str]:
-    """By benchmark, its data, or why there are none."""
+def _load(plans: Sequence[SuitePlan], root: Path | None, download: bool) -> Data:
     from omasgan.data import protocols
 
-    found: dict[str, Dataset | str] = {}
-    for spec in dict.fromkeys(spec for made in plans for spec in made.benchmarks):
-        if spec.name not in found:
+    data: Data = {}
+    for spec in dict.fromkeys(spec for plan in plans for spec in plan.benchmarks):
+        if spec.name not in data:
             try:
-                found[spec.name] = protocols.load_data(spec, root=root, download=download)
+                data[spec.name] = protocols.load_data(spec, root=root, download=download)
             except DataError as error:
-                found[spec.name] = str(error)
-    return found
+                data[spec.name] = str(error)
+    return data
 
 
-def _has_data(made: SuitePlan, data: dict[str, Dataset | str]) -> bool:
-    held = [not isinstance(data[spec.name], str) for spec in made.benchmarks]
-    return any(held) or not held
+def _has_data(plan: SuitePlan, data: Data) -> bool:
+    """Whether something of the suite can be run: it needs no data, or some are there."""
+    return not plan.benchmarks or len(_missing(plan, data)) < len(plan.benchmarks)
 
 
-def _missing(made: SuitePlan, data: dict[str, Dataset | str]) -> dict[str, str]:
+def _missing(plan: SuitePlan, data: Data) -> dict[str, str]:
     """By benchmark without data, why."""
-    reasons = {spec.name: data[spec.name] for spec in made.benchmarks}
+    reasons = {spec.name: data[spec.name] for spec in plan.benchmarks}
     return {name: reason for name, reason in reasons.items() if isinstance(reason, str)}
 
 
-def _check_data(made: SuitePlan, data: dict[str, Dataset | str], *, skip: bool) -> None:
-    """Say what is missing; refuse a suite of which there is nothing, unless it may be skipped."""
-    missing = _missing(made, data)
-    if not _has_data(made, data) and not skip:
-        raise DataError(f"{made.suite.name}: {next(iter(missing.values()))}")
-    verb = "goes without" if _has_data(made, data) else "is skipped for"
+def _check_data(plan: SuitePlan, data: Data, *, skip: bool) -> None:
+    """Print what is missing; refuse a suite without any data, unless it may be skipped."""
+    missing = _missing(plan, data)
+    if not _has_data(plan, data) and not skip:
+        raise DataError(f"{plan.suite.name}: {next(iter(missing.values()))}")
+    verb = "runs without" if _has_data(plan, data) else "is skipped for"
     for name, reason in missing.items():
-        print(f"omasgan: {made.suite.name} {verb} {name}: {reason}", file=sys.stderr)
+        print(f"omasgan: {plan.suite.name} {verb} {name}: {reason}", file=sys.stderr)
 
 
-def _carry_out(
-    made: SuitePlan,
-    data: dict[str, Dataset | str],
-    store: Store,
-    backend: Backend,
-    device: str,
-    resume: bool,
-    watch: OnEvent,
+def _run(
+    plan: SuitePlan, data: Data, store: Store, backend: Backend, device: str, watch: OnEvent
 ) -> list[Row]:
     """Train a suite and write its page; the rows of trainings that gave no score."""
     from omasgan.experiments.paper import training
     from omasgan.report.page import files, plain
     from omasgan.report.paper import content
 
-    held = {name: one for name, one in data.items() if not isinstance(one, str)}
-    parts = training.train(
-        made, held, store, backend, device=device, resume=resume, on_event=watch
-    )
-    page = content.page(made, parts, store, list(_missing(made, data)))
-    folder = training.folder(store, made)
+    there = {name: one for name, one in data.items() if not isinstance(one, str)}
+    parts = training.train(plan, there, store, backend, device=device, on_event=watch)
+    page = content.page(plan, parts, store, list(_missing(plan, data)))
+    folder = training.folder(store, plan)
     files.write(folder, files.of_page(page))
-    print(f"{made.suite.title} (budget {made.budget})")
+    print(f"{plan.suite.title} (budget {plan.budget})")
     tables = [table for section in page.sections for table in section.tables]
-    named = {table.title: table for table in tables}
-    print_tables(plain.terminal(table) for table in [named.get("AUROC", tables[0])])
-    print(f"The page is {folder / 'index.html'}")
+    by_title = {table.title: table for table in tables}
+    print_tables(plain.terminal(table) for table in [by_title.get("AUROC", tables[0])])
+    print(f"The page is {folder / files.PAGE}")
     return [row for part in parts for row in part.rows.values() if row["outcome"] != "ok"]

@@ -16,13 +16,15 @@ from omasgan.experiments.paper.suites import DEFAULTS, Arm, Budget, BudgetName, 
 from omasgan.store.results import RunKey, params_id
 
 RULE = "fixed"
-"""The selection rule of every run here: nothing is chosen."""
+"""The selection rule of every run here: nothing is selected."""
 
 
 @dataclass(frozen=True)
-class Line:
-    """An arm as it is trained; ``arm`` is what the suite calls it, ``varied`` its own params where
-    the arm has several. ``settings`` is where its params come from.
+class Variant:
+    """An arm as it is trained, with all its params.
+
+    ``arm`` is its name in the suite. An arm that varies params has a variant for each combination;
+    ``varied`` are the params of this one. ``settings`` is where the other params come from.
     """
 
     label: str
@@ -33,31 +35,32 @@ class Line:
     varied: Mapping[str, Any]
 
     @property
-    def id(self) -> str:
+    def params_id(self) -> str:
         return params_id(self.params)
 
 
 @dataclass(frozen=True)
 class SuitePlan:
-    """A suite at a budget; all ``lines`` are trained on all ``benchmarks``; ``printed`` is all
-    that the literature prints.
+    """A suite at a budget: all ``variants`` are trained on all ``benchmarks``.
+
+    ``printed`` are all numbers of the literature.
     """
 
     suite: Suite
     budget: BudgetName
     benchmarks: tuple[BenchmarkSpec, ...]
-    lines: tuple[Line, ...]
+    variants: tuple[Variant, ...]
     printed: tuple[Number, ...]
 
     @property
     def settings(self) -> Budget:
         return self.suite.budgets[self.budget]
 
-    def keys(self, benchmark: BenchmarkSpec) -> dict[RunKey, Line]:
-        """Each training once, whichever lines share it."""
+    def keys(self, benchmark: BenchmarkSpec) -> dict[RunKey, Variant]:
+        """Each training once, even if several variants share it."""
         return {
-            RunKey(benchmark.id, line.detector, RULE, line.id, seed, fold): line
-            for line in self.lines
+            RunKey(benchmark.id, variant.detector, RULE, variant.params_id, seed, fold): variant
+            for variant in self.variants
             for fold in self.settings.folds
             for seed in self.settings.seeds
         }
@@ -66,20 +69,20 @@ class SuitePlan:
     def trainings(self) -> int:
         return sum(len(self.keys(benchmark)) for benchmark in self.benchmarks)
 
-    def of(self, drawing: Drawing) -> list[Line]:
-        """The lines that a drawing shows."""
-        return [line for line in self.lines if not drawing.arms or line.arm in drawing.arms]
+    def of(self, drawing: Drawing) -> list[Variant]:
+        """The variants that a drawing shows."""
+        return [v for v in self.variants if not drawing.arms or v.arm in drawing.arms]
 
-    def numbers(self, benchmark: BenchmarkSpec, line: Line) -> list[Number]:
-        """What the literature prints of the line's detector under the same protocol on the same
+    def numbers(self, benchmark: BenchmarkSpec, variant: Variant) -> list[Number]:
+        """The literature's numbers for the variant's detector under the same protocol on the same
         data, from the sources that its arm names.
         """
-        arm = self.suite.arms[line.arm]
+        arm = self.suite.arms[variant.arm]
         return [
             number
             for folds in (False, True)
             for number in published.numbers_of(benchmark.identity(), self.printed, folds=folds)
-            if number.detector == line.detector and number.source in arm.published
+            if number.detector == variant.detector and number.source in arm.published
         ]
 
 
@@ -87,39 +90,39 @@ def schedule(suite: Suite, budget: BudgetName) -> SuitePlan:
     """What ``suite`` trains at ``budget``.
 
     Raises:
-        ConfigError: an unknown benchmark, detector, param or folder of settings, or a source of
-            which there is no number for any benchmark of the suite.
+        ConfigError: an unknown benchmark, detector, param or folder of settings, or a source that
+            has no number for any benchmark of the suite.
     """
-    chosen = suite.budgets[budget]
+    settings = suite.budgets[budget]
     benchmarks = tuple(
-        config.load_benchmark(name, max_train=chosen.max_train, max_test=chosen.max_test)
+        config.load_benchmark(name, max_train=settings.max_train, max_test=settings.max_test)
         for name in suite.benchmarks
     )
-    lines = tuple(line for name, arm in suite.arms.items() for line in _lines(name, arm, chosen))
-    made = SuitePlan(suite, budget, benchmarks, lines, tuple(published.read()))
-    _check_sources(made)
-    return made
+    variants = tuple(v for name, arm in suite.arms.items() for v in _variants(name, arm, settings))
+    plan = SuitePlan(suite, budget, benchmarks, variants, tuple(published.read()))
+    _check_sources(plan)
+    return plan
 
 
-def _lines(name: str, arm: Arm, budget: Budget) -> Iterator[Line]:
+def _variants(name: str, arm: Arm, budget: Budget) -> Iterator[Variant]:
     cls = detectors.load(arm.detector)
-    settings, given = _settings(arm, budget)
-    given |= {**budget.params.get(arm.detector, {}), **arm.params}
+    settings, params = _settings(arm, budget)
+    params |= {**budget.params.get(arm.detector, {}), **arm.params}
     for values in itertools.product(*arm.vary.values()):
         varied = dict(zip(arm.vary, values, strict=True))
-        told = ", ".join(f"{param} {value}" for param, value in varied.items())
-        yield Line(
-            label=f"{name}, {told}" if told else name,
+        text = ", ".join(f"{param} {value}" for param, value in varied.items())
+        yield Variant(
+            label=f"{name}, {text}" if text else name,
             arm=name,
             detector=arm.detector,
-            params=detectors.check_params(cls, {**given, **varied}),
+            params=detectors.check_params(cls, {**params, **varied}),
             settings=settings,
             varied=varied,
         )
 
 
 def _settings(arm: Arm, budget: Budget) -> tuple[str, dict[str, Any]]:
-    """Where an arm's params begin, and what they are there."""
+    """The name of an arm's settings, and the params in them."""
     name = arm.settings or budget.settings
     if name != DEFAULTS:
         file = config.published_params(name) / f"{arm.detector}.toml"
@@ -130,14 +133,14 @@ def _settings(arm: Arm, budget: Budget) -> tuple[str, dict[str, Any]]:
     return DEFAULTS, {}
 
 
-def _check_sources(made: SuitePlan) -> None:
-    for name, arm in made.suite.arms.items():
-        line = next(line for line in made.lines if line.arm == name)
-        told = {n.source for b in made.benchmarks for n in made.numbers(b, line)}
+def _check_sources(plan: SuitePlan) -> None:
+    for name, arm in plan.suite.arms.items():
+        variant = next(variant for variant in plan.variants if variant.arm == name)
+        sources = {n.source for b in plan.benchmarks for n in plan.numbers(b, variant)}
         for source in arm.published:
-            if source not in told:
-                where = ", ".join(made.suite.benchmarks)
+            if source not in sources:
+                benchmarks = ", ".join(plan.suite.benchmarks)
                 raise ConfigError(
-                    f"{made.suite.name}: no published number of '{line.detector}' on {where} has "
-                    f"the source '{source}'; see benchmarks/published.csv"
+                    f"{plan.suite.name}: no published number of '{variant.detector}' on "
+                    f"{benchmarks} has the source '{source}'; see benchmarks/published.csv"
                 )

@@ -1,4 +1,4 @@
-"""Suites: what one of the paper's figures or tables is made of, read from TOML."""
+"""Suites: the trainings and drawings behind one of the paper's figures or tables, from TOML."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Kind: TypeAlias = Literal[
     "plane", "evolution", "losses", "grid", "thresholds",
 ]  # fmt: skip
 SAVING: frozenset[Kind] = frozenset({"plane", "evolution", "thresholds"})
-"""Drawings that ask the trained detectors themselves."""
+"""Drawings that need the trained detectors themselves."""
 DEFAULTS = "defaults"
 
 
@@ -28,12 +28,12 @@ class _Table(BaseModel):
 
 
 class Arm(_Table):
-    """A detector at its settings, and the ``source``s of ``published.csv`` whose numbers stand
+    """A detector at its settings, and the ``source``s of ``published.csv`` whose numbers are shown
     beside it.
 
     ``settings`` is ``defaults`` or a folder of ``benchmarks/params``; without it the budget's
-    count. The budget's params win over these, ``params`` over both, and ``vary`` makes an arm of
-    each combination of its values.
+    apply. The budget's params override these, ``params`` override both, and each combination of
+    the values in ``vary`` is a variant of the arm.
     """
 
     detector: str
@@ -44,8 +44,8 @@ class Arm(_Table):
 
 
 class Budget(_Table):
-    """How much is trained: folds, seeds, samples of a fold, and by detector the params that make
-    it cheap.
+    """How much is trained: folds, seeds, samples of a fold, and by detector the params that
+    shorten its training.
     """
 
     folds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
@@ -61,7 +61,7 @@ class Budget(_Table):
 
 
 class Drawing(_Table):
-    """One figure or table; ``arms`` empty means all, ``stages`` are those that it compares."""
+    """One figure or table of ``arms`` (none means all); ``stages`` are those that it compares."""
 
     kind: Kind
     title: str
@@ -71,7 +71,7 @@ class Drawing(_Table):
 
 
 class Quote(_Table):
-    """Something that the paper says and that is no number of ``published.csv``."""
+    """A statement of the paper that is no number of ``published.csv``."""
 
     what: str
     value: str
@@ -80,7 +80,7 @@ class Quote(_Table):
 
 
 class Suite(_Table):
-    """One figure or table of the paper; ``about`` says in our words what the paper shows there."""
+    """One figure or table of the paper; ``about`` says in our words what it shows."""
 
     name: str
     title: str
@@ -105,7 +105,7 @@ class Suite(_Table):
 
     @property
     def saves(self) -> bool:
-        """Whether the trained detectors are kept beside their rows."""
+        """Whether the trained detectors are saved beside their rows."""
         return any(drawing.kind in SAVING for drawing in self.drawings)
 
 
@@ -115,15 +115,15 @@ def names() -> list[str]:
     >>> names()[:2], names()[-1]
     (['figure-3', 'figure-4'], 'table-3')
     """
-    found = [path.stem for path in config.paper_suites().glob("*.toml")]
-    return sorted(found, key=lambda name: (name.split("-")[0], int(name.split("-")[1])))
+    stems = [path.stem for path in config.paper_suites().glob("*.toml")]
+    return sorted(stems, key=lambda name: (name.split("-")[0], int(name.split("-")[1])))
 
 
 def load(name_or_path: str) -> Suite:
     """A shipped suite by name, or one's own by the path of its TOML.
 
-    ``budget = "images"`` takes the budgets of ``budgets/images.toml``; what the suite says itself
-    under ``budgets`` wins over them, key by key.
+    ``budget = "images"`` includes the budgets of ``budgets/images.toml``; the suite's own
+    ``budgets`` override them, key by key.
 
     Raises:
         ConfigError: no such suite, or a TOML that does not describe one.
@@ -132,13 +132,13 @@ def load(name_or_path: str) -> Suite:
     if not is_path and name_or_path not in names():
         raise unknown("suite", name_or_path, names())
     path = Path(name_or_path) if is_path else config.paper_suites() / f"{name_or_path}.toml"
-    given = config.load_toml(path)
-    common = given.pop("budget", None)
+    tables = config.load_toml(path)
+    common = tables.pop("budget", None)
     shared = {} if common is None else _budgets(path, common)
-    own = given.get("budgets", {})
+    own = tables.get("budgets", {})
     merged = {name: {**shared.get(name, {}), **own.get(name, {})} for name in {**shared, **own}}
     try:
-        return Suite.model_validate({**given, "name": path.stem, "budgets": merged})
+        return Suite.model_validate({**tables, "name": path.stem, "budgets": merged})
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))

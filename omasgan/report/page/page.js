@@ -1,6 +1,6 @@
 "use strict";
 
-// Tables: a heading sorts its column, largest numbers first; cells without a value stay below.
+// Tables: a heading sorts its column, largest numbers first; cells without a value stay last.
 const valueOf = (cell) => {
   if (cell.dataset.value !== undefined) return Number(cell.dataset.value);
   const text = cell.textContent.trim();
@@ -32,7 +32,7 @@ for (const button of document.querySelectorAll("th button")) {
   button.addEventListener("click", () => sort(button.closest("th")));
 }
 
-// Plots: a button for each series, and the tip of the point that was touched below the plot.
+// Plots: a button for each series; below the plot, the tip of the point that was touched.
 for (const figure of document.querySelectorAll("figure")) {
   const named = new Map();
   for (const part of figure.querySelectorAll("[data-series]")) {
@@ -65,12 +65,12 @@ for (const figure of document.querySelectorAll("figure")) {
     figure.prepend(group);
   }
   if (figure.querySelector("svg title")) {
-    const told = document.createElement("output");
-    figure.querySelector(".wide").after(told);
+    const tip = document.createElement("output");
+    figure.querySelector(".wide").after(tip);
     figure.addEventListener("click", (event) => {
       const point = event.target.closest("svg *");
       const title = point && point.closest("svg :has(> title)");
-      told.textContent = title ? title.querySelector("title").textContent : "";
+      tip.textContent = title ? title.querySelector("title").textContent : "";
     });
   }
 }

@@ -1,158 +1,148 @@
-"""The page of a suite: tables and figures of its rows, beside what the literature prints."""
+"""The page of a suite: tables and figures of its rows, beside the literature's numbers."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from omasgan import detectors
-from omasgan.experiments.paper.planning import Line, SuitePlan
+from omasgan.experiments.paper.planning import SuitePlan, Variant
 from omasgan.experiments.paper.training import Part
 from omasgan.report.page import formats
 from omasgan.report.page.blocks import Block, Command, Details, Page, Section, Table
 from omasgan.report.paper import captions, drawings
-from omasgan.report.paper.results import Results, sd
+from omasgan.report.paper.auroc_blocks import printed_text
+from omasgan.report.paper.numbers import Results, sd
+from omasgan.report.paper.request import Request
 from omasgan.store.results import Store
 
-TABLE = "auroc: mean over a fold's seeds, then over folds; sd: over folds; worst: the least fold. "
+MAX_FAILED = 5
+"""Failed trainings that are listed."""
 
 
-def page(made: SuitePlan, parts: Sequence[Part], store: Store, missing: Sequence[str]) -> Page:
-    """The page of ``made`` with the rows of ``parts``; ``missing`` are benchmarks that
-    are left out because their data are not there.
+def page(plan: SuitePlan, parts: Sequence[Part], store: Store, missing: Sequence[str]) -> Page:
+    """The page of ``plan`` with the rows of ``parts``; ``missing`` are the benchmarks that are
+    left out because their data are missing.
 
     Raises:
         StoreError: scores or a saved detector of a run cannot be read.
     """
-    results = [Results(made, part) for part in parts]
+    results = [Results(plan, part) for part in parts]
     left_out = [f"Left out, since its data are missing: {name}." for name in missing]
-    blocks = tuple(_blocks(made, results, store))
     section = Section(
-        id=made.suite.name,
-        title="Results" if made.lines else "Properties",
-        prose=(made.suite.about, *left_out, *_lost(results)),
-        blocks=blocks,
-        commands=(Command(f"omasgan paper {made.suite.name} --budget {made.budget}"),),
+        id=plan.suite.name,
+        title="Results" if plan.variants else "Properties",
+        prose=(plan.suite.about, *left_out, *_failed(results)),
+        blocks=tuple(_blocks(plan, results, store)),
+        commands=(Command(f"omasgan paper {plan.suite.name} --budget {plan.budget}"),),
     )
-    notes = (captions.scope(made, parts, made.lines),) if made.lines else ()
-    return Page(made.suite.title, notes, (section,))
+    notes = (captions.scope(plan, parts, plan.variants),) if plan.variants else ()
+    return Page(plan.suite.title, notes, (section,))
 
 
-def _blocks(made: SuitePlan, results: Sequence[Results], store: Store) -> Iterator[Block]:
-    for drawing in made.suite.drawings:
-        yield from drawings.KINDS[drawing.kind](drawing, made, results, store)
-    if made.lines:
-        scope = captions.scope(made, [one.part for one in results], made.lines)
-        intervals = f"{scope} {captions.INTERVAL}"
-        plain = [line for line in made.lines if not line.varied]
-        yield Table("AUROC", TABLE + intervals, auroc(made, results, plain))
-        yield Table("Printed beside ours", f"{captions.PRINTED} {scope}", printed(made, results))
-        if len(plain) < len(made.lines):
-            every = Table(
-                "AUROC of every arm", TABLE + intervals, auroc(made, results, made.lines)
-            )
-            yield Details("Every arm", (every,))
-    yield Table("What else the paper says", "In its words' sense, not ours.", _quotes(made))
-    yield Details("Settings", (Table("Params", PARAMS, params(made)),))
+def _blocks(plan: SuitePlan, results: Sequence[Results], store: Store) -> Iterator[Block]:
+    for drawing in plan.suite.drawings:
+        yield from drawings.KINDS[drawing.kind](Request(drawing, plan, results, store))
+    if plan.variants:
+        yield from _tables(plan, results)
+    quotes = pd.DataFrame(quote.model_dump() for quote in plan.suite.quotes)
+    yield Table("What else the paper says", "In the paper's terms, not in ours.", quotes)
+    yield Details("Settings", (Table("Params", captions.PARAMS, params(plan)),))
 
 
-PARAMS = (
-    "All that an arm's params differ in from the detector's defaults, whether they come from "
-    "printed settings, from the budget or from the suite."
-)
+def _tables(plan: SuitePlan, results: Sequence[Results]) -> Iterator[Block]:
+    scope = captions.scope(plan, [one.part for one in results], plan.variants)
+    about = f"{captions.AUROC} {scope} {captions.INTERVAL}"
+    plain = [variant for variant in plan.variants if not variant.varied]
+    yield Table("AUROC", about, auroc(plan, results, plain))
+    yield Table("Printed beside ours", f"{captions.PRINTED} {scope}", printed(plan, results))
+    if len(plain) < len(plan.variants):
+        every = Table("AUROC of every arm", about, auroc(plan, results, plan.variants))
+        yield Details("Every arm", (every,))
 
 
-def auroc(made: SuitePlan, results: Sequence[Results], shown: Sequence[Line]) -> pd.DataFrame:
-    """One line a benchmark and arm, in the suite's order, with its folds; columns in which all
-    lines are empty or the same are left out.
+def auroc(
+    plan: SuitePlan, results: Sequence[Results], variants: Sequence[Variant]
+) -> pd.DataFrame:
+    """One row for each benchmark and variant, in the suite's order, with its folds; columns that
+    are empty or the same in all rows are left out.
     """
-    lines = []
-    for one in results:
-        for line in shown:
-            folds = {f: one.cell(line, fold=f).value for f in made.settings.folds}
-            whole = one.cell(line)
-            lines.append(
-                {
-                    "benchmark": one.part.benchmark.name,
-                    "arm": line.label,
-                    "auroc": whole.value,
-                    "interval": formats.interval(whole.interval),
-                    "sd": sd(list(folds.values())),
-                    "worst": float(np.min(list(folds.values()))),
-                    "printed": "; ".join(f"{n.value:.3f}" for n in whole.printed) or "-",
-                    **{_fold(one, f): value for f, value in folds.items() if len(folds) > 1},
-                }
-            )
+    rows = [_auroc_row(one, variant) for one in results for variant in variants]
     idle = [] if len(results) > 1 else ["benchmark"]
-    idle += [] if len(made.settings.folds) > 1 else ["sd", "worst"]
-    idle += [] if any(line["printed"] != "-" for line in lines) else ["printed"]
-    return pd.DataFrame(lines).drop(columns=idle, errors="ignore")
+    idle += [] if len(plan.settings.folds) > 1 else ["sd", "worst"]
+    idle += [] if any(row["printed"] != formats.NONE for row in rows) else ["printed"]
+    return pd.DataFrame(rows).drop(columns=idle, errors="ignore")
 
 
-def printed(made: SuitePlan, results: Sequence[Results]) -> pd.DataFrame:
-    """One line a printed number, with ours of the same fold and stage."""
-    lines = []
+def printed(plan: SuitePlan, results: Sequence[Results]) -> pd.DataFrame:
+    """One row for each printed number, with ours of the same fold and stage."""
+    rows = []
     for one in results:
-        for line in made.lines:
-            for number in made.numbers(one.part.benchmark, line):
-                if number.fold is not None and number.fold not in made.settings.folds:
+        for variant in plan.variants:
+            for number in plan.numbers(one.part.benchmark, variant):
+                if number.fold is not None and number.fold not in plan.settings.folds:
                     continue
-                metric = one.metric_of(line, number)
-                lines.append(
+                metric = one.metric_of(variant, number)
+                rows.append(
                     {
-                        "arm": line.label,
+                        "arm": variant.label,
                         "metric": metric,
-                        "of": "mean" if number.fold is None else _fold(one, number.fold),
+                        "of": "mean" if number.fold is None else one.fold_title(number.fold),
                         "printed": number.value,
                         "sd": float("nan") if number.sd is None else number.sd,
-                        "ours": one.cell(line, metric, number.fold).value,
+                        "ours": one.cell(variant, metric, number.fold).value,
                         "source": number.source,
                         "trust": number.trust,
                     }
                 )
-    return pd.DataFrame(lines)
+    return pd.DataFrame(rows)
 
 
-def params(made: SuitePlan) -> pd.DataFrame:
-    """One line an arm: detector, where its settings come from, and what is not at its default."""
+def params(plan: SuitePlan) -> pd.DataFrame:
+    """One row for each variant: its detector, its settings, and all that is not at its default."""
     return pd.DataFrame(
         {
-            "arm": line.label,
-            "detector": line.detector,
-            "settings": line.settings,
-            "params": ", ".join(_own(line)) or "-",
+            "arm": variant.label,
+            "detector": variant.detector,
+            "settings": variant.settings,
+            "params": ", ".join(_own_params(variant)) or formats.NONE,
         }
-        for line in made.lines
+        for variant in plan.variants
     )
 
 
-def _own(line: Line) -> Iterator[str]:
-    defaults = detectors.check_params(detectors.load(line.detector), {})
-    for name, value in line.params.items():
+def _auroc_row(one: Results, variant: Variant) -> dict[str, object]:
+    folds = {fold: one.cell(variant, fold=fold).value for fold in one.plan.settings.folds}
+    mean = one.cell(variant)
+    return {
+        "benchmark": one.part.benchmark.name,
+        "arm": variant.label,
+        "auroc": mean.value,
+        "interval": formats.interval(mean.interval),
+        "sd": sd(list(folds.values())),
+        "worst": float(np.min(list(folds.values()))),
+        "printed": printed_text(mean),
+        **{one.fold_title(f): value for f, value in folds.items() if len(folds) > 1},
+    }
+
+
+def _own_params(variant: Variant) -> Iterator[str]:
+    defaults = detectors.check_params(detectors.load(variant.detector), {})
+    for name, value in variant.params.items():
         if value != defaults[name]:
             yield f"{name} {value if isinstance(value, str) else json.dumps(value)}"
 
 
-def _quotes(made: SuitePlan) -> pd.DataFrame:
-    return pd.DataFrame(quote.model_dump() for quote in made.suite.quotes)
-
-
-def _lost(results: Sequence[Results]) -> Iterator[str]:
-    rows: list[dict[str, Any]] = [row for one in results for row in one.part.rows.values()]
-    bad = [row for row in rows if row["outcome"] != "ok"]
-    if bad:
-        told = "; ".join(
+def _failed(results: Sequence[Results]) -> Iterator[str]:
+    rows = [row for one in results for row in one.part.rows.values()]
+    failed = [row for row in rows if row["outcome"] != "ok"]
+    if failed:
+        texts = "; ".join(
             f"{row['detector']}, fold {row['fold']}, seed {row['seed']}: {row['outcome']}"
-            for row in bad[:5]
+            for row in failed[:MAX_FAILED]
         )
-        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
-        yield f"{len(bad)} of {len(rows)} trainings gave no score: {told}{more}."
-
-
-def _fold(one: Results, fold: int) -> str:
-    name = one.fold_names[fold]
-    return f"fold {fold}" if name == str(fold) else f"fold {fold} ({name})"
+        more = f" and {len(failed) - MAX_FAILED} more" if len(failed) > MAX_FAILED else ""
+        yield f"{len(failed)} of {len(rows)} trainings gave no score: {texts}{more}."

@@ -16,7 +16,7 @@ from omasgan.training.trials import Trial
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A benchmark as the store has it; ``n_folds`` is None where no row tells it."""
+    """A benchmark as the store has it; ``n_folds`` is None where no row says it."""
 
     id: str
     about: Mapping[str, Any]
@@ -26,10 +26,10 @@ class Benchmark:
     def seeds(self) -> tuple[int, ...]:
         return tuple(self.about.get("seeds", ()))
 
-    def held(self, folds: int, seeds: int, runs: int) -> dict[str, str]:
-        """How much of the benchmark is there: "held/all" for folds, seeds and runs.
+    def counts(self, folds: int, seeds: int, runs: int) -> dict[str, str]:
+        """How much of the benchmark is there: "stored/all" for folds, seeds and runs.
 
-        >>> Benchmark("b-v1", {"seeds": [0, 1, 2]}, 10).held(2, 1, 2)
+        >>> Benchmark("b-v1", {"seeds": [0, 1, 2]}, 10).counts(2, 1, 2)
         {'folds': '2/10', 'seeds': '1/3', 'runs': '2/30'}
         """
         everything = None if self.n_folds is None else self.n_folds * len(self.seeds)
@@ -79,8 +79,8 @@ def _row(trial: Trial, tasks: Sequence[str]) -> Row:
 def read_benchmark(root: AnyPath, benchmark: str, rows: Sequence[Mapping[str, Any]]) -> Benchmark:
     """The benchmark with the id ``benchmark``; ``rows`` are its result rows."""
     about = find_json(root / benchmark / "benchmark.json")
-    told = [int(row["n_folds"]) for row in rows if row.get("n_folds")]
-    return Benchmark(benchmark, about or {}, max(told, default=None))
+    counts = [int(row["n_folds"]) for row in rows if row.get("n_folds")]
+    return Benchmark(benchmark, about or {}, max(counts, default=None))
 
 
 def read_study(folder: AnyPath, *, with_trials: bool = True) -> StoredStudy:

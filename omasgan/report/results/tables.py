@@ -160,7 +160,7 @@ def _entry_row(group: pd.DataFrame, interval: str, benchmark: Benchmark) -> dict
         "interval": interval,
         **numbers,
         **{name: fold_means(good, name).mean() for name in METRICS[1:]},
-        **benchmark.held(good["fold"].nunique(), good["seed"].nunique(), len(good)),
+        **benchmark.counts(good["fold"].nunique(), good["seed"].nunique(), len(good)),
         "failed": len(group) - len(good),
         "seconds": good["seconds"].mean(),
         "peak MB": _peak(good),

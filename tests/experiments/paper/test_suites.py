@@ -1,4 +1,4 @@
-"""Suites are data: every shipped one loads and plans, and mistakes are told."""
+"""Suites are data: every shipped one loads and plans, and mistakes have a message."""
 
 from __future__ import annotations
 
@@ -38,29 +38,29 @@ def test_every_figure_and_table_of_the_paper_has_its_suite() -> None:
 def test_trainings_by_budget(name: str) -> None:
     suite = suites.load(name)
     plans = [planning.schedule(suite, budget) for budget in suites.BUDGETS]
-    assert tuple(made.trainings for made in plans) == COUNTS[name]
+    assert tuple(plan.trainings for plan in plans) == COUNTS[name]
     smoke, small, full = plans
-    for made in plans:
-        assert all(made.of(drawing) or not made.lines for drawing in suite.drawings)
-    if smoke.lines:
+    for plan in plans:
+        assert all(plan.of(drawing) or not plan.variants for drawing in suite.drawings)
+    if smoke.variants:
         assert smoke.settings.is_capped
         assert not small.settings.is_capped and not full.settings.is_capped
 
 
 def test_the_small_budget_is_the_defaults_own_on_three_folds() -> None:
     for name in ("figure-4", "figure-6", "figure-8", "figure-9"):
-        made = planning.schedule(suites.load(name), "small")
-        assert len(made.settings.folds) >= 3
-        for line in made.lines:
-            if line.settings == suites.DEFAULTS:
-                cls = detectors.load(line.detector)
-                given = made.suite.arms[line.arm].params
-                assert line.params == detectors.check_params(cls, given)
+        plan = planning.schedule(suites.load(name), "small")
+        assert len(plan.settings.folds) >= 3
+        for variant in plan.variants:
+            if variant.settings == suites.DEFAULTS:
+                cls = detectors.load(variant.detector)
+                given = plan.suite.arms[variant.arm].params
+                assert variant.params == detectors.check_params(cls, given)
 
 
 def test_the_full_budget_takes_the_papers_settings() -> None:
-    made = planning.schedule(suites.load("figure-6"), "full")
-    by_label = {line.label: line for line in made.lines}
+    plan = planning.schedule(suites.load("figure-6"), "full")
+    by_label = {variant.label: variant for variant in plan.variants}
     printed = by_label["OMASGAN, printed settings"].params
     named = ("mu", "nu", "boundary_batch", "boundary_reference", "zeta", "gamma", "latent_dim")
     assert [printed[name] for name in named] == [0.2, 0.3, 256, 1024, 0.5, 0.7, 128]
@@ -72,10 +72,10 @@ def test_the_full_budget_takes_the_papers_settings() -> None:
 def test_suites_on_the_same_images_share_their_trainings() -> None:
     keys = {}
     for name in ("figure-4", "figure-5", "figure-8"):
-        made = planning.schedule(suites.load(name), "smoke")
-        (benchmark,) = made.benchmarks
+        plan = planning.schedule(suites.load(name), "smoke")
+        (benchmark,) = plan.benchmarks
         keys[name] = {
-            key for key, line in made.keys(benchmark).items() if line.arm[:7] == "OMASGAN"
+            key for key, variant in plan.keys(benchmark).items() if variant.arm[:7] == "OMASGAN"
         }
     assert keys["figure-4"] == keys["figure-5"] == keys["figure-8"]
 
@@ -83,25 +83,28 @@ def test_suites_on_the_same_images_share_their_trainings() -> None:
 def test_every_f_divergence_is_a_base_of_figure_9() -> None:
     from omasgan.nn.divergences import F_DIVERGENCES
 
-    made = planning.schedule(suites.load("figure-9"), "small")
-    assert {line.params["divergence"] for line in made.lines} == {"kl-wgan", *F_DIVERGENCES}
+    plan = planning.schedule(suites.load("figure-9"), "small")
+    assert {variant.params["divergence"] for variant in plan.variants} == {
+        "kl-wgan",
+        *F_DIVERGENCES,
+    }
 
 
 @pytest.mark.parametrize("name", COUNTS)
 def test_printed_numbers_are_of_the_same_data_protocol_and_detector(name: str) -> None:
-    made = planning.schedule(suites.load(name), "smoke")
-    for benchmark in made.benchmarks:
-        for line in made.lines:
-            for number in made.numbers(benchmark, line):
+    plan = planning.schedule(suites.load(name), "smoke")
+    for benchmark in plan.benchmarks:
+        for variant in plan.variants:
+            for number in plan.numbers(benchmark, variant):
                 theirs = (number.dataset, number.protocol, number.anomalies, number.detector)
                 ours = (benchmark.dataset, benchmark.protocol, benchmark.anomalies or "")
-                assert theirs == (*ours, line.detector)
+                assert theirs == (*ours, variant.detector)
 
 
 def test_a_source_of_another_protocol_is_refused(tmp_path: Path) -> None:
     source = "AGAD paper (arXiv 2304.04211), table of others' results"
-    found = [n for n in published.read() if (n.source, n.dataset) == (source, "mnist")]
-    assert {n.protocol for n in found if n.detector == "deep-svdd"} == {"one-vs-rest"}
+    numbers = [n for n in published.read() if (n.source, n.dataset) == (source, "mnist")]
+    assert {n.protocol for n in numbers if n.detector == "deep-svdd"} == {"one-vs-rest"}
     text = tiny.TINY.replace(
         'detector = "knn"', f'detector = "deep-svdd"\npublished = ["{source}"]'
     ).replace("digits-loo", "mnist-loo")
@@ -128,7 +131,9 @@ def test_a_source_of_another_protocol_is_refused(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_mistakes_in_a_suite_are_told(old: str, new: str, message: str, tmp_path: Path) -> None:
+def test_a_mistake_in_a_suite_has_a_message(
+    old: str, new: str, message: str, tmp_path: Path
+) -> None:
     assert old in tiny.TINY
     with pytest.raises(ConfigError, match=message):
         tiny.plan(tmp_path, tiny.TINY.replace(old, new, 1))
@@ -136,12 +141,12 @@ def test_mistakes_in_a_suite_are_told(old: str, new: str, message: str, tmp_path
 
 def test_the_suite_in_the_documentation_is_one(tmp_path: Path) -> None:
     text = (config.paper_suites().parents[1] / "docs" / "paper.md").read_text()
-    made = tiny.plan(tmp_path, text.split("```toml\n")[1].split("```")[0])
-    assert [line.label for line in made.lines][:2] == [
+    plan = tiny.plan(tmp_path, text.split("```toml\n")[1].split("```")[0])
+    assert [variant.label for variant in plan.variants][:2] == [
         "OMASGAN, radius 0.1",
         "OMASGAN, radius 0.2",
     ]
-    assert made.trainings == 8
+    assert plan.trainings == 8
 
 
 def test_a_wrong_name_gets_a_suggestion() -> None:
@@ -156,8 +161,8 @@ def test_what_wins_over_what(tmp_path: Path) -> None:
     ).replace("[budgets.small]", "[budgets.smoke.params]\nomasgan = { mu = 5.0, nu = 5.0 }\n"
               "[budgets.small]")  # fmt: skip
     text = text.replace('arms = ["OMASGAN"]', "")
-    made = tiny.plan(tmp_path, text)
-    first, second, _ = made.lines
+    plan = tiny.plan(tmp_path, text)
+    first, second, _ = plan.variants
     assert (first.label, second.label) == ("OMASGAN, zeta 0.25", "OMASGAN, zeta 1.0")
     assert [first.params[n] for n in ("mu", "nu", "zeta", "form")] == [5.0, 7.0, 0.25, "pixel"]
 
@@ -169,12 +174,12 @@ def test_every_kind_of_drawing_is_drawn_by_some_suite() -> None:
 
 def test_detectors_say_what_they_are_built_on() -> None:
     assert IterativeDetector.properties == frozenset()
-    told = {name: detectors.load(name).properties for name in detectors.names()}
-    assert max(told, key=lambda name: len(told[name])) == "omasgan"
-    assert {name for name in told if "autoencoder" in told[name]} == {
+    properties = {name: detectors.load(name).properties for name in detectors.names()}
+    assert max(properties, key=lambda name: len(properties[name])) == "omasgan"
+    assert {name for name in properties if "autoencoder" in properties[name]} == {
         "vae", "ganomaly", "adae", "aed"
     }  # fmt: skip
-    assert {name for name in told if "GAN" in told[name]} == {
+    assert {name for name in properties if "GAN" in properties[name]} == {
         "omasgan", "anogan", "egbad", "fencegan"
     }  # fmt: skip
 

@@ -52,6 +52,78 @@ arms = ["OMASGAN"]
 """
 
 
+PLANE = f"""
+title = "Figure 99: a plane"
+about = "In no paper."
+benchmarks = ["gaussian-2d"]
+
+[arms.Ours]
+detector = "omasgan"
+params = {{ latent_dim = 2, form = "pixel", {OMASGAN} }}
+
+[arms."B after"]
+detector = "omasgan"
+params = {{ latent_dim = 2, {OMASGAN} }}
+vary = {{ boundary_batch = [8, 16], boundary_reference = [8, 32] }}
+
+[budgets]
+smoke = {{ folds = [0], seeds = [0, 1], max_train = 100, max_test = 60 }}
+small = {{ folds = [0], seeds = [0] }}
+full = {{ folds = [0], seeds = [0] }}
+
+[[drawings]]
+kind = "plane"
+title = "Plane"
+arms = ["Ours"]
+[[drawings]]
+kind = "evolution"
+title = "Evolution"
+arms = ["B after"]
+[[drawings]]
+kind = "losses"
+title = "Losses"
+arms = ["Ours"]
+[[drawings]]
+kind = "grid"
+title = "N and Q"
+arms = ["B after"]
+stages = ["j"]
+[[drawings]]
+kind = "thresholds"
+title = "Rates"
+arms = ["Ours"]
+stages = ["task1", "j"]
+"""
+
+
+QUICK = f"""
+title = "Figure 99: digits"
+about = "In no paper."
+benchmarks = ["digits-loo"]
+
+[arms."1-NN"]
+detector = "knn"
+params = {{ k = 1 }}
+[arms."5-NN"]
+detector = "knn"
+params = {{ k = 5 }}
+
+[budgets.smoke]
+{CAPS}
+[budgets.small]
+folds = [0]
+seeds = [0]
+[budgets.full]
+folds = [0]
+seeds = [0]
+
+[[drawings]]
+kind = "folds"
+title = "By digit"
+"""
+"""Trains nothing that takes time."""
+
+
 def write(folder: Path, text: str = TINY) -> str:
     path = folder / "figure-99.toml"
     path.write_text(text)
@@ -62,10 +134,10 @@ def plan(folder: Path, text: str = TINY) -> SuitePlan:
     return planning.schedule(suites.load(write(folder, text)), "smoke")
 
 
-def data(made: SuitePlan) -> dict[str, Dataset]:
-    return {spec.name: protocols.load_data(spec) for spec in made.benchmarks}
+def data(plan: SuitePlan) -> dict[str, Dataset]:
+    return {spec.name: protocols.load_data(spec) for spec in plan.benchmarks}
 
 
 def rows(frame: Any) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = frame.to_dict("records")
-    return found
+    records: list[dict[str, Any]] = frame.to_dict("records")
+    return records

@@ -1,4 +1,4 @@
-"""Drawings hold what they are given."""
+"""Plots show the values that they get."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from omasgan.data.published import Number
 from omasgan.report.page import drawing
 from omasgan.report.paper import figures
-from omasgan.report.paper.results import Cell, sd
+from omasgan.report.paper.numbers import Cell, sd
 from omasgan.report.statistics import NONE, Interval
 
 PRINTED = Number("d", "leave-one-out", "", "x", "auroc", None, 0.85, 0.1, "a paper", "a word")
@@ -18,7 +18,7 @@ CELLS = {
 }
 
 
-def test_bars_stand_at_their_values_and_tell_what_is_printed() -> None:
+def test_bars_have_their_values_and_show_printed_numbers() -> None:
     figure = figures.bars(["0", "mean"], CELLS, "digit")
     heights = [bar.get_height() for bar in figure.axes[0].patches]
     np.testing.assert_array_equal(heights, [0.7, 0.8, np.nan, 0.4])
@@ -27,7 +27,7 @@ def test_bars_stand_at_their_values_and_tell_what_is_printed() -> None:
     assert "first, mean: 0.800" in svg and "printed: 0.85 (a paper; a word)" in svg
 
 
-def test_nothing_is_said_to_be_printed_that_is_not() -> None:
+def test_without_printed_numbers_the_legend_has_none() -> None:
     figure = figures.bars(["mean"], {"second": [Cell(0.4, NONE)]}, "digit")
     assert len(figure.legends[0].get_texts()) == 2
 
@@ -36,14 +36,14 @@ def test_a_box_reaches_from_the_mean_to_the_last_seed() -> None:
     figure = figures.seeds(["cat", "dog"], [{0: 0.5, 1: 0.6, 2: 0.7}, {}])
     (box,) = figure.axes[0].patches
     assert (box.get_y(), box.get_height()) == pytest.approx((0.6, 0.1))
-    drawing.Drawn(figure, "seeds")
+    assert drawing.Drawn(figure, "seeds").svg
 
 
-def test_what_lies_outside_of_a_panel_is_told() -> None:
-    clouds = {"real": np.zeros((4, 2)), "B": np.array([[0, 0], [0, 0], [0, 3], [-2, 0]])}
-    figure = figures.evolution({"10 steps": clouds})
+def test_a_panel_says_how_many_samples_are_outside() -> None:
+    samples = {"real": np.zeros((4, 2)), "B": np.array([[0, 0], [0, 0], [0, 3], [-2, 0]])}
+    figure = figures.evolution({"10 steps": samples})
     assert figure.axes[0].get_title() == "10 steps\n50% outside"
 
 
-def test_sd_of_one_value_is_not_known() -> None:
+def test_sd_of_one_value_is_unknown() -> None:
     assert np.isnan(sd([0.5])) and sd([0.4, 0.6]) == pytest.approx(0.1 * 2**0.5)

@@ -139,6 +139,6 @@ def test_a_benchmark_counts_what_is_there(tmp_path: Path) -> None:
     store = claimed(tmp_path)
     add_run(store)
     benchmark = read_benchmark(store.root, SPEC.id, store.results())
-    assert benchmark.held(1, 1, 1) == {"folds": "1/3", "seeds": "1/2", "runs": "1/6"}
+    assert benchmark.counts(1, 1, 1) == {"folds": "1/3", "seeds": "1/2", "runs": "1/6"}
     unknown = read_benchmark(store.root, "other-v1", [])
-    assert unknown.held(1, 1, 1) == {"folds": "1/?", "seeds": "1/?", "runs": "1/?"}
+    assert unknown.counts(1, 1, 1) == {"folds": "1/?", "seeds": "1/?", "runs": "1/?"}
