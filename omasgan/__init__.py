@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> Any:
-        """``OMASGAN`` when it is asked for: importing it costs seconds, which ``--help`` saves."""
+        """Import ``OMASGAN`` when it is asked for: ``--help`` need not wait for torch."""
         if name == "OMASGAN":
             from omasgan.detectors.omasgan import OMASGAN
 

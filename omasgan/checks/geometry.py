@@ -1,12 +1,12 @@
-"""What pixel distances say of a fold before any detector is trained: its geometry card.
+"""The geometry card of a fold: what pixel distances say of it before any detector is trained.
 
 A fold is inverted where distance points the wrong way. Two signs are read from the scores of the
 yardstick 1-NN, and either is enough, since neither implies the other: more than half of the
 anomalies lie nearer to the training normals than the median normal test sample does (the typical
 anomaly looks more normal than the typical normal), or 1-NN's AUROC is below 0.5 (of a random
-normal and a random anomaly it is the anomaly that lies nearer). Both stand at 0.5, where distance
-says nothing. There a low AUROC of a detector tells of the fold as much as of the detector, and a
-high one was not had from distances. The card looks at test anomalies: it describes a fold and
+normal and a random anomaly it is the anomaly that lies nearer). Both are 0.5 where distance says
+nothing. In an inverted fold a low AUROC says as much about the fold as about the detector, and a
+high one did not come from distances. The card looks at test anomalies: it describes a fold and
 must choose nothing.
 """
 

@@ -128,7 +128,7 @@ class NeuralDetector(IterativeDetector):
         if all(param.phase is None for param in params):
             return []
         phases = list(self._phases())
-        first = {param.name: phases.index(param.phase) if param.phase else 0 for param in params}
+        first = {p.name: phases.index(p.phase) if p.phase in phases else 0 for p in params}
         trained = [phase for phase, _ in self._schedule()]
         beginnings = []
         for at, phase in enumerate(phases):

@@ -1,8 +1,8 @@
-"""The one adapter through which detectors that do not iterate enter: the yardsticks.
+"""The base of the detectors that are fitted in one go: the yardsticks.
 
 A yardstick states ``_fit`` and ``_score`` over flat float32 samples ``(n, d)`` in [-1, 1]. Its
-training is a single epoch, and its state is its training data: loading it fits again, which
-gives the same detector since nothing but ``seed`` is random.
+training is a single epoch, and its state is its training data: loading it fits again, to the same
+detector, since nothing is random but what ``seed`` decides.
 """
 
 from __future__ import annotations

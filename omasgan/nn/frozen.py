@@ -1,8 +1,8 @@
-"""Frozen image networks in the form that is quick where only gradients to their input count.
+"""Frozen image networks in a form that computes gradients to their input quickly.
 
 At the sizes used here most of a pass is overhead: batch norms that could be part of the layer
-before them, convolutions whose few channels or pixels no library is fast at. Nothing of this is
-an approximation: the map is the same up to rounding.
+before them, and convolutions with so few channels or pixels that no library is fast at them. The
+quick form is no approximation: its map is the same up to rounding.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from omasgan.data import datasets, protocols
 from omasgan.errors import StoreError
 from omasgan.store.results import RunKey, Store, params_id
 from omasgan.training import evaluate
+from omasgan.training.jobs import RunJob
 from tests.results import SPEC, add_run, claimed
 
 NORMALS = [1.0, 2.0, 3.0, 4.0, 40.0]
@@ -101,10 +102,8 @@ def test_real_digits_have_a_card(tmp_path: Path) -> None:
     store, spec = Store(tmp_path), load_benchmark("digits-occ", max_folds=1)
     data = datasets.load("digits")
     (fold,) = protocols.folds(spec, data)
-    row = evaluate.run_fold(
-        spec, data, fold, "knn", {"k": 1},
-        seed=0, selection="fixed", store=store, device="cpu",
-    )  # fmt: skip
+    job = RunJob(fold.index, "knn", {"k": 1}, 0, "fixed", store, device="cpu")
+    row = evaluate.run_fold(job, spec, data)
     (card,) = cards(store, spec.id)
     assert card.knn == pytest.approx(row["auroc"])
     assert not card.inverted, "nine other digits lie farther from zeros than zeros do"
