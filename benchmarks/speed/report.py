@@ -1,4 +1,4 @@
-"""Seconds that ``omasgan report`` takes on a store of many runs, which is made up here.
+"""Seconds that ``omasgan report`` takes on a store of many made-up runs.
 
 The store is a comparison of 20 entries on 10 folds with 50 seeds, written as ``omasgan compare``
 writes it: scores of 200 test samples, five stages and pictures of OMASGAN's runs, and a study with
@@ -29,6 +29,9 @@ from omasgan.data import metrics
 from omasgan.store.files import write_atomic
 from omasgan.store.journal import write_json
 from omasgan.store.results import RunKey, Store, params_id
+from omasgan.study.guide import Guide
+from omasgan.study.space import Space
+from omasgan.training.trials import Ending
 
 FOLDS = 10
 SAMPLES = 200
@@ -62,7 +65,7 @@ def main() -> None:
 
 
 def timed(root: Path) -> tuple[float, float]:
-    """Seconds and CPU seconds of the command, its start with all imports among them."""
+    """Return the seconds and CPU seconds of the command, its imports included."""
     start = "from omasgan.cli import main; main()"
     command = [sys.executable, "-c", start, "report", str(root)]
     begun, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -78,8 +81,8 @@ def fill(store: Store, seeds: int) -> None:
     store.claim_benchmark(spec, "ab" * 32)
     entries = []
     for number, (detector, params) in enumerate(ENTRIES):
-        told = {"detector": detector, "selection": "fixed", "params_id": params_id(params)}
-        entries.append(told)
+        chosen = params_id(params)
+        entries.append({"detector": detector, "selection": "fixed", "params_id": chosen})
         for key, scores, row in runs(spec.id, detector, params, number, seeds):
             if detector == "omasgan" and key.seed == 0:
                 write_atomic(store.run_dir(key) / "pictures.npz", pictures(number))
@@ -93,7 +96,7 @@ def fill(store: Store, seeds: int) -> None:
 def runs(
     benchmark: str, detector: str, params: dict[str, Any], number: int, seeds: int
 ) -> Iterator[tuple[RunKey, pd.DataFrame | None, dict[str, Any]]]:
-    """An entry's runs; one in 97 has diverged."""
+    """Yield an entry's runs, of which one in 97 has diverged: key, scores and row."""
     rng = np.random.default_rng(number)
     label = (np.arange(SAMPLES) % 4 == 0).astype(np.int64)
     names = ("score", *(STAGES if detector == "omasgan" else ()))
@@ -117,8 +120,8 @@ def runs(
             columns: dict[str, Any] = {
                 "sample_id": np.arange(SAMPLES), "class": label + fold, "label": label
             }  # fmt: skip
-            for place, name in enumerate(names):
-                shift = 0.5 + 0.1 * (number % 7) + 0.1 * fold - 0.1 * place
+            for position, name in enumerate(names):
+                shift = 0.5 + 0.1 * (number % 7) + 0.1 * fold - 0.1 * position
                 values = (rng.normal(size=SAMPLES) + shift * label).astype(np.float32)
                 columns[name] = values
                 end = "" if name == "score" else f".{name}"
@@ -129,7 +132,7 @@ def runs(
 
 
 def pictures(number: int) -> bytes:
-    """Four rows of ten images, as OMASGAN keeps them."""
+    """Return four rows of ten images, as OMASGAN keeps them."""
     rng = np.random.default_rng(number)
     buffer = BytesIO()
     shape = (10, 1, 8, 8)
@@ -141,27 +144,22 @@ def pictures(number: int) -> bytes:
 
 
 def add_study(store: Store, spec: Any) -> None:
-    """A study of 120 trials that has no winner yet."""
+    """Add a study of 120 trials that has no winner yet."""
     folder = store.study_dir(spec.id, "omasgan", "nested", "fold-0")
+    space = Space.from_dict({"mu": {"low": 0.1, "high": 1.0}})
     about = {
         "detector": "omasgan", "selection": "nested", "benchmark": spec.identity(),
-        "data_sha256": "ab" * 32, "sampler": "TPESampler", "pruner": "NopPruner", "seed": 0,
-        "inner": 2, "space": {"mu": {"low": 0.1, "high": 1.0}}, "n_trials": 120, "folds": [0],
-        "status": "running",
+        "data_sha256": "ab" * 32, "sampler": "RandomSampler", "pruner": "NopPruner", "seed": 0,
+        "inner": 2, "space": space.to_dict(), "n_trials": 120, "folds": [0], "status": "running",
     }  # fmt: skip
     write_json(folder / "study.json", json.loads(json.dumps(about)))
-    rng = np.random.default_rng(0)
+    guide, rng = Guide(space, folder, sampler="RandomSampler"), np.random.default_rng(0)
     for number in range(120):
         outcome = TRIALS[number % len(TRIALS)]
-        value = float(rng.uniform(0.5, 0.9)) if outcome == "ok" else None
-        write_json(
-            folder / "trials" / f"{number:04d}" / "trial.json",
-            {
-                "number": number, "params": {"mu": float(rng.uniform(0.1, 1))},
-                "outcome": outcome, "objective": value, "values": {}, "seconds": 3.0,
-                "peak_memory_mb": 400.0, "error": None if outcome == "ok" else "as it says",
-            },
-        )  # fmt: skip
+        objective = float(rng.uniform(0.5, 0.9)) if outcome == "ok" else None
+        error = None if outcome == "ok" else "as it says"
+        ending = Ending(outcome, objective, error, seconds=3.0, peak_memory_mb=400.0)
+        guide.tell(guide.ask().number, ending)
 
 
 if __name__ == "__main__":
