@@ -11,6 +11,8 @@ from pathlib import Path
 from omasgan import config
 from omasgan.data import protocols, selection
 from omasgan.training import evaluate
+from omasgan.training.jobs import TrialJob
+from omasgan.training.trials import Ending
 
 
 def main() -> None:
@@ -27,15 +29,16 @@ def main() -> None:
     import torch  # noqa: F401 - counted with what is resident before
 
     before = resident_mb()
-    *_, ending = evaluate.run_trial("omasgan", steps, data, device="cpu", workdir=None)
+    *_, ending = evaluate.run_trial(TrialJob("omasgan", steps, device="cpu"), data)
+    assert isinstance(ending, Ending) and ending.outcome == "ok", ending
     print(f"samples of the trial (uint8)      {data.pool.nbytes / 2**20:8.0f} MiB")
     print(f"the same in float32               {data.pool.nbytes * 4 / 2**20:8.0f} MiB")
     print(f"resident before, with the samples {before:8.0f} MiB")
-    print(f"peak of the trial                 {ending['peak_memory_mb']:8.0f} MiB")
+    print(f"peak of the trial                 {ending.peak_memory_mb:8.0f} MiB")
 
 
 def resident_mb() -> float:
-    """Resident memory of this process now, in MiB."""
+    """Return the resident memory of this process now, in MiB."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024

@@ -23,7 +23,7 @@ from omasgan.backends.ray.backend import RayBackend
 from omasgan.cli.watch import Watch
 from omasgan.data import protocols, selection
 from omasgan.data.selection import TrialData
-from omasgan.experiments import sweep as searching
+from omasgan.experiments.sweep import SweepSpec, sweep
 from omasgan.store.results import Store
 from omasgan.study.space import Space
 from omasgan.tracking.tracker import Tracker
@@ -45,17 +45,17 @@ def main() -> None:
     (study,) = selection.studies("proxy", spec, dataset, [0])
 
     bare, times = bare_loops(study.data, steps, arguments.trials)
-    sweep = whole_sweep(spec, dataset, steps, arguments.trials)
+    whole = whole_sweep(spec, dataset, steps, arguments.trials)
     print(f"one training      {np.mean(times):8.1f} s (mean of {len(times)})")
     print(
         f"bare loops        {bare:8.1f} s ({arguments.trials} trainings, {AT_ONCE} at a time, +1)"
     )
-    print(f"sweep on Ray      {sweep:8.1f} s")
-    print(f"ratio             {sweep / bare:8.2f}")
+    print(f"sweep on Ray      {whole:8.1f} s")
+    print(f"ratio             {whole / bare:8.2f}")
 
 
 def bare_loops(data: TrialData, steps: dict[str, int], trials: int) -> tuple[float, list[float]]:
-    """Seconds for all trainings, and those of each."""
+    """Return the seconds of all trainings, and those of each."""
     begun = time.perf_counter()
     with multiprocessing.get_context("spawn").Pool(AT_ONCE) as pool:
         times = pool.starmap(train, [(data, steps, i) for i in range(trials)], chunksize=1)
@@ -64,7 +64,7 @@ def bare_loops(data: TrialData, steps: dict[str, int], trials: int) -> tuple[flo
 
 
 def train(data: TrialData, steps: dict[str, int], seed: int) -> float:
-    """Seconds of one training and its scoring, without the harness."""
+    """Return the seconds of one training and its scoring, without the harness."""
     import torch
 
     torch.set_num_threads(1)
@@ -73,22 +73,28 @@ def train(data: TrialData, steps: dict[str, int], seed: int) -> float:
     detector = detectors.load("omasgan")(**steps, seed=seed, device="cpu")
     for _ in detector.fit_epochs(data.pool[task.train]):
         pass
-    selection.objective(task, detector.decision_function, data.pool)
+    selection.values(task, detector.stage_scores, data.pool)
     return time.perf_counter() - begun
 
 
 def whole_sweep(spec: Any, dataset: Any, steps: dict[str, int], trials: int) -> float:
-    """Seconds from the start of Ray to the last mirrored trial."""
+    """Return the seconds from the start of Ray to the last mirrored trial."""
     space = Space.from_dict({**steps, "gan_lr": {"low": 1e-4, "high": 4e-4, "log": True}})
-    sweep_spec = searching.SweepSpec(
-        spec, "omasgan", space, "proxy", trials, folds=(0,), device="cpu"
+    sweep_spec = SweepSpec(
+        benchmark=spec,
+        detector="omasgan",
+        space=space,
+        rule="proxy",
+        n_trials=trials,
+        folds=(0,),
+        device="cpu",
     )
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
         begun = time.perf_counter()
         backend = RayBackend(num_cpus=AT_ONCE)
         with Watch(Tracker(None, store)) as watch:
-            searching.sweep([sweep_spec], store, backend, dataset, on_event=watch)
+            sweep([sweep_spec], store, backend, dataset, on_event=watch)
         backend.close()
         return time.perf_counter() - begun
 

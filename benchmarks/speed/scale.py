@@ -1,4 +1,4 @@
-"""What a sweep's driver pays for each trial, as the study grows, and what a slot waits for it.
+"""What a sweep's driver pays for each trial, as the study grows, and how long a slot waits for it.
 
 The trials are of a detector with OMASGAN's search space that trains nothing; judged on five tasks
 after a fifth of the epochs each, they report about as often as a training of 30 s. Two sweeps:
@@ -8,8 +8,8 @@ after a fifth of the epochs each, they report about as often as a training of 30
 2. On a local Ray with one slot, trial after trial: what Ray costs, and how long the slot waits
    from one trial to the next.
 
-Then studies that are longer than a sweep could be made here, their trials told at random: what a
-suggestion costs in them.
+Then studies that are longer than a sweep here could be, with random objectives: what a suggestion
+costs in them.
 
 Judge by the CPU columns where others use the machine, too.
 
@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import io
 import multiprocessing
 import os
@@ -31,12 +30,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from memory import resident_mb
 from numpy.typing import NDArray
-from omasgan.study.ledger import Ledger
 
 from omasgan import config
 from omasgan.backends.local import LocalBackend
@@ -48,16 +48,20 @@ from omasgan.cli.watch import Watch
 from omasgan.data import protocols
 from omasgan.detectors.base import Epoch
 from omasgan.detectors.omasgan import OMASGAN
-from omasgan.experiments import sweep as searching
-from omasgan.progress import Event, OnEvent
+from omasgan.experiments.sweep import SweepSpec, sweep
+from omasgan.progress import Event, OnEvent, TrialEnded
+from omasgan.report.results.inputs import read_study
 from omasgan.store.files import AnyPath
-from omasgan.store.journal import read_json
 from omasgan.store.results import Store
 from omasgan.study.guide import Guide
+from omasgan.study.record import FILE
 from omasgan.study.search import Search
 from omasgan.study.space import load_space
+from omasgan.study.trial_log import TrialLog
 from omasgan.tracking.tracker import Tracker
 from omasgan.training import evaluate
+from omasgan.training.measuring import peak_resident_mb
+from omasgan.training.trials import Ending, EpochRow, Trial
 
 TRIAL_SECONDS = 30.0
 """How long the trials are of which the shares speak."""
@@ -69,12 +73,13 @@ WINDOW = 50
 """Costs at a size are means over so many trials of each study before it."""
 
 EPOCHS = "SCALE_EPOCHS"
-"""What workers are told by their environment: the epochs of a task."""
+"""The environment variable that tells workers the epochs of a task."""
 
 PARTS = {
     "ask": "suggestion (ask)",
-    "tell": "report, prune, tell",
-    "ledger": "bookkeeping",
+    "report": "report, prune",
+    "tell": "tell",
+    "log": "log",
     "screen": "progress lines",
     "mirror": "MLflow (own thread)",
 }
@@ -90,7 +95,9 @@ class Known(OMASGAN):
             yield Epoch(index, "known", dict.fromkeys("gdbj", 1 / self.epoch_))
 
     def stage_scores(self, X: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-        """The distance to the mean, the more drowned in noise the farther the params are off."""
+        """Return the distance to the mean, the more drowned in noise the farther the params are
+        off.
+        """
         off = np.log10(self.gan_lr / 3e-4) ** 2 + np.log10(self.mu) ** 2 / 4
         vectors = _vectors(X)
         noise = (1e3 * vectors.sum(axis=1)) % 1.0
@@ -109,7 +116,7 @@ def _vectors(X: NDArray[Any]) -> NDArray[Any]:
     return X.reshape(len(X), -1) / 127.5 - 1
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Moment:
     """What was spent up to the end of a trial: seconds by part, of CPU and of the clock."""
 
@@ -119,27 +126,32 @@ class Moment:
     resident_mb: float
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Measured:
-    """A sweep: a moment for each trial that ended, how long each took by itself, and memory."""
+    """A sweep: a moment for each trial that ended, how long each took by itself, and what there
+    was of memory and of the record.
+    """
 
     folds: int
     moments: list[Moment]
     seconds: list[float]
     peak_mb: float
+    record_bytes: float
 
     def sizes(self) -> list[int]:
-        """The sizes that each study has come to."""
-        return [size for size in SIZES if size * self.folds <= len(self.moments)]
+        """Return the sizes that each study has come to."""
+        sizes = [size for size in SIZES if WINDOW < size * self.folds <= len(self.moments)]
+        return sizes or [len(self.moments) // self.folds]
 
     def at(self, size: int) -> Moment:
-        """When each study held so many trials."""
+        """Return the moment at which each study held so many trials."""
         return self.moments[size * self.folds - 1]
 
     def a_trial(self, size: int, kind: str, part: str) -> float:
-        """Milliseconds that a trial costs when each study holds ``size`` of them."""
-        spent = [getattr(self.at(n), kind)[part] for n in (size - WINDOW, size)]
-        return 1000 * float(spent[1] - spent[0]) / (WINDOW * self.folds)
+        """Return the milliseconds that a trial costs when each study holds ``size`` of them."""
+        before = max(1, size - WINDOW)
+        spent = [getattr(self.at(n), kind)[part] for n in (before, size)]
+        return 1000 * float(spent[1] - spent[0]) / ((size - before) * self.folds)
 
 
 class Meter:
@@ -152,7 +164,7 @@ class Meter:
         self._within = [[0.0, 0.0]]
 
     def timed(self, part: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        """``call``, timed; by the driver's thread only."""
+        """Return ``call``, timed; by the driver's thread only."""
 
         def timed(*args: Any, **kwargs: Any) -> Any:
             self._within.append([0.0, 0.0])
@@ -170,40 +182,40 @@ class Meter:
         return timed
 
     def watch(self, searches: Sequence[Search], on_event: OnEvent) -> OnEvent:
-        """Time the guides and what is told; note a moment whenever a trial ends."""
+        """Time the guides and the screen; note a moment whenever a trial ends."""
+        calls = {"ask": "ask", "report": "report", "should_prune": "report", "tell": "tell"}
         for search in searches:
-            for name in ("ask", "report", "should_prune", "tell"):
-                part = "ask" if name == "ask" else "tell"
+            for name, part in calls.items():
                 setattr(search.guide, name, self.timed(part, getattr(search.guide, name)))
         show = self.timed("screen", on_event)
 
-        def tell(event: Event) -> None:
+        def pass_on(event: Event) -> None:
             show(event)
-            if event.kind == "trial":
+            if isinstance(event, TrialEnded):
                 self._note()
 
-        return tell
+        return pass_on
 
     def _note(self) -> None:
         if len(self.moments) % WINDOW == WINDOW - 1:
-            # Now and then only: it takes longer than a trial's bookkeeping.
+            # Now and then only: it takes longer than a trial's log.
             self.cpu["daemons"] = ray_daemons()
         self.cpu["process"] = time.process_time()
-        moment = time.monotonic(), self.cpu.copy(), self.clock.copy(), memory_mb("VmRSS")
+        moment = time.monotonic(), self.cpu.copy(), self.clock.copy(), resident_mb()
         self.moments.append(Moment(*moment))
 
 
 class TimedTracker(Tracker):
-    """Notes what its thread spends."""
+    """Counts what its thread spends on trials."""
 
     def __init__(self, store: Store, meter: Meter) -> None:
         super().__init__(None, store)
         self._meter = meter
         self.sent = 0
 
-    def trial(self, study_dir: AnyPath, number: int) -> None:
+    def trial(self, study_dir: AnyPath, trial: Trial) -> None:
         started = time.thread_time(), time.perf_counter()
-        super().trial(study_dir, number)
+        super().trial(study_dir, trial)
         self._meter.cpu["mirror"] += time.thread_time() - started[0]
         self._meter.clock["mirror"] += time.perf_counter() - started[1]
         self.sent += 1
@@ -216,53 +228,45 @@ class DriverAlone(LocalBackend):
         self._slots, self._meter, self._tracker = slots, meter, tracker
 
     def search(self, searches: Sequence[Search], on_event: OnEvent) -> None:
-        """Each turn a trial taken at random tells its next batch."""
-        tell = self._meter.watch(searches, on_event)
-        ledgers = [Ledger(search, tell) for search in searches]
-        driver = Driver(ledgers, Room(1, 0, self._slots), 3600.0, tell, Need(0.0))
+        """Let a trial chosen at random report its next batch, again and again."""
+        on_event = self._meter.watch(searches, on_event)
+        logs = [TrialLog(search, on_event) for search in searches]
+        room = Room(1, 0, self._slots)
+        driver = Driver(logs, room, 3600.0, on_event, Need(0.0))
         suggest, enter, end = (
-            self._meter.timed("ledger", act) for act in (driver.suggest, driver.enter, driver.end)
+            self._meter.timed("log", act) for act in (driver.suggest, driver.enter, driver.end)
         )
         running: dict[str, Iterator[dict[str, Any]]] = {}
         draw, begun, ended = random.Random(0), 0, 0
-        while True:
-            while isinstance(config := suggest(str(begun)), dict):
+        while not driver.is_finished:
+            while (config := suggest(str(begun))) is not None:
                 running[str(begun)] = batches(searches[config["search"]], config)
                 begun += 1
-            if driver.error is not None:
-                raise driver.error
-            if not running:
-                return
             trial = draw.choice(list(running))
             result = next(running[trial])
-            if enter(trial, result) or "outcome" in (result["rows"] or [{}])[-1]:
+            if enter(trial, result) or isinstance((result["rows"] or [None])[-1], Ending):
                 del running[trial]
                 end(trial)
                 ended += 1
-                # Of a trial every 0.5 s MLflow hears at once: never let it fall behind here.
+                # MLflow hears of one trial at a time: it must not fall behind here.
                 while self._tracker.sent < ended:
                     time.sleep(1e-4)
+        if driver.error is not None:
+            raise driver.error
 
     def runs(self, *args: Any) -> list[dict[str, Any]]:
-        """What comes after the search is not measured."""
+        """Do nothing: what comes after the search is not measured."""
         return []
 
 
-def batches(search: Search, config: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """What a worker reports of a trial."""
-    rows = evaluate.run_trial(
-        search.job.detector,
-        config["params"],
-        search.data,
-        device="cpu",
-        workdir=Path(config["workdir"]),
-    )
+def batches(search: Search, config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what a worker reports of a trial."""
     yield {"batch": 0, "rows": []}
-    batch: list[dict[str, Any]] = []
+    batch: list[Any] = []
     number = 1
-    for row in rows:
+    for row in evaluate.run_trial(config["job"], search.data):
         batch.append(row)
-        if "epoch" not in row:
+        if not isinstance(row, EpochRow):
             yield {"batch": number, "rows": batch}
             number, batch = number + 1, []
 
@@ -275,15 +279,15 @@ class OnRay(RayBackend):
         self._meter = meter
 
     def search(self, searches: Sequence[Search], on_event: OnEvent) -> None:
-        kept = {name: getattr(Ledger, name) for name in ("begin", "enter", "end")}
-        for name, act in kept.items():
-            setattr(Ledger, name, self._meter.timed("ledger", act))
+        acts = {name: getattr(TrialLog, name) for name in ("begin", "enter", "end")}
+        for name, act in acts.items():
+            setattr(TrialLog, name, self._meter.timed("log", act))
         super().search(searches, self._meter.watch(searches, on_event))
-        for name, act in kept.items():
-            setattr(Ledger, name, act)
+        for name, act in acts.items():
+            setattr(TrialLog, name, act)
 
     def runs(self, *args: Any) -> list[dict[str, Any]]:
-        """What comes after the search is not measured."""
+        """Do nothing: what comes after the search is not measured."""
         return []
 
 
@@ -291,12 +295,12 @@ def measure(trials: int, slots: int, epochs: int, folds: int, *, on_ray: bool) -
     """Carry out a sweep until each study holds so many trials, while all slots are taken."""
     os.environ[EPOCHS] = str(epochs // TASKS)
     benchmark = config.load_benchmark("digits-loo", max_train=100, max_test=60)
-    spec = searching.SweepSpec(
-        benchmark,
-        "scale:Known",
-        load_space("omasgan", Known),
-        "nested",
-        trials + -(-slots // folds),
+    spec = SweepSpec(
+        benchmark=benchmark,
+        detector="scale:Known",
+        space=load_space("omasgan", Known),
+        rule="nested",
+        n_trials=trials + -(-slots // folds),
         folds=tuple(range(folds)),
         # It is asked after each task and ends no trial: all are of one length.
         pruner="WilcoxonPruner(p_threshold=1e-9)",
@@ -310,44 +314,39 @@ def measure(trials: int, slots: int, epochs: int, folds: int, *, on_ray: bool) -
         tracker = TimedTracker(store, meter)
         backend = OnRay(slots, meter) if on_ray else DriverAlone(slots, meter, tracker)
         with contextlib.closing(backend), Watch(tracker) as watch:
-            searching.sweep([spec], store, backend, dataset, on_event=watch)
-        found = Path(folder).glob("*/*/*/studies/*/trials/*/trial.json")
-        seconds = [float(read_json(path)["seconds"]) for path in found]
-    return Measured(folds, meter.moments, seconds, memory_mb("VmHWM"))
+            sweep([spec], store, backend, dataset, on_event=watch)
+        ended = [trial for study in map(read_study, store.studies()) for trial in study.ended]
+        seconds = [trial.ending.seconds or 0.0 for trial in ended if trial.ending]
+        size = sum(Path(study / FILE).stat().st_size for study in store.studies())
+    return Measured(folds, meter.moments, seconds, peak_resident_mb(), size / len(ended))
 
 
 def suggestion(trials: int) -> float:
-    """Milliseconds of CPU that a suggestion takes in a study of so many finished trials."""
+    """Return the milliseconds of CPU that a suggestion takes after so many ended trials."""
     space, draw = load_space("omasgan", Known), random.Random(0)
     with tempfile.TemporaryDirectory() as folder:
-        about = {"storage": None, "study_name": "long", "log_path": Path(folder) / "log.jsonl"}
-        filling = Guide(space, sampler="RandomSampler", **about)
+        filling = Guide(space, Path(folder), sampler="RandomSampler")
         for _ in range(trials):
-            number = filling.ask().number
-            filling.tell(number, "ok", draw.random())
-        guide = Guide(space, **about)
-    started = time.thread_time()
-    for _ in range(ASKS):
-        guide.ask()
-    return 1000 * (time.thread_time() - started) / ASKS
-
-
-def memory_mb(name: str) -> float:
-    """Memory of this process as Linux tells it: ``VmRSS`` now, ``VmHWM`` at its highest."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:"))
+            filling.tell(filling.ask().number, Ending("ok", draw.random()))
+        guide = Guide(space, Path(folder))
+        started = time.thread_time()
+        for _ in range(ASKS):
+            guide.ask()
+        return 1000 * (time.thread_time() - started) / ASKS
 
 
 def ray_daemons() -> float:
-    """CPU seconds of the processes that this one has started and that are no workers of Ray."""
-    found, seconds = {os.getpid()}, 0.0
+    """Return the CPU seconds of the processes that this one has started and that are no workers of
+    Ray.
+    """
+    family, seconds = {os.getpid()}, 0.0
     for pid in sorted(int(path.name) for path in Path("/proc").glob("[0-9]*")):
         with contextlib.suppress(OSError):
             line = Path(f"/proc/{pid}/stat").read_text()
             name, fields = line[line.index("(") + 1 : line.rindex(")")], line.rsplit(")")[-1]
             _, parent, *rest = fields.split()
-            if int(parent) in found and not name.startswith("ray::"):
-                found.add(pid)
+            if int(parent) in family and not name.startswith("ray::"):
+                family.add(pid)
                 seconds += (int(rest[9]) + int(rest[10])) / os.sysconf("SC_CLK_TCK")
     return seconds
 
@@ -360,73 +359,77 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=1, help="studies, one a fold")
     parser.add_argument("--ray-trials", type=int, default=300, help="of each study; 0 leaves out")
     parser.add_argument("--histories", default="1000,3000,10000", help="studies' sizes")
-    given = parser.parse_args()
-    print(f"{os.cpu_count()} cores; studies: {given.folds}, epochs a trial: {given.epochs}")
+    arguments = parser.parse_args()
+    folds, epochs = arguments.folds, arguments.epochs
+    print(f"{os.cpu_count()} cores; studies: {folds}, epochs a trial: {epochs}")
     # A process for each, whose memory is nobody else's.
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, spawn, max_tasks_per_child=1) as pool:
-        work = (given.epochs, given.folds)
-        alone = pool.submit(measure, given.trials, given.slots, *work, on_ray=False).result()
-        tell_alone(alone, given.slots)
-        if given.ray_trials:
-            tell_ray(pool.submit(measure, given.ray_trials, 1, *work, on_ray=True).result())
-        print("\nSuggestion (ask) in a longer study, in memory; CPU ms")
-        for size in map(int, filter(None, given.histories.split(","))):
+        slots = arguments.slots
+        alone = pool.submit(measure, arguments.trials, slots, epochs, folds, on_ray=False)
+        print_alone(alone.result(), slots)
+        if arguments.ray_trials:
+            on_ray = pool.submit(measure, arguments.ray_trials, 1, epochs, folds, on_ray=True)
+            print_ray(on_ray.result())
+        print("\nSuggestion (ask) in a longer study; CPU ms")
+        for size in map(int, filter(None, arguments.histories.split(","))):
             print_row(f"{size:,} trials", [pool.submit(suggestion, size).result()])
 
 
-def tell_alone(found: Measured, slots: int) -> None:
+def print_alone(measured: Measured, slots: int) -> None:
     """Print what each part costs, how it grows, and what share of the time it takes."""
-    sizes = found.sizes()
+    sizes = measured.sizes()
     print(f"\nThe driver alone, {slots} trials open at once; ms a trial at a study's size")
-    print_row("CPU", [*sizes, grown(sizes), "clock"])
-    parts = [[found.a_trial(size, "cpu", part) for size in sizes] for part in PARTS]
-    clocks = [found.a_trial(sizes[-1], "clock", part) for part in PARTS]
+    print_row("CPU", [*sizes, growth(sizes), "clock"])
+    parts = [[measured.a_trial(size, "cpu", part) for size in sizes] for part in PARTS]
+    clocks = [measured.a_trial(sizes[-1], "clock", part) for part in PARTS]
     for name, costs, clock in zip(PARTS.values(), parts, clocks, strict=True):
-        print_row(name, [*costs, grown(costs), clock])
+        print_row(name, [*costs, growth(costs), clock])
     total = [sum(costs) for costs in zip(*parts, strict=True)]
-    print_row("together", [*total, grown(total), sum(clocks)])
+    print_row("together", [*total, growth(total), sum(clocks)])
     seconds, pace = total[-1] / 1000, TRIAL_SECONDS / slots
     print(
         f"That is {seconds / TRIAL_SECONDS:.1%} of a trial of {TRIAL_SECONDS:.0f} s. With {slots} "
         f"slots one ends every {pace:.2f} s: the driver keeps one core {seconds / pace:.0%} busy."
     )
-    tell_memory(found)
+    print(f"The record takes {measured.record_bytes / 1024:.1f} KiB a trial.")
+    print_memory(measured)
 
 
-def tell_ray(found: Measured) -> None:
-    """Print what Ray costs, and what the slot waits."""
-    sizes = found.sizes()
+def print_ray(measured: Measured) -> None:
+    """Print what Ray costs, and how long the slot waits."""
+    sizes = measured.sizes()
     print("\nOn Ray, one slot; ms a trial at a study's size")
-    print_row("CPU", [*sizes, grown(sizes)])
-    whole = [found.a_trial(size, "cpu", "process") for size in sizes]
-    ours = [sum(found.a_trial(size, "cpu", part) for part in PARTS) for size in sizes]
+    print_row("CPU", [*sizes, growth(sizes)])
+    whole = [measured.a_trial(size, "cpu", "process") for size in sizes]
+    ours = [sum(measured.a_trial(size, "cpu", part) for part in PARTS) for size in sizes]
     for name, costs in {
         "the driver's parts": ours,
         "Ray in the driver": [a - b for a, b in zip(whole, ours, strict=True)],
-        "Ray's own processes": [found.a_trial(size, "cpu", "daemons") for size in sizes],
+        "Ray's own processes": [measured.a_trial(size, "cpu", "daemons") for size in sizes],
     }.items():
-        print_row(name, [*costs, grown(costs)])
-    cycles = np.diff([moment.time for moment in found.moments[WINDOW:]])
-    wait = float(np.median(cycles) - np.median(found.seconds))
-    print(
-        f"Between two trials the slot waits {wait:.2f} s: {wait / TRIAL_SECONDS:.1%} of a trial "
-        f"of {TRIAL_SECONDS:.0f} s."
-    )
-    tell_memory(found)
+        print_row(name, [*costs, growth(costs)])
+    cycles = np.diff([moment.time for moment in measured.moments[WINDOW:]])
+    if len(cycles):
+        wait = float(np.median(cycles) - np.median(measured.seconds))
+        print(
+            f"Between two trials the slot waits {wait:.2f} s: {wait / TRIAL_SECONDS:.1%} of a "
+            f"trial of {TRIAL_SECONDS:.0f} s."
+        )
+    print_memory(measured)
 
 
-def tell_memory(found: Measured) -> None:
+def print_memory(measured: Measured) -> None:
     """Print the peak, and what a trial adds."""
-    first, last = WINDOW, found.sizes()[-1]
-    added = found.at(last).resident_mb - found.at(first).resident_mb
-    kib = 1024 * added / ((last - first) * found.folds)
-    print(f"Memory of the driver: peak {found.peak_mb:.0f} MiB, {kib:.0f} KiB more a trial.")
+    first, last = min(WINDOW, measured.sizes()[-1] - 1), measured.sizes()[-1]
+    added = measured.at(last).resident_mb - measured.at(first).resident_mb
+    kib = 1024 * added / ((last - first) * measured.folds)
+    print(f"Memory of the driver: peak {measured.peak_mb:.0f} MiB, {kib:.0f} KiB more a trial.")
 
 
-def grown(costs: Sequence[float]) -> str:
-    """How many times the first the last is."""
-    return f"x{costs[-1] / costs[0]:.1f}"
+def growth(costs: Sequence[float]) -> str:
+    """Return how many times the first the last is."""
+    return f"x{costs[-1] / costs[0]:.1f}" if costs[0] else "-"
 
 
 def print_row(name: str, cells: Sequence[float | str]) -> None:

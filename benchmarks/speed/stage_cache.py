@@ -51,15 +51,17 @@ MAX_TRAIN, MAX_TEST = 3000, 300
 
 
 def base_params(settings: str) -> dict[str, Any]:
-    """All params of OMASGAN: our defaults, under those of a folder of ``benchmarks/params``."""
-    given = {}
+    """Return all params of OMASGAN: those of a folder of ``benchmarks/params``, the others at
+    their defaults.
+    """
+    params = {}
     if settings != "defaults":
-        given = config.load_params(config.published_params(settings) / "omasgan.toml")
-    return detectors.check_params(detectors.load("omasgan"), given)
+        params = config.load_params(config.published_params(settings) / "omasgan.toml")
+    return detectors.check_params(detectors.load("omasgan"), params)
 
 
-def plan(base: dict[str, Any], gan_steps: int, scale: float) -> SensitivityPlan:
-    """The settings, with Task 1 of so many steps."""
+def design(base: dict[str, Any], gan_steps: int, scale: float) -> SensitivityPlan:
+    """Return the settings, with Task 1 of so many steps."""
     lengths = {name: base[name] for name in LENGTHS} | {"gan_steps": gan_steps}
     base = base | {name: max(1, round(scale * n)) for name, n in lengths.items()}
     settings = tuple(
@@ -72,7 +74,15 @@ def plan(base: dict[str, Any], gan_steps: int, scale: float) -> SensitivityPlan:
 
 def without_cache(study: SensitivitySpec, store: Store, dataset: Dataset) -> list[dict[str, Any]]:
     jobs = [
-        RunJob(fold, study.detector, dict(params), seed, "sensitivity", store, study.device)
+        RunJob(
+            fold=fold,
+            detector=study.detector,
+            params=dict(params),
+            seed=seed,
+            selection="sensitivity",
+            store=store,
+            device=study.device,
+        )
         for params in study.plan.settings
         for fold in study.plan.folds
         for seed in study.plan.seeds
@@ -81,7 +91,7 @@ def without_cache(study: SensitivitySpec, store: Store, dataset: Dataset) -> lis
 
 
 def measure(study: SensitivitySpec, dataset: Dataset, folder: Path) -> tuple[float, float]:
-    """CPU seconds without and with the cache."""
+    """Return the CPU seconds without and with the cache."""
     plain, cached = Store(folder / "plain"), Store(folder / "cached")
     start = time.process_time()
     rows = without_cache(study, plain, dataset)
@@ -100,21 +110,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--settings", default="defaults", help="or a folder of benchmarks/params")
     parser.add_argument("--gan-steps", help="lengths of Task 1, 600,1200 for instance")
     parser.add_argument("--scale", type=float, default=1.0, help="of all phases")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    spec = config.load_benchmark(given.benchmark, max_train=MAX_TRAIN, max_test=MAX_TEST)
+    spec = config.load_benchmark(options.benchmark, max_train=MAX_TRAIN, max_test=MAX_TEST)
     dataset = protocols.load_data(spec)
-    base = base_params(given.settings)
+    base = base_params(options.settings)
     print("steps of all phases  settings  without (CPU s)  with (CPU s)  ratio")
-    for steps in map(int, (given.gan_steps or str(base["gan_steps"])).split(",")):
-        made = plan(base, steps, given.scale)
-        study = SensitivitySpec(spec.name, spec, "omasgan", made, device="cpu")
+    for steps in map(int, (options.gan_steps or str(base["gan_steps"])).split(",")):
+        plan = design(base, steps, options.scale)
+        study = SensitivitySpec(spec.name, spec, "omasgan", plan, device="cpu")
         with tempfile.TemporaryDirectory() as folder:
             without, cached = measure(study, dataset, Path(folder))
-        lengths = " ".join(str(made.base[name]) for name in LENGTHS)
+        lengths = " ".join(str(plan.base[name]) for name in LENGTHS)
         ratio = without / cached
         print(
-            f"{lengths:19}  {len(made.settings):8}  {without:15.1f}  {cached:12.1f}  {ratio:.2f}"
+            f"{lengths:19}  {len(plan.settings):8}  {without:15.1f}  {cached:12.1f}  {ratio:.2f}"
         )
 
 

@@ -68,6 +68,7 @@ class PreparedStudy:
             seed=study_seed(spec.seed, self.study.name),
             replay=self.replay,
         )
+        self.folder.delete_unknown(guide.n_asked)
         if spec.enqueue is not None:
             guide.enqueue(enqueued(spec), spec.enqueue)
         search = Search(

@@ -11,7 +11,7 @@ from omasgan import detectors
 from omasgan.config import difference
 from omasgan.data.selection import Study
 from omasgan.errors import StoreError
-from omasgan.store.files import AnyPath
+from omasgan.store.files import AnyPath, delete, find
 from omasgan.store.journal import Row, find_json, write_json
 from omasgan.store.results import Store, params_id, store_id
 from omasgan.study.guide import Guide
@@ -92,6 +92,14 @@ class StudyFolder:
         n_trials = max(n_trials, before.get("n_trials", 0))
         row = {**identity, "n_trials": n_trials, "status": "running"}
         write_json(self.path / "study.json", row)
+
+    def delete_unknown(self, n_asked: int) -> None:
+        """Delete what trials have left that the record, which knows ``n_asked``, has lost with its
+        end or as a whole: others will have their numbers.
+        """
+        for path in find(self.path, "trials/*/*"):
+            if int(path.parent.name) >= n_asked:
+                delete(path)
 
     def freeze(self, guide: Guide, detector: str) -> Winner | None:
         """Write down the winner, if there is one, and that the study is complete."""

@@ -69,6 +69,28 @@ def studies(store: Store) -> dict[str, dict[str, Any]]:
     }
 
 
+def test_what_a_lost_record_leaves_is_not_taken_for_other_trials(
+    spec: SweepSpec, small_dataset: Dataset, tmp_path: Path
+) -> None:
+    """A checkpoint of other params under the same number would give the trial another state."""
+    spec = replace(spec, folds=(0,), checkpoints=CheckpointPolicy(keep=True))
+    lost, whole = Store(tmp_path / "lost"), Store(tmp_path / "whole")
+    # What is left over is the state of trials of another space, at their last epoch.
+    others = replace(spec, space=Space.from_dict({"lr": 0.9, "epochs": 1}))
+    sweep([others], lost, LocalBackend(), small_dataset)
+    (folder,) = lost.studies()
+    assert len(list(folder.glob("trials/*/*.safetensors"))) == 6
+    for name in (FILE, "study.json", "winner.json"):
+        (folder / name).unlink()
+    sweep([spec], lost, LocalBackend(), small_dataset)
+    sweep([spec], whole, LocalBackend(), small_dataset)
+    assert trials(lost) == trials(whole)
+    epochs = [sorted(s.root.rglob("epochs.jsonl")) for s in (lost, whole)]
+    assert [p.read_bytes() for p in epochs[0] if "trials" in p.parts] == [
+        p.read_bytes() for p in epochs[1] if "trials" in p.parts
+    ]
+
+
 class StoppedError(Exception):
     pass
 

@@ -59,15 +59,15 @@ def services() -> Iterator[Services]:
 @pytest.fixture
 def sweep(tmp_path: Path) -> Iterator[MakeSweep]:
     """Makes sweeps whose drivers end with the test."""
-    made: list[Sweep] = []
+    sweeps: list[Sweep] = []
 
     def make(**options: object) -> Sweep:
-        folder = tmp_path / f"sweep-{len(made)}"
-        made.append(Sweep(**({"folder": folder} | options)))  # type: ignore[arg-type]
-        return made[-1]
+        folder = tmp_path / f"sweep-{len(sweeps)}"
+        sweeps.append(Sweep(**({"folder": folder} | options)))  # type: ignore[arg-type]
+        return sweeps[-1]
 
     yield make
-    for one in made:
+    for one in sweeps:
         one.close()
 
 
@@ -95,10 +95,10 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
     path.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=64m", "omasgan-faults", str(path)]
     try:
-        made = subprocess.run(command, capture_output=True, text=True)
+        mounted = subprocess.run(command, capture_output=True, text=True)
     except FileNotFoundError:
         pytest.skip("there is no mount here")
-    if made.returncode:
-        pytest.skip(f"no file system may be mounted here: {made.stderr.strip()}")
+    if mounted.returncode:
+        pytest.skip(f"no file system may be mounted here: {mounted.stderr.strip()}")
     yield Disk(path)
     subprocess.run(["umount", "-l", str(path)], check=True)

@@ -10,18 +10,23 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pandas as pd
 import pytest
 
 from omasgan import cli
 from omasgan.store.journal import read_json, read_rows
 from omasgan.store.results import Store
+from omasgan.study.record import FILE, read_trials
+from omasgan.study.space import Space
+from omasgan.training.trials import Trial
 from tests.faults.processes import wait_for
 from tests.toy import HURRY
 
@@ -57,7 +62,7 @@ class Sweep:
 
     folder: Path
     max_train: int = 100
-    trials: int = 10
+    n_trials: int = 10
     detector: str = SLOW
     space: str = SPACE
     options: tuple[str, ...] = ("--backend", "local", "--tracking-uri", "none")
@@ -81,16 +86,23 @@ class Sweep:
 
     @property
     def study(self) -> Path:
-        (found,) = self.out.glob("*/*/*/studies/*")
-        return found
+        """The folder of its one study."""
+        (folder,) = self.out.glob("*/*/*/studies/*")
+        return folder
+
+    def trials(self) -> list[Trial]:
+        """Return the trials in the record of its study; none before it has begun."""
+        folders = list(self.out.glob("*/*/*/studies/*"))
+        return (
+            read_trials(folders[0], Space.from_dict(tomllib.loads(self.space))) if folders else []
+        )
 
     def arguments(self, *more: str | Path, out: Path | None = None) -> list[str]:
-        """Of the command; ``more`` options win over the sweep's own."""
-        space = ("--space", self.folder / "space.toml", "--trials", self.trials)
+        """Return those of the command; ``more`` options win over the sweep's own."""
+        space = ("--space", self.folder / "space.toml", "--trials", self.n_trials)
         size = (*SMALL, "--max-train", self.max_train)
-        place = ("--out", out or self.out)
-        given = ("sweep", "digits-loo", self.detector, *size, *space, *place, *more)
-        return [str(argument) for argument in given]
+        arguments = ("sweep", "digits-loo", self.detector, *size, *space, "--out", out or self.out)
+        return [str(argument) for argument in (*arguments, *more)]
 
     def start(self, *more: str) -> None:
         """Start a driver, in a session of its own so that no signal reaches it by accident."""
@@ -110,8 +122,8 @@ class Sweep:
     @property
     def ended(self) -> int:
         """How many trials and final runs are recorded."""
-        patterns = ("*/*/*/studies/*/trials/*/trial.json", "*/*/*/*/seed-*/fold-*/result.json")
-        return sum(len(list(self.out.glob(pattern))) for pattern in patterns)
+        n_runs = len(list(self.out.glob("*/*/*/*/seed-*/fold-*/result.json")))
+        return n_runs + sum(trial.ending is not None for trial in self.trials())
 
     def wait_until(self, n: int, seconds: float = 120) -> None:
         """Return once ``n`` trials and final runs are recorded, while the driver still works.
@@ -121,19 +133,18 @@ class Sweep:
 
         def look() -> bool:
             assert self.driver is not None and self.driver.poll() is None, self.tail()
-            has_begun = any(self.out.glob("*/*/*/studies/*/log.jsonl"))
-            return has_begun and self.ended >= n
+            return bool(self.trials()) and self.ended >= n
 
         wait_for(f"{n} ended trials and runs, of {self.ended}: {self.tail()}", look, seconds)
 
     def finish(self, code: int = 0, seconds: float = 180) -> str:
-        """Wait for the driver to end with ``code``; what the drivers have printed."""
+        """Wait for the driver to end with ``code``; return what the drivers have printed."""
         assert self.driver is not None
         try:
-            ended_with = self.driver.wait(timeout=seconds)
+            actual = self.driver.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"still running after {seconds} s: {self.tail()}") from None
-        assert ended_with == code, f"exit code {ended_with}: {self.tail()}"
+        assert actual == code, f"exit code {actual}: {self.tail()}"
         return self.log.read_text()
 
     def interrupt(self) -> None:
@@ -143,7 +154,7 @@ class Sweep:
         self.driver.send_signal(signal.SIGINT)
         text = self.finish(130, seconds=30)
         assert time.monotonic() - started < 10
-        assert "interrupted; to go on: omasgan sweep" in text and text.endswith("--resume\n")
+        assert "interrupted; to go on: omasgan sweep" in text.splitlines()[-1]
         assert "Traceback" not in text
 
     def note(self, text: str) -> None:
@@ -158,11 +169,11 @@ class Sweep:
             self.driver.wait()
 
     def tail(self) -> str:
-        """The end of what the drivers have printed."""
+        """Return the end of what the drivers have printed."""
         return "\n" + "\n".join(self.log.read_text().splitlines()[-30:])
 
     def here(self, *more: str | Path, out: Path | None = None, hurry: bool = True) -> int:
-        """Carry on the sweep in this process with the local backend; the exit code."""
+        """Carry on the sweep in this process with the local backend; return the exit code."""
         arguments = self.arguments("--backend", "local", "--tracking-uri", "none", *more, out=out)
         with pytest.MonkeyPatch.context() as patch:
             if hurry:
@@ -170,7 +181,7 @@ class Sweep:
             return cli.main(arguments)
 
     def report(self, *options: str) -> str:
-        """What ``omasgan report`` prints of the folder."""
+        """Return what ``omasgan report`` prints of the folder."""
         command = [sys.executable, "-c", DRIVER, "report", str(self.out), *options]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), **self.environment}
         return subprocess.run(
@@ -195,65 +206,72 @@ class Findings:
 
 
 def audit(sweep: Sweep, *, storage: str | None = None, tracking: str | None = None) -> Findings:
-    """Look at everything that a sweep of ``sweep.trials`` trials leaves behind."""
-    found = Findings()
-    _records(sweep, found)
-    _storage(sweep, storage or f"sqlite:///{sweep.study / 'optuna.db'}", found)
+    """Look at everything that a sweep of ``sweep.n_trials`` trials leaves behind."""
+    findings = Findings()
+    _record(sweep, findings)
+    if storage is not None:
+        _copy(sweep, storage, findings)
     if tracking is not None:
-        _mlflow(sweep, tracking, found)
-    _files(sweep.out, found)
-    _compare(sweep, found)
-    return found
+        _mlflow(sweep, tracking, findings)
+    _files(sweep.out, findings)
+    _compare(sweep, findings)
+    return findings
 
 
-def _records(sweep: Sweep, found: Findings) -> None:
-    """Each trial and final run has ended, each trial was told once."""
+def _record(sweep: Sweep, findings: Findings) -> None:
+    """Check that each trial and final run has ended, and that Optuna reads the same trials."""
     study = read_json(sweep.study / "study.json")
-    if (study["status"], study["n_trials"]) != ("complete", sweep.trials):
-        found.wrong.append(f"study is {study['status']} with {study['n_trials']} trials")
-    names = {path.parent.name for path in sweep.study.glob("trials/*/trial.json")}
-    expected = {f"{number:04d}" for number in range(sweep.trials)}
-    found.lost += [f"trial {name} is not recorded" for name in sorted(expected - names)]
-    found.doubled += [f"trial {name} is one too many" for name in sorted(names - expected)]
-    for name in sorted(names):
-        row = read_json(sweep.study / "trials" / name / "trial.json")
-        if row["outcome"] != "ok":
-            found.lost.append(f"trial {name}: {row['outcome']}: {row['error']}")
-    log = read_rows(sweep.study / "log.jsonl")
-    told = Counter(row["number"] for row in log if row["event"] == "tell")
-    found.doubled += [
-        f"trial {n} was told {times} times" for n, times in told.items() if times > 1
+    if (study["status"], study["n_trials"]) != ("complete", sweep.n_trials):
+        findings.wrong.append(f"study is {study['status']} with {study['n_trials']} trials")
+    trials = sweep.trials()
+    findings.running += [f"trial {t.number} runs" for t in trials if t.ending is None]
+    findings.lost += [
+        f"trial {t.number}: {t.outcome}: {t.error}"
+        for t in trials
+        if t.outcome not in ("ok", None)
     ]
-    found.lost += [f"trial {n} was not told" for n in range(sweep.trials) if n not in told]
+    n_missing = sweep.n_trials - len(trials)
+    findings.lost += [f"{n_missing} trials are not recorded"] if n_missing > 0 else []
+    findings.doubled += [f"{-n_missing} trials are too many"] if n_missing < 0 else []
     rows = Store(sweep.out).results()
-    found.lost += [f"run: {row['error']}" for row in rows if row["outcome"] != "ok"]
+    findings.lost += [f"run: {row['error']}" for row in rows if row["outcome"] != "ok"]
     if len(rows) != SEEDS:
-        found.wrong.append(f"{len(rows)} final runs")
+        findings.wrong.append(f"{len(rows)} final runs")
+    if [(t.number, t.value) for t in _by_optuna(sweep)] != [
+        (t.number, t.objective) for t in trials
+    ]:
+        findings.wrong.append("Optuna reads other trials in the record")
 
 
-def _storage(sweep: Sweep, url: str, found: Findings) -> None:
-    """Optuna holds the same trials and no zombie."""
-    import optuna
-
+def _by_optuna(sweep: Sweep) -> list[optuna.trial.FrozenTrial]:
+    """Return the trials that Optuna's own reader sees in the record."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    backend = optuna.storages.journal.JournalFileBackend(str(sweep.study / FILE))
+    storage = optuna.storages.JournalStorage(backend)
+    (name,) = optuna.get_all_study_names(storage)
+    return optuna.load_study(study_name=name, storage=storage).get_trials(deepcopy=False)
+
+
+def _copy(sweep: Sweep, url: str, findings: Findings) -> None:
+    """Check that the copy in a storage holds the same trials."""
     benchmark = sweep.study.relative_to(sweep.out).parts[0]
     (name,) = (n for n in optuna.get_all_study_names(url) if n.split("/")[0] == benchmark)
-    trials = optuna.load_study(study_name=name, storage=url).get_trials(deepcopy=False)
-    if [trial.number for trial in trials] != list(range(sweep.trials)):
-        found.wrong.append(f"Optuna holds {len(trials)} trials")
-    found.running += [
-        f"trial {trial.number} is {trial.state.name} in Optuna"
-        for trial in trials
-        if not trial.state.is_finished()
-    ]
-    for trial in trials:
-        record = sweep.study / "trials" / f"{trial.number:04d}" / "trial.json"
-        if record.exists() and trial.values != [read_json(record)["objective"]]:
-            found.wrong.append(f"trial {trial.number} is {trial.values} in Optuna")
+    copied = optuna.load_study(study_name=name, storage=url).get_trials(deepcopy=False)
+
+    def facts(trial: optuna.trial.FrozenTrial) -> tuple[Any, ...]:
+        return trial.number, trial.state, trial.values, trial.params, trial.intermediate_values
+
+    own = _by_optuna(sweep)
+    if len(copied) < len(own):
+        findings.lost.append(f"the copy lacks {len(own) - len(copied)} trials")
+    elif len(copied) > len(own):
+        findings.doubled.append(f"the copy has {len(copied) - len(own)} trials too many")
+    elif list(map(facts, copied)) != list(map(facts, own)):
+        findings.wrong.append("the copy holds other trials")
 
 
-def _mlflow(sweep: Sweep, uri: str, found: Findings) -> None:
-    """MLflow shows the study, each trial and the winner once, none as running."""
+def _mlflow(sweep: Sweep, uri: str, findings: Findings) -> None:
+    """Check that MLflow shows the study, each trial and the winner once, none as running."""
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=uri)
@@ -263,32 +281,30 @@ def _mlflow(sweep: Sweep, uri: str, found: Findings) -> None:
         f"tags.`omasgan.store` = '{store}'",
         max_results=1000,
     )
-    found.running += [
+    findings.running += [
         f"{run.data.tags['omasgan.key']} is RUNNING"
         for run in runs
         if run.info.status == "RUNNING"
     ]
     keys = Counter(run.data.tags["omasgan.key"] for run in runs)
-    place = sweep.study.relative_to(sweep.out).as_posix()
+    study = sweep.study.relative_to(sweep.out).as_posix()
     winner = read_json(sweep.study / "winner.json")["params_id"]
-    trials = {f"{place}/trials/{number:04d}" for number in range(sweep.trials)}
-    expected = {place, f"{place}/winner/{winner}", *trials}
-    found.doubled += [f"{key} is {n} MLflow runs" for key, n in keys.items() if n > 1]
-    found.lost += [f"{key} is not in MLflow" for key in sorted(expected - keys.keys())]
-    found.wrong += [f"{key} is in MLflow" for key in sorted(keys.keys() - expected)]
+    trials = {f"{study}/trials/{trial.number:04d}": trial for trial in sweep.trials()}
+    expected = {study, f"{study}/winner/{winner}", *trials}
+    findings.doubled += [f"{key} is {n} MLflow runs" for key, n in keys.items() if n > 1]
+    findings.lost += [f"{key} is not in MLflow" for key in sorted(expected - keys.keys())]
+    findings.wrong += [f"{key} is in MLflow" for key in sorted(keys.keys() - expected)]
     for run in runs:
-        key = run.data.tags["omasgan.key"]
-        if key in trials:
-            row = read_json(sweep.out / key / "trial.json")
-            if run.data.metrics.get("objective") != row["objective"]:
-                found.wrong.append(f"{key} is {run.data.metrics} in MLflow")
+        trial = trials.get(run.data.tags["omasgan.key"])
+        if trial is not None and run.data.metrics.get("objective") != trial.objective:
+            findings.wrong.append(f"trial {trial.number} is {run.data.metrics} in MLflow")
 
 
-def _files(out: Path, found: Findings) -> None:
-    """No file is half-written, and no checkpoint is left."""
+def _files(out: Path, findings: Findings) -> None:
+    """Check that no file is half-written, and that no checkpoint is left."""
     for path in out.rglob("*"):
         if path.suffix in (".tmp", ".safetensors"):
-            found.wrong.append(f"{path} is left")
+            findings.wrong.append(f"{path} is left")
         try:
             if path.suffix == ".json":
                 json.loads(path.read_bytes())
@@ -297,35 +313,45 @@ def _files(out: Path, found: Findings) -> None:
             elif path.suffix == ".parquet":
                 pd.read_parquet(path)
         except (ValueError, OSError) as error:
-            found.wrong.append(f"{path} is damaged: {error}")
+            findings.wrong.append(f"{path} is damaged: {error}")
 
 
-def _compare(sweep: Sweep, found: Findings) -> None:
-    """An undisturbed sweep of the same log, in one process, comes to the same in every file."""
-    calm = sweep.folder / "calm"
-    assert sweep.here("--replay", sweep.study / "log.jsonl", out=calm) == 0
-    for path in sorted(calm.rglob("*")):
-        twin = sweep.out / path.relative_to(calm)
-        if path.name in ("trial.json", "winner.json", "result.json", "epochs.jsonl"):
+def _compare(sweep: Sweep, findings: Findings) -> None:
+    """Check that an undisturbed sweep of the same params, in one process, comes to the same."""
+    calm = Sweep(sweep.folder / "calm", space=sweep.space)
+    assert sweep.here("--replay", sweep.study, out=calm.out) == 0
+    for one, other in zip(sweep.trials(), calm.trials(), strict=True):
+        if _without_costs(one) != _without_costs(other):
+            findings.wrong.append(f"trial {one.number} is not that of an undisturbed sweep")
+    for path in sorted(calm.out.rglob("*")):
+        twin = sweep.out / path.relative_to(calm.out)
+        if path.name in ("winner.json", "result.json", "epochs.jsonl"):
             same = twin.exists() and _timeless(path) == _timeless(twin)
         elif path.name in ("scores.parquet", "pictures.npz"):
             same = twin.exists() and path.read_bytes() == twin.read_bytes()
         else:
             continue
         if not same:
-            found.wrong.append(f"{twin} is not what an undisturbed sweep has")
+            findings.wrong.append(f"{twin} is not what an undisturbed sweep has")
+
+
+def _without_costs(trial: Trial) -> Trial:
+    """Return a trial without what differs from one undisturbed sweep to the next."""
+    assert trial.ending is not None
+    costs = dict.fromkeys((*TIMINGS, "gpus"))
+    return replace(trial, attempts=1, ended_at=None, ending=replace(trial.ending, **costs))
 
 
 def _timeless(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file, without what differs from one undisturbed sweep to the next."""
+    """Return the rows of a file, without what differs from one undisturbed sweep to the next."""
     rows = read_rows(path) if path.suffix == ".jsonl" else [read_json(path)]
-    left_out = (*TIMINGS, "finished_at", "code_version", "attempts", "gpus")
+    left_out = (*TIMINGS, "finished_at", "code_version", "gpus")
     return [{k: v for k, v in row.items() if k not in left_out} for row in rows]
 
 
 @dataclass
 class Line:
-    """One line of the table: what was done to sweeps, and what came of it."""
+    """One line of the table: what kind of fault hit sweeps, and what came of it."""
 
     rounds: int = 0
     trials: int = 0
@@ -350,20 +376,20 @@ class Table:
         storage: str | None = None,
         tracking: str | None = None,
     ) -> None:
-        """Audit a sweep that has survived its faults, and take down what is found.
+        """Audit a sweep that has survived its faults, and enter the findings.
 
         Raises:
             AssertionError: something is not as it must be.
         """
-        found = audit(sweep, storage=storage, tracking=tracking)
+        findings = audit(sweep, storage=storage, tracking=tracking)
         line = self.lines.setdefault(fault, Line())
         line.rounds += rounds
-        line.trials += sweep.trials
-        line.lost += len(found.lost)
-        line.doubled += len(found.doubled)
-        line.running += len(found.running)
+        line.trials += sweep.n_trials
+        line.lost += len(findings.lost)
+        line.doubled += len(findings.doubled)
+        line.running += len(findings.running)
         line.seconds += time.monotonic() - sweep.began
-        found.refuse_any()
+        findings.refuse_any()
 
     def __str__(self) -> str:
         """As Markdown."""

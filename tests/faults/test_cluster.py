@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from omasgan.store.journal import read_json
 from tests.faults.conftest import Disk, MakeSweep
 from tests.faults.harness import ON_RAY, Sweep, Table, fill
 from tests.faults.processes import kill, wait_for
@@ -25,8 +24,8 @@ def on_cluster(cluster: Cluster, sweep: MakeSweep) -> Callable[..., Sweep]:
     """Makes sweeps on the cluster, without MLflow."""
 
     def make(*options: str, **others: object) -> Sweep:
-        place = ("--address", cluster.address, "--tracking-uri", "none", *options)
-        return sweep(options=place, environment=cluster.environment, **others)
+        options = ("--address", cluster.address, "--tracking-uri", "none", *options)
+        return sweep(options=options, environment=cluster.environment, **others)
 
     return make
 
@@ -39,7 +38,7 @@ def test_an_interrupt_on_a_cluster_stops_in_seconds(
     one.wait_until(2)
     one.interrupt()
     wait_for("the end of the job's workers", lambda: not cluster.workers(), 30)
-    one.start("--resume")
+    one.start()
     one.finish()
     table.check("interrupt", one)
 
@@ -80,7 +79,7 @@ def test_a_node_without_the_folder_is_refused_before_work_starts(
 def test_a_full_disk_stops_a_sweep_on_ray_and_loses_nothing(
     sweep: MakeSweep, disk: Disk, table: Table
 ) -> None:
-    one = sweep(folder=disk.path / "work", trials=6, options=ON_RAY)
+    one = sweep(folder=disk.path / "work", n_trials=6, options=ON_RAY)
     one.start()
     one.wait_until(2)
     fill(disk.path / "ballast")
@@ -88,7 +87,7 @@ def test_a_full_disk_stops_a_sweep_on_ray_and_loses_nothing(
     assert "No space left on device" in text or "disk is full" in text
     assert "Traceback" not in text
     (disk.path / "ballast").unlink()
-    assert one.here("--resume") == 0
+    assert one.here() == 0
     table.check("full disk", one)
 
 
@@ -108,8 +107,9 @@ def test_a_clock_that_jumps_changes_nothing(
         one.wait_until(after)
         shift.write_text(str(3600 * hours))
     one.finish()
-    for path in one.out.rglob("trial.json"):
-        assert 0 < read_json(path)["seconds"] < 60
+    for trial in one.trials():
+        assert trial.ending is not None and trial.ending.seconds is not None
+        assert 0 < trial.ending.seconds < 60
     table.check("clock jumps", one, 4, tracking=f"sqlite:///{one.out / 'mlflow.db'}")
 
 
@@ -129,7 +129,7 @@ def test_a_trial_that_leaks_memory_is_ended_and_told(sweep: MakeSweep) -> None:
     if threshold > 0.9:
         pytest.skip(f"{available:.0f} GB of memory are too few to leak some")
     one = sweep(
-        trials=4,
+        n_trials=4,
         detector="tests.toy:LeakingDetector",
         options=ON_RAY,
         environment={
@@ -139,9 +139,9 @@ def test_a_trial_that_leaks_memory_is_ended_and_told(sweep: MakeSweep) -> None:
     )
     one.start()
     one.finish(seconds=280)
-    rows = [read_json(path) for path in sorted(one.study.glob("trials/*/trial.json"))]
-    expected = ["out-of-memory" if row["params"]["lr"] > 0.1 else "ok" for row in rows]
-    assert [row["outcome"] for row in rows] == expected
+    trials = one.trials()
+    expected = ["out-of-memory" if trial.params["lr"] > 0.1 else "ok" for trial in trials]
+    assert [trial.outcome for trial in trials] == expected
     assert len(set(expected)) == 2
 
 

@@ -1,5 +1,5 @@
 """SIGKILL at random moments, and connections that stall, on a cluster of two nodes with MLflow and
-Optuna's storage on PostgreSQL. A round is one fault.
+copies of the studies on PostgreSQL. A round is one fault.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.harness import SPACE, Rounds, Sweep, Table
+from tests.faults.harness import SEEDS, SPACE, Rounds, Sweep, Table
 from tests.faults.processes import kill, wait_for
 from tests.faults.proxy import Proxy
 from tests.faults.servers import Cluster, Services
@@ -34,7 +34,7 @@ def run(
     cluster: Cluster, services: Services, table: Table, sizes: Iterator[int], tmp_path: Path
 ) -> Iterator[Callable[..., None]]:
     """Carries one sweep through a number of rounds, then looks at all that it leaves behind."""
-    made: list[Sweep] = []
+    sweeps: list[Sweep] = []
 
     def carry(
         fault: str,
@@ -43,14 +43,14 @@ def run(
         inflict: Callable[[Sweep, Rounds], None],
         **options: object,
     ) -> None:
-        given: dict[str, Any] = {
+        defaults: dict[str, Any] = {
             "max_train": next(sizes),
             "options": ("--address", cluster.address, "--storage", services.storage),
             "environment": cluster.environment | services.environment,
         }
-        one = Sweep(tmp_path / "sweep", **(given | options))
-        made.append(one)
-        rounds = Rounds(fault, number, n, one.trials)
+        one = Sweep(tmp_path / "sweep", **(defaults | options))
+        sweeps.append(one)
+        rounds = Rounds(fault, number, n, one.n_trials)
         one.start()
         for after, pause in rounds:
             one.wait_until(after)
@@ -66,7 +66,7 @@ def run(
         table.check(fault, one, n, storage=services.storage, tracking=services.tracking)
 
     yield carry
-    for one in made:
+    for one in sweeps:
         one.close()
 
 
@@ -92,7 +92,7 @@ def test_nodes(number: int, run: Callable[..., None], cluster: Cluster) -> None:
 def test_drivers(number: int, run: Callable[..., None]) -> None:
     def inflict(one: Sweep, rounds: Rounds) -> None:
         one.close()
-        one.start("--resume")
+        one.start()
 
     run("driver", number, 3, inflict)
 
@@ -115,6 +115,19 @@ def test_postgresql(number: int, run: Callable[..., None], services: Services) -
         services.restart("postgres")
 
     run("PostgreSQL", number, 2, inflict, space=LONG)
+
+
+def test_postgresql_is_away_at_the_end(run: Callable[..., None], services: Services) -> None:
+    """The search and the final runs end without it; the driver waits to send what it missed."""
+
+    def inflict(one: Sweep, rounds: Rounds) -> None:
+        services.kill("postgres")
+        wait_for("all endings", lambda: one.ended == one.n_trials + SEEDS, 120)
+        time.sleep(5)
+        assert one.driver is not None and one.driver.poll() is None
+        services.restart("postgres")
+
+    run("PostgreSQL at the end", 0, 1, inflict)
 
 
 @pytest.mark.parametrize("number", range(2))

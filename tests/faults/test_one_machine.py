@@ -21,16 +21,16 @@ pytestmark = pytest.mark.timeout(300)
 def test_a_second_driver_is_refused_and_a_dead_one_blocks_nothing(
     sweep: MakeSweep, capsys: pytest.CaptureFixture[str], table: Table
 ) -> None:
-    one = sweep(trials=6)
+    one = sweep(n_trials=6)
     one.start()
     one.wait_until(2)
     assert one.driver is not None
-    assert one.here("--resume") == 2
+    assert one.here() == 2
     error = capsys.readouterr().err
     assert socket.gethostname() in error and f"process {one.driver.pid};" in error
     one.driver.kill()
     one.driver.wait()
-    assert one.here("--resume") == 0
+    assert one.here() == 0
     table.check("two drivers, then one killed", one)
 
 
@@ -38,19 +38,19 @@ def test_a_second_driver_is_refused_and_a_dead_one_blocks_nothing(
 def test_an_interrupt_stops_in_seconds_and_says_how_to_go_on(
     options: tuple[str, ...], sweep: MakeSweep, table: Table
 ) -> None:
-    one = sweep(trials=6, options=options)
+    one = sweep(n_trials=6, options=options)
     one.start()
     one.wait_until(2)
     assert one.driver is not None
     children = {process.pid for process in descendants(one.driver.pid)}
     one.interrupt()
     wait_for("the end of all processes", lambda: not [p for p in running() if p.pid in children])
-    assert one.here("--resume") == 0
+    assert one.here() == 0
     table.check("interrupt", one)
 
 
 def test_a_worker_that_is_killed_costs_no_trial(sweep: MakeSweep, table: Table) -> None:
-    one = sweep(trials=6, options=ON_RAY)
+    one = sweep(n_trials=6, options=ON_RAY)
     one.start()
     for after in (1, 7):
         one.wait_until(after)
@@ -72,7 +72,7 @@ def test_a_worker_that_hangs_is_ended_and_its_trial_repeated(
 ) -> None:
     marker = tmp_path / "hung"
     one = sweep(
-        trials=4,
+        n_trials=4,
         detector="tests.toy:HangingDetector",
         space=f'{SPACE}place = "{marker}"\n',
         options=(*ON_RAY, "--stall-timeout", "0.1"),
@@ -86,24 +86,17 @@ def test_a_worker_that_hangs_is_ended_and_its_trial_repeated(
 @pytest.fixture(scope="module")
 def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
     """A sweep whose driver died in its third trial, between two tasks."""
-    one = Sweep(tmp_path_factory.mktemp("interrupted"), trials=4)
+    one = Sweep(tmp_path_factory.mktemp("interrupted"), n_trials=4)
     one.start()
     one.wait_until(2)
-    wait_for("a value", lambda: (one.study / "trials/0002/values.json").exists())
+    wait_for("a value", lambda: len(one.trials()) > 2 and one.trials()[2].values)
     one.close()
     return one
 
 
 @pytest.mark.parametrize(
     "name",
-    [
-        "study.json",
-        "optuna.db",
-        "log.jsonl",
-        "trials/0001/trial.json",
-        "trials/0002/values.json",
-        "trials/0002/task-1.safetensors",
-    ],
+    ["study.json", "journal.jsonl", "trials/0002/task-1.safetensors"],
 )
 def test_a_damaged_file_of_a_study_is_named_or_made_anew(
     name: str,
@@ -112,7 +105,7 @@ def test_a_damaged_file_of_a_study_is_named_or_made_anew(
     capsys: pytest.CaptureFixture[str],
     table: Table,
 ) -> None:
-    one = sweep(trials=interrupted.trials)
+    one = sweep(n_n_trials=interrupted.n_trials)
     shutil.copytree(interrupted.out, one.out)
     path = one.study / name
     damage(path)
@@ -124,7 +117,7 @@ def test_a_damaged_file_of_a_study_is_named_or_made_anew(
 def test_a_damaged_file_of_a_run_is_named_or_made_anew(
     name: str, sweep: MakeSweep, capsys: pytest.CaptureFixture[str], table: Table
 ) -> None:
-    one = sweep(trials=2)
+    one = sweep(n_trials=2)
     assert one.here() == 0
     path = next(iter(one.out.glob(f"*/*/*/*/seed-1/fold-0/{name}")))
     others = {p: p.stat().st_mtime_ns for p in one.out.glob("*/*/*/*/seed-[02]/fold-0/*")}
@@ -147,7 +140,7 @@ def go_on_as_told(one: Sweep, path: Path, capsys: pytest.CaptureFixture[str]) ->
     """
     for _ in range(2):
         capsys.readouterr()
-        code = one.here("--resume") or cli.main(["report", str(one.out)])
+        code = one.here() or cli.main(["report", str(one.out)])
         if code == 0:
             return
         error = capsys.readouterr().err
@@ -162,7 +155,7 @@ def go_on_as_told(one: Sweep, path: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_a_full_disk_stops_the_sweep_and_loses_nothing(
     sweep: MakeSweep, disk: Disk, table: Table
 ) -> None:
-    one = sweep(folder=disk.path / "work", trials=6)
+    one = sweep(folder=disk.path / "work", n_trials=6)
     one.start()
     one.wait_until(2)
     fill(disk.path / "ballast")
@@ -171,7 +164,7 @@ def test_a_full_disk_stops_the_sweep_and_loses_nothing(
     assert "Traceback" not in text
     before = one.ended
     (disk.path / "ballast").unlink()
-    assert one.here("--resume") == 0
+    assert one.here() == 0
     assert before < one.ended
     table.check("full disk", one)
 
@@ -179,13 +172,13 @@ def test_a_full_disk_stops_the_sweep_and_loses_nothing(
 def test_a_folder_that_becomes_read_only_stops_the_sweep(
     sweep: MakeSweep, disk: Disk, table: Table
 ) -> None:
-    one = sweep(folder=disk.path / "work", trials=6)
+    one = sweep(folder=disk.path / "work", n_trials=6)
     one.start()
     one.wait_until(2)
     with disk.read_only():
         text = one.finish(2)
     assert "Read-only file system" in text and "Traceback" not in text
     before = one.ended
-    assert one.here("--resume") == 0
+    assert one.here() == 0
     assert before < one.ended
     table.check("read-only folder", one)
