@@ -33,6 +33,7 @@ def run(
     A finished run is not trained again; an interrupted one goes on from its checkpoint.
     """
     from omasgan.backends.local import LocalBackend
+    from omasgan.experiments import versions
     from omasgan.training import environment
     from omasgan.training.jobs import RunJob
 
@@ -45,11 +46,21 @@ def run(
     environment.resolve_device(device)
     dataset, folds = data.load(spec, wanted)
     jobs = [
-        RunJob(fold.index, detector, run_params, seed, "fixed", store, device, save)
+        RunJob(
+            fold=fold.index,
+            detector=detector,
+            params=run_params,
+            seed=seed,
+            selection="fixed",
+            store=store,
+            device=device,
+            save=save,
+        )
         for fold in folds
         for seed in run_seeds
     ]
     with at_work(store, tracker) as watch:
         store.claim_benchmark(spec, dataset.sha256)
+        versions.note_others(jobs, spec, watch)
         rows = LocalBackend().runs(jobs, spec, dataset, watch)
     conclude(store, rows)

@@ -23,29 +23,29 @@ End: TypeAlias = tuple[str, str]
 
 
 def waves(jobs: Sequence[RunJob], root: AnyPath) -> Iterator[list[RunJob]]:
-    """The jobs of one benchmark: those that leave what all others start from, those that go on
-    from there and leave what some start from, and so on; each job that shares has a stage cache.
+    """Yield the jobs of one benchmark in waves: first those that leave what all others start from,
+    then those that go on from there and leave what some start from, and so on.
 
-    One training of each beginning comes before all others that share it: on any number of workers
-    it is paid for once.
+    A job that shares has a stage cache. One training of each beginning comes before all others
+    that share it: on any number of workers it is paid for once.
     """
     ends = _ends(jobs)
-    keys = [[(_place(job), end) for end in ends[_params(job)]] for job in jobs]
+    keys = [[(_context(job), end) for end in ends[_params(job)]] for job in jobs]
     counts = Counter(key for of_job in keys for key in of_job)
-    found: dict[float, list[RunJob]] = {}
+    by_level: dict[float, list[RunJob]] = {}
     seen = set()
     for job, of_job in zip(jobs, keys, strict=True):
         shared = [key for key in of_job if counts[key] > 1]
         first = min((i for i, key in enumerate(shared) if key not in seen), default=math.inf)
         seen.update(shared)
         cache = StageCache(root / STAGES, tuple(phase for _, (phase, _) in shared))
-        found.setdefault(first, []).append(replace(job, cache=cache if shared else None))
-    for level in sorted(found):
-        yield found[level]
+        by_level.setdefault(first, []).append(replace(job, cache=cache if shared else None))
+    for level in sorted(by_level):
+        yield by_level[level]
 
 
-def _place(job: RunJob) -> tuple[str, int, int]:
-    """What trainings have to agree in besides the params of their beginnings."""
+def _context(job: RunJob) -> tuple[str, int, int]:
+    """Return what trainings have to agree in besides the params of their beginnings."""
     return job.detector, job.fold, job.seed
 
 
@@ -58,6 +58,6 @@ def _ends(jobs: Sequence[RunJob]) -> dict[tuple[str, str], Sequence[End]]:
     return {key: _beginnings(job.detector, job.params) for key, job in unlike.items()}
 
 
-def _beginnings(detector: str, params: Mapping[str, Any]) -> Sequence[End]:
-    made = detectors.load(detector)(**params)
-    return [(b.phase, digest(dict(b.params))) for b in made.beginnings()]
+def _beginnings(name: str, params: Mapping[str, Any]) -> Sequence[End]:
+    detector = detectors.load(name)(**params)
+    return [(each.phase, digest(dict(each.params))) for each in detector.beginnings()]

@@ -28,7 +28,7 @@ INFEASIBLE = frozenset({"diverged", "out-of-memory"})
 """Outcomes that say something about the params, and that the sampler is to stay away from."""
 
 WORST = 0.0
-"""The objective an infeasible trial is told with: bounded, and no AUROC is below it."""
+"""The objective that stands for an infeasible trial: bounded, and no AUROC is below it."""
 
 EXHAUSTED = "exhausted"
 """The user attribute of a study whose sampler has said that nothing is left."""
@@ -133,8 +133,8 @@ class Guide:
     def tell(self, number: int, ending: Ending, attempts: int = 1) -> Trial:
         """End a trial as what it is; return what the record says of it.
 
-        Diverged and out-of-memory trials become infeasible points that the sampler learns from;
-        pruned ones are told as pruned; failed ones are left out of what the sampler sees.
+        Diverged and out-of-memory trials become infeasible points that the sampler learns from,
+        pruned ones are pruned to it as well, and failed ones it does not see.
 
         Args:
             number: of a trial that ``ask`` gave.

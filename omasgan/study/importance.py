@@ -26,9 +26,9 @@ class Importances:
     """Importance by resample of the trials, for one space.
 
     fANOVA (Hutter et al. 2014) is the share of the objective's variance over the whole space that
-    a param explains, log ranges taken as plain ones, as Optuna does; it is told of params that
-    every trial has. PED-ANOVA (Watanabe et al. 2023) is how much the best tenth of the trials
-    differs from all of them in a param; it is told of conditional ones as well.
+    a param explains, log ranges taken as plain ones, as Optuna does; it covers params that every
+    trial has. PED-ANOVA (Watanabe et al. 2023) is how much the best tenth of the trials differs
+    from all of them in a param; it covers conditional ones as well.
     """
 
     def __init__(
@@ -41,11 +41,13 @@ class Importances:
         self._all = set.union(*names)
 
     def names(self, evaluator: str) -> list[str]:
-        """The params that an evaluator tells of."""
+        """Return the params that an evaluator covers."""
         return sorted(self._everywhere if evaluator == "fanova" else self._all)
 
     def measure(self, evaluator: str, rows: NDArray[np.int64], seed: int) -> dict[str, float]:
-        """By param, and for ``RANDOM``, its share of all importance, from the trials ``rows``."""
+        """Return the share of all importance by param, and that of ``RANDOM``, among the trials
+        ``rows``.
+        """
         import optuna
 
         verbosity = optuna.logging.get_verbosity()
@@ -57,27 +59,27 @@ class Importances:
                 study = optuna.create_study(direction="maximize")
                 study.add_trials(self._trials(rows, draws))
                 names = [*self.names(evaluator), RANDOM]
-                found = _evaluator(evaluator, seed).evaluate(study, params=names)
+                importances = _evaluator(evaluator, seed).evaluate(study, params=names)
         finally:
             optuna.logging.set_verbosity(verbosity)
-        total = sum(found.values())
-        return {name: value / total if total > 0 else 0.0 for name, value in found.items()}
+        total = sum(importances.values())
+        return {name: value / total if total > 0 else 0.0 for name, value in importances.items()}
 
     def _trials(self, rows: Iterable[int], draws: NDArray[np.float64]) -> list[FrozenTrial]:
         from optuna.distributions import FloatDistribution
         from optuna.trial import create_trial
 
-        found = []
+        trials = []
         for row, draw in zip(rows, draws, strict=True):
             params, distributions = self._points[row]
-            found.append(
+            trials.append(
                 create_trial(
                     params={**params, RANDOM: float(draw)},
                     distributions={**distributions, RANDOM: FloatDistribution(0.0, 1.0)},
                     value=float(self._objectives[row]),
                 )
             )
-        return found
+        return trials
 
 
 def _evaluator(name: str, seed: int) -> BaseImportanceEvaluator:
@@ -91,7 +93,7 @@ def _evaluator(name: str, seed: int) -> BaseImportanceEvaluator:
 
 
 def _distributions(space: Space, params: Mapping[str, Any]) -> tuple[Params, dict[str, Any]]:
-    """What Optuna drew in a trial: its values, and what they were drawn from."""
+    """Return the values that Optuna drew in a trial, and the distributions they came from."""
     from optuna.trial import FixedTrial
 
     trial = FixedTrial(dict(params))

@@ -56,7 +56,7 @@ class Journal(BaseJournalBackend):
         self._entry: list[Row] | None = None
 
     def read_logs(self, log_number_from: int) -> Iterable[Row]:
-        """Return the rows from a number on; those before it are not asked for again."""
+        """Return the rows from a number on, and forget those before it."""
         self._unread = self._unread[log_number_from - self._n_read :]
         self._n_read = log_number_from
         return list(self._unread)

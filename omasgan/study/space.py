@@ -1,4 +1,4 @@
-"""Search spaces: a TOML whose keys are a detector's params becomes what Optuna is asked for.
+"""Search spaces: a TOML whose keys are a detector's params, and what Optuna draws from it.
 
     lr = { low = 1e-4, high = 1e-2, log = true }
     steps = { low = 300, high = 1200, step = 100 }
@@ -7,7 +7,7 @@
     score = "combined"
 
 Two integer ends make an integer param. A param with ``when`` exists only in those trials where
-every param that it names has (one of) the given values; ``{ value = 3, when = ... }`` is a fixed
+every param that it names has (one of) these values; ``{ value = 3, when = ... }`` is a fixed
 value with a condition. The order in the file does not matter.
 """
 

@@ -105,7 +105,7 @@ def test_a_damaged_file_of_a_study_is_named_or_made_anew(
     capsys: pytest.CaptureFixture[str],
     table: Table,
 ) -> None:
-    one = sweep(n_n_trials=interrupted.n_trials)
+    one = sweep(n_trials=interrupted.n_trials)
     shutil.copytree(interrupted.out, one.out)
     path = one.study / name
     damage(path)

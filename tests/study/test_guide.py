@@ -205,14 +205,6 @@ def test_optuna_reads_the_record_as_it_is(tmp_path: Path) -> None:
     assert study.best_value == guide.best().objective  # type: ignore[union-attr]
 
 
-def test_the_private_names_of_optuna_that_a_guide_uses() -> None:
-    """Without ``_trial_id`` no abandoned trial could be handed out again (``Guide.ask``)."""
-    study = optuna.create_study()
-    trial = study.ask()
-    (stored,) = study.get_trials(deepcopy=False)
-    assert optuna.Trial(study, stored._trial_id).number == trial.number
-
-
 def test_a_guide_in_memory_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     advance(Guide(SPACE, None), 3)

@@ -24,10 +24,11 @@ class Benchmark:
 
     @property
     def seeds(self) -> tuple[int, ...]:
+        """Its seeds; none if the store does not say."""
         return tuple(self.about.get("seeds", ()))
 
     def counts(self, folds: int, seeds: int, runs: int) -> dict[str, str]:
-        """How much of the benchmark is there: "stored/all" for folds, seeds and runs.
+        """Return how much of the benchmark is there: "stored/all" for folds, seeds and runs.
 
         >>> Benchmark("b-v1", {"seeds": [0, 1, 2]}, 10).counts(2, 1, 2)
         {'folds': '2/10', 'seeds': '1/3', 'runs': '2/30'}
@@ -55,12 +56,15 @@ class StoredStudy:
 
     @functools.cached_property
     def trials(self) -> tuple[Row, ...]:
-        """The ended trials as flat rows, their values by task."""
+        """The ended trials as flat rows: values by task, ``enqueued`` says why params were not
+        drawn.
+        """
         names = tuple(self.about.get("tasks", ()))
         return tuple(_row(trial, names) for trial in self.ended)
 
     @property
     def label(self) -> str:
+        """What tables and figures call it."""
         return f"{self.detector} · {self.selection} · {self.name}"
 
     @property
@@ -70,6 +74,7 @@ class StoredStudy:
 
 
 def _row(trial: Trial, tasks: Sequence[str]) -> Row:
+    """Return a trial as a flat row; ``tasks`` are the names of the study's."""
     ending = asdict(trial.ending) if trial.ending else {}
     values = {tasks[step]: max(by_stage.values()) for step, by_stage in trial.values.items()}
     about = {"number": trial.number, "params": dict(trial.params), "values": values}
@@ -77,14 +82,14 @@ def _row(trial: Trial, tasks: Sequence[str]) -> Row:
 
 
 def read_benchmark(root: AnyPath, benchmark: str, rows: Sequence[Mapping[str, Any]]) -> Benchmark:
-    """The benchmark with the id ``benchmark``; ``rows`` are its result rows."""
+    """Return the benchmark with the id ``benchmark``; ``rows`` are its result rows."""
     about = find_json(root / benchmark / "benchmark.json")
     counts = [int(row["n_folds"]) for row in rows if row.get("n_folds")]
     return Benchmark(benchmark, about or {}, max(counts, default=None))
 
 
 def read_study(folder: AnyPath, *, with_trials: bool = True) -> StoredStudy:
-    """The study in ``<root>/<benchmark>/<detector>/<selection>/studies/<name>``.
+    """Return the study in ``<root>/<benchmark>/<detector>/<selection>/studies/<name>``.
 
     Trials that have not ended are left out, and all of them unless ``with_trials``.
 
