@@ -40,7 +40,7 @@ def claimed(root: Path) -> Store:
     return store
 
 
-def add_run(
+def add_run(  # noqa: PLR0913 - what tests vary of a run
     store: Store,
     detector: str = "omasgan",
     params: dict | None = None,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from omasgan.checks.audit import Audit
 
 
-def audit(
+def audit(  # noqa: PLR0913 - typer reads an option from each
     detector: DetectorArgument,
     benchmark: BenchmarkArgument,
     *,

@@ -25,7 +25,7 @@ from omasgan.errors import ConfigError
 PUBLISHED = "published"
 
 
-def compare(
+def compare(  # noqa: PLR0913 - typer reads an option from each
     benchmark: BenchmarkArgument,
     *,
     detectors: Annotated[

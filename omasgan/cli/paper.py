@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     """By benchmark, its data, or why there are none."""
 
 
-def paper(
+def paper(  # noqa: PLR0913 - typer reads an option from each
     suites: Annotated[
         list[str] | None, typer.Argument(metavar="[SUITE]...", help="Names, or TOML files.")
     ] = None,

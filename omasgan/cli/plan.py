@@ -96,7 +96,7 @@ class Room:
         )
 
 
-def plan(
+def plan(  # noqa: PLR0913 - typer reads an option from each
     benchmark: BenchmarkArgument,
     detectors: Annotated[
         str, typer.Argument(metavar="DETECTORS", help="One, or several with commas between them.")

@@ -16,7 +16,7 @@ from omasgan.cli.options.groups import (
 from omasgan.cli.options.output import Output, at_work, conclude
 
 
-def run(
+def run(  # noqa: PLR0913 - typer reads an option from each
     benchmark: BenchmarkArgument,
     detector: DetectorArgument,
     *,

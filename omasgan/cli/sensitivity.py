@@ -99,7 +99,7 @@ class Settings:
         )
 
 
-def sensitivity(
+def sensitivity(  # noqa: PLR0913 - typer reads an option from each
     benchmark: Annotated[
         str | None, typer.Argument(metavar="BENCHMARK", help="As for 'omasgan run'.")
     ] = None,

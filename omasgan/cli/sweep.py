@@ -23,7 +23,7 @@ from omasgan.cli.options.searching import Searching, load_source
 from omasgan.errors import ConfigError
 
 
-def sweep(
+def sweep(  # noqa: PLR0913 - typer reads an option from each
     benchmark: BenchmarkArgument,
     detector: DetectorArgument,
     *,

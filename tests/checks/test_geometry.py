@@ -18,7 +18,7 @@ from tests.results import SPEC, add_run, claimed
 NORMALS = [1.0, 2.0, 3.0, 4.0, 40.0]
 
 
-def add_scores(
+def add_scores(  # noqa: PLR0913 - what tests vary of a run
     store: Store,
     detector: str,
     anomalies: list[float],

@@ -26,7 +26,7 @@ from tests.toy import CurveDetector
 class Plain(CurveDetector):
     """A class that is no dataclass of its own."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a param of each kind
         self,
         *,
         rate: Annotated[float, Field(gt=0, le=1)] = 0.1,

@@ -67,9 +67,6 @@ AddressOption = Annotated[
 InnerOption = Annotated[
     int | None, typer.Option(min=1, help="Tasks a trial is judged by.  [default: 2]")
 ]
-ResumeOption = Annotated[
-    bool, typer.Option("--resume", help="Go on with what was interrupted in DIR.")
-]
 TrackingOption = Annotated[
     str | None,
     typer.Option(

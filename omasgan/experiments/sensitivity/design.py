@@ -46,7 +46,7 @@ class SensitivityPlan:
         )
 
 
-def design(
+def design(  # noqa: PLR0913 - each is a choice that the user has
     detector: type[Any],
     names: Sequence[str],
     base: Mapping[str, Any],
