@@ -266,14 +266,15 @@ def test_a_wrong_command_is_refused() -> None:
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The output folder of a small comparison with a search, of a saved run and of a report."""
+    """The output folder of a small sweep, of a saved run and of a report."""
     folder = tmp_path_factory.mktemp("docs") / "out"
-    small = ["digits-loo", "--max-folds", "2", "--max-train", "60", "--max-test", "40"]
-    output = ["--folds", "0", "--seeds", "0", "--tracking-uri", "none", "--out", str(folder)]
-    tuned = ["--detectors", "pca", "--tune", "1", "--backend", "local"]
-    assert cli.main(["compare", *small, *tuned, *output]) == 0
+    small = ["--max-folds", "2", "--max-train", "60", "--max-test", "40"]
+    small += ["--folds", "0", "--tracking-uri", "none", "--out", str(folder)]
+    search = ["--trials", "1", "--backend", "local"]
+    assert cli.main(["sweep", "digits-loo", "pca", *small, *search]) == 0
     few = [f"--set={phase}_steps=2" for phase in ("gan", "boundary", "retrain", "detector")]
-    assert cli.main(["run", small[0], "omasgan", *small[1:], *few, "--save", *output]) == 0
+    saved = ["--seeds", "0", "--save", *few]
+    assert cli.main(["run", "digits-loo", "omasgan", *small, *saved]) == 0
     assert cli.main(["report", str(folder)]) == 0
     return folder
 
