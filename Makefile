@@ -1,4 +1,4 @@
-# make test: lint, types and tests.  make demo: the main job on embedded data, in minutes.
+# make test: lint, types and tests.  make check: the same with the quick tests alone.  make demo: the main job on embedded data, in minutes.
 # make test-faults: what a sweep survives, in about 20 minutes.
 # make docs: the documentation as a site in site/, without a network.
 # All set themselves up: a virtual environment in .venv, made anew only when it is not current.
@@ -16,9 +16,15 @@ CURRENT := [ -f $(STAMP) ] && [ ! pyproject.toml -nt $(STAMP) ] && $(PYTHON) -P 
 	"import omasgan, pathlib; assert pathlib.Path(omasgan.__file__).samefile('omasgan/__init__.py')" \
 	2>/dev/null
 
-.PHONY: test test-faults demo docs lint types tests setup
+QUICK := tests/data tests/nn tests/study tests/checks tests/test_*.py
+
+.PHONY: test check test-faults demo docs lint types tests setup
 
 test: lint types tests
+
+# What it leaves out starts Ray, servers, browsers or trainings; make test runs everything.
+check: lint types
+	$(PYTHON) -m pytest -q -n 2 --dist loadfile $(QUICK)
 
 lint: setup
 	$(PYTHON) -m ruff check .

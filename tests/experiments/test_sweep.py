@@ -492,7 +492,7 @@ def test_ended_trials_keep_their_state_only_if_asked_and_within_the_budget(
         ({"pruner": "None"}, "unknown pruner 'None'|pruner must be written"),
         ({"pruner": "MedianPruner(n_warmup_steps='x')"}, "n_warmup_steps: Input should be a"),
         ({"space": Space.from_dict({"lrr": 1.0})}, "unknown parameter of CurveDetector 'lrr'"),
-        ({"replay": Path("absent")}, "--replay 'absent' does not exist; give a study's folder"),
+        ({"replay": Path("absent")}, "'absent' holds no trials to replay; give a study's folder"),
         ({"enqueue": "default"}, "--enqueue must be 'defaults', got 'default'"),
         ({"enqueue": "defaults", "replay": Path("x")}, "--enqueue and --replay exclude each"),
         (

@@ -206,7 +206,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "param of a wrong type": (lambda f: change_params(f, width=[8]), "width: Input should be"),
     "unknown detector": (lambda f: describe(f, detector="omasgn"), "did you mean 'omasgan'"),
     "foreign detector": (lambda f: describe(f, detector="this:s"), "not of this package"),
-    "detector as a path": (lambda f: describe(f, detector="../x"), "detector: String should"),
+    "detector as a path": (lambda f: describe(f, detector="../x"), "names no class"),
     "foreign json": (
         lambda f: (f / saved.DESCRIPTION).write_text('{"a": 1}'),
         "does not describe",

@@ -16,7 +16,7 @@ from omasgan.report.results.write import ReportFiles, terminal_tables, write_rep
 from omasgan.store.results import Store, params_id
 from tests.report.page.html import read_page
 from tests.report.store import fill
-from tests.results import SPEC, trial_params
+from tests.results import SPACE, SPEC, trial_params
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_the_page_links_each_number_to_its_command(store: Store, files: ReportFi
     params = tomllib.loads((files.folder / "params" / f"{knn}.toml").read_text())
     assert params == {"k": 1}
     text = (files.folder / "spaces" / f"{space}.toml").read_text()
-    assert tomllib.loads(text) == {"mu": {"low": 0.1, "high": 1.0, "when": {"form": "pixel"}}}
+    assert tomllib.loads(text) == SPACE.to_dict()
 
 
 def test_the_page_says_what_a_reader_has_to_know(files: ReportFiles) -> None:
