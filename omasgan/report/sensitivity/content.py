@@ -7,7 +7,7 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,36 +16,15 @@ from omasgan import detectors
 from omasgan.experiments.sensitivity.axes import Axis
 from omasgan.experiments.sensitivity.design import SensitivityPlan
 from omasgan.experiments.sensitivity.training import SensitivitySpec
-from omasgan.report import statistics
 from omasgan.report.page import formats
 from omasgan.report.page.blocks import Block, Command, Details, Figure, Page, Section, Table, slug
 from omasgan.report.results.tables import STAGE_PREFIX, stage_columns
-from omasgan.report.sensitivity import effects
-from omasgan.report.sensitivity.effects import Cube, Effect
+from omasgan.report.sensitivity import captions, effects, tables
+from omasgan.report.sensitivity.effects import Cube
+from omasgan.report.sensitivity.tables import AxisCubes
 
-WARNING = (
-    "No result, sensitivity only: these trainings were tested on the benchmark's own anomalies. "
-    "The curves describe and select nothing; params picked from them are selected on the test set."
-)
-EFFECT = (
-    "effect: mean AUROC at the best value less that at the worst. interval: 95 %, over folds and "
-    "the seeds within each; best and worst value are selected anew in each resample, which makes "
-    "it slightly too wide. chance: the effect stays below it in 95 of 100 cases if the values "
-    "make no difference (values permuted within each fold and seed). p Holm: the share of such "
-    "cases that reach the effect, corrected for the params of this table. "
-)
-DIFFERENCE = (
-    "difference: to the base, on the same folds with the same seeds; interval: 95 %, over folds "
-    "and the seeds within each."
-)
-COST = (
-    "seconds: of all trainings and tests together; spared: training seconds that the stage cache "
-    "saved, which would have been spent besides."
-)
 BASE = "base.toml"
 """The base point beside the page, where it is not the detector's defaults."""
-
-AxisCubes: TypeAlias = Sequence[tuple[Axis, Cube]]
 
 
 def page(spec: SensitivitySpec, rows: Sequence[Mapping[str, Any]]) -> Page:
@@ -62,25 +41,7 @@ def page(spec: SensitivitySpec, rows: Sequence[Mapping[str, Any]]) -> Page:
         commands=(_command(spec),),
     )
     title = f"Sensitivity of {spec.detector} on {spec.benchmark.id}"
-    return Page(title, (WARNING,), (section,))
-
-
-def effects_table(by_param: Mapping[str, Effect]) -> pd.DataFrame:
-    """One row for each param, largest effect first."""
-    p = effects.corrected(by_param)
-    return pd.DataFrame(
-        {
-            "parameter": name,
-            "effect": e.size,
-            "interval": formats.interval(e.interval),
-            "chance": e.chance,
-            "p Holm": p[name],
-            "verdict": _verdict(e, p[name], len(by_param)),
-            "best value": formats.param(e.best),
-            "worst value": formats.param(e.worst),
-        }
-        for name, e in sorted(by_param.items(), key=lambda item: -item[1].size)
-    )
+    return Page(title, (captions.WARNING,), (section,))
 
 
 def _command(spec: SensitivitySpec) -> Command:
@@ -149,10 +110,10 @@ def _blocks(plan: SensitivityPlan, runs: pd.DataFrame, cubes: AxisCubes) -> Iter
     scope = _scope(plan)
     if cubes:
         by_param = {axis.name: effects.effect(cube) for axis, cube in cubes}
-        yield Table("Effects", EFFECT + scope, effects_table(by_param))
+        yield Table("Effects", f"{captions.EFFECT} {scope}", tables.by_effect(by_param))
         sizes = "; ".join(f"{name} {e.size:.3f}" for name, e in by_param.items())
         yield Figure(
-            "effects", "Effects beside chance", EFFECT + scope,
+            "effects", "Effects beside chance", f"{captions.EFFECT} {scope}",
             "Effect of each parameter on AUROC with its interval, beside what chance reaches: "
             f"{sizes}",
             partial(draw.effects, by_param),
@@ -160,16 +121,16 @@ def _blocks(plan: SensitivityPlan, runs: pd.DataFrame, cubes: AxisCubes) -> Iter
         yield Figure(
             "curves", "Curves",
             f"Mean difference to the base (dashed) with its interval as a band; grey: folds. "
-            f"{DIFFERENCE} {scope}",
+            f"{captions.DIFFERENCE} {scope}",
             f"How AUROC moves along the values of {', '.join(a.name for a, _ in cubes)}.",
             partial(draw.curves, cubes),
         )  # fmt: skip
     yield from _stages(plan, runs, [axis for axis, _ in cubes])
     if plan.design == "grid":
         yield from _heat_maps(plan, runs)
-    values = Table("Values", f"{DIFFERENCE} {scope}", _values_table(cubes))
+    values = Table("Values", f"{captions.DIFFERENCE} {scope}", tables.by_value(cubes))
     yield Details("Every value", (values,))
-    yield Table("Cost", COST, _cost(runs))
+    yield Table("Cost", captions.COST, tables.cost(runs))
 
 
 def _scope(plan: SensitivityPlan) -> str:
@@ -181,32 +142,6 @@ def _scope(plan: SensitivityPlan) -> str:
     )
 
 
-def _verdict(e: Effect, p: float, tests: int) -> str:
-    if tests * e.least > statistics.LEVEL:
-        return "too few folds and seeds for a test"
-    return "significant" if p <= statistics.LEVEL else "not significant"
-
-
-def _values_table(cubes: AxisCubes) -> pd.DataFrame:
-    """One row for each param and value: mean AUROC, and its difference to the base."""
-    rows = []
-    for axis, cube in cubes:
-        change, intervals = effects.differences(cube)
-        for i, value in enumerate(cube.values):
-            is_base = i == cube.base
-            rows.append(
-                {
-                    "parameter": axis.name,
-                    "value": formats.param(value) + (" (base)" if is_base else ""),
-                    "auroc": float(cube.metric[i].mean()),
-                    "difference": float("nan") if is_base else float(change[i]),
-                    "interval": "-" if is_base else formats.signed_interval(intervals[i]),
-                    "runs": str(cube.units),
-                }
-            )
-    return pd.DataFrame(rows)
-
-
 def _stages(plan: SensitivityPlan, runs: pd.DataFrame, axes: Sequence[Axis]) -> Iterator[Block]:
     """The same for the score of every stage that one training gives."""
     from omasgan.report.sensitivity import figures as draw
@@ -215,19 +150,14 @@ def _stages(plan: SensitivityPlan, runs: pd.DataFrame, axes: Sequence[Axis]) -> 
     cubes = [(axis, of_axis) for axis, of_axis in cubes if of_axis]
     if not cubes:
         return
-    rows = [
-        {"parameter": axis.name, "stage": stage, **_stage_row(cube)}
-        for axis, of_axis in cubes
-        for stage, cube in of_axis.items()
-    ]
     about = (
         "As the table Effects, for the score of each stage that the same trainings give; p is not "
         f"corrected. {_scope(plan)}"
     )
-    yield Table("Effects by stage", about, pd.DataFrame(rows))
+    yield Table("Effects by stage", about, tables.by_stage(cubes))
     yield Figure(
         "stages", "Curves by stage",
-        f"Mean difference of each stage's AUROC to its own at the base. {DIFFERENCE} "
+        f"Mean difference of each stage's AUROC to its own at the base. {captions.DIFFERENCE} "
         f"{_scope(plan)}",
         f"How each stage's AUROC moves along the values of {', '.join(a.name for a in axes)}.",
         partial(draw.stages, cubes),
@@ -237,18 +167,6 @@ def _stages(plan: SensitivityPlan, runs: pd.DataFrame, axes: Sequence[Axis]) -> 
 def _stage_cubes(plan: SensitivityPlan, runs: pd.DataFrame, axis: Axis) -> dict[str, Cube]:
     cubes = {column: effects.cube(runs, plan, axis, column) for column in stage_columns(runs)}
     return {c.removeprefix(STAGE_PREFIX): cube for c, cube in cubes.items() if cube is not None}
-
-
-def _stage_row(cube: Cube) -> dict[str, object]:
-    e = effects.effect(cube)
-    return {
-        "auroc at base": float(cube.metric[cube.base].mean()),
-        "effect": e.size,
-        "interval": formats.interval(e.interval),
-        "chance": e.chance,
-        "p": e.p,
-        "best value": formats.param(e.best),
-    }
 
 
 def _heat_maps(plan: SensitivityPlan, runs: pd.DataFrame) -> Iterator[Block]:
@@ -266,18 +184,3 @@ def _heat_maps(plan: SensitivityPlan, runs: pd.DataFrame) -> Iterator[Block]:
             f"Heat map of AUROC over {x.name} and {y.name}.",
             partial(heat_map, (x.name, x.values), (y.name, y.values), mean, half),
         )  # fmt: skip
-
-
-def _cost(runs: pd.DataFrame) -> pd.DataFrame:
-    spent = float(runs["seconds"].sum())
-    spared = float(runs["cached_seconds"].fillna(0).sum()) if "cached_seconds" in runs else 0.0
-    return pd.DataFrame(
-        [
-            {
-                "trainings": str(len(runs)),
-                "seconds": spent,
-                "spared": f"{spared:.1f}",
-                "without / with the cache": f"{(spent + spared) / spent:.2f}" if spent else "-",
-            }
-        ]
-    )
