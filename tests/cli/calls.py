@@ -29,13 +29,13 @@ def run(out: Path, *arguments: str | Path, detector: str = CURVE) -> int:
 
 def sweep(folder: Path, *arguments: str | Path) -> int:
     (folder / "space.toml").write_text(SPACE)
-    place = ["--space", folder / "space.toml", "--out", folder / "out", "--backend", "local"]
-    return omasgan("sweep", "digits-loo", CURVE, *SMALL, *place, *arguments)
+    options = ["--space", folder / "space.toml", "--out", folder / "out", "--backend", "local"]
+    return omasgan("sweep", "digits-loo", CURVE, *SMALL, *options, *arguments)
 
 
 def compare(out: Path, *arguments: str | Path) -> int:
-    place = ["--backend", "local", "--out", out]
-    return omasgan("compare", "digits-loo", *SMALL, *place, *arguments)
+    options = ["--backend", "local", "--out", out]
+    return omasgan("compare", "digits-loo", *SMALL, *options, *arguments)
 
 
 def in_a_process(*arguments: str) -> subprocess.CompletedProcess[str]:

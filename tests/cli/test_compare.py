@@ -13,9 +13,9 @@ def test_compare_sets_detectors_beside_the_yardsticks(
 ) -> None:
     (tmp_path / "params").mkdir()
     (tmp_path / "params" / "pca.toml").write_text("components = 3\n")
-    given = ["--detectors", f"vae,{CURVE}", "--params", tmp_path / "params", "--seeds", "0"]
+    options = ["--detectors", f"vae,{CURVE}", "--params", tmp_path / "params", "--seeds", "0"]
     (tmp_path / "params" / "vae.toml").write_text("[params]\ntrain_steps = 2\n")
-    assert compare(tmp_path / "out", *given) == 0
+    assert compare(tmp_path / "out", *options) == 0
     rows = Store(tmp_path / "out").results()
     assert {row["detector"] for row in rows} == {
         "knn", "pca", "gmm", "isolation-forest", "vae", CURVE
@@ -24,5 +24,5 @@ def test_compare_sets_detectors_beside_the_yardsticks(
     assert pca == 3
     text = capsys.readouterr().out
     assert "Average rank and tests" in text and "Geometry card" in text
-    assert compare(tmp_path / "out", *given) == 0
+    assert compare(tmp_path / "out", *options) == 0
     assert len(Store(tmp_path / "out").results()) == len(rows)

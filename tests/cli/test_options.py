@@ -53,8 +53,8 @@ def test_no_option_hides_another(verb: str) -> None:
 
 def help_of(verb: str, option: str) -> str:
     command = typer.main.get_command(_app()).commands[verb]  # type: ignore[attr-defined]
-    (found,) = (parameter for parameter in command.params if option in parameter.opts)
-    return str(found.help)
+    (parameter,) = (p for p in command.params if option in p.opts)
+    return str(parameter.help)
 
 
 @pytest.mark.parametrize(
@@ -86,8 +86,8 @@ def test_the_default_of_a_ray_option_is_the_backends(
 ) -> None:
     from omasgan.backends.ray.backend import RayBackend
 
-    (told,) = re.findall(r"\[default: (.*)\]", help_of("sweep", option))
-    assert float(told) * unit == inspect.signature(RayBackend).parameters[argument].default
+    (default,) = re.findall(r"\[default: (.*)\]", help_of("sweep", option))
+    assert float(default) * unit == inspect.signature(RayBackend).parameters[argument].default
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,6 @@ def test_score_lists_the_detectors_to_choose_from(
     error = capsys.readouterr().err
     assert "holds 2 saved detectors, give one: " in error and error.count("\n") == 1
     assert error.count("/seed-0/fold-") == 2
-    chosen = saved.find(next(tmp_path.rglob("fold-1")))
-    assert omasgan("score", chosen, "x.png") == 2
+    detector = saved.find(next(tmp_path.rglob("fold-1")))
+    assert omasgan("score", detector, "x.png") == 2
     assert "'tests.toy:CurveDetector', which is not of this package" in capsys.readouterr().err

@@ -83,7 +83,7 @@ def test_the_storage_may_come_from_the_environment(
 
 
 @pytest.mark.parametrize(
-    ("options", "kept"),
+    ("options", "states"),
     [
         ([], []),
         (["--keep-checkpoints"], ["task-0.safetensors", "task-1.safetensors"]),
@@ -92,11 +92,11 @@ def test_the_storage_may_come_from_the_environment(
     ids=["none", "all", "none within the budget"],
 )
 def test_checkpoints_stay_as_the_options_say(
-    options: list[str], kept: list[str], tmp_path: Path
+    options: list[str], states: list[str], tmp_path: Path
 ) -> None:
     one = ["--trials", "1", "--folds", "0", "--checkpoint-seconds", "0"]
     assert sweep(tmp_path, *one, *options) == 0
-    assert sorted(path.name for path in tmp_path.rglob("trials/0000/*.safetensors")) == kept
+    assert sorted(path.name for path in tmp_path.rglob("trials/0000/*.safetensors")) == states
 
 
 @pytest.mark.usefixtures("ray_cluster")

@@ -23,7 +23,7 @@ def run_of(*arguments: str) -> list[str]:
 
 
 def sweep_of(**flags: str) -> list[str]:
-    """A sweep that is right but for the given flags."""
+    """A sweep that is right but for these flags."""
     options = {"trials": "1", "space": GOOD_TOML} | flags
     pairs = ((f"--{name.replace('_', '-')}", value) for name, value in options.items())
     return ["sweep", "digits-loo", CURVE, *(word for pair in pairs for word in pair)]
@@ -94,14 +94,14 @@ FOLDS_AND_SEEDS: dict[str, Case] = {
 OUTPUT: dict[str, Case] = {
     "out is a file": (run_of("--out", BAD_TOML), "is a file"),
     "out is in a file": (run_of("--out", f"{BAD_TOML}/x"), "is a file"),
-    "out cannot be made": (run_of("--out", "/proc/omasgan"), "/proc"),
-    "out of a sweep cannot be made": (sweep_of(out="/proc/omasgan"), "/proc"),
-    "out of a comparison cannot be made": (compare_of("--out", "/proc/omasgan"), "/proc"),
-    "out of a study cannot be made": (
+    "out cannot be created": (run_of("--out", "/proc/omasgan"), "/proc"),
+    "out of a sweep cannot be created": (sweep_of(out="/proc/omasgan"), "/proc"),
+    "out of a comparison cannot be created": (compare_of("--out", "/proc/omasgan"), "/proc"),
+    "out of a study cannot be created": (
         sensitivity_of("--params", "mu", "--out", "/proc/omasgan"),
         "/proc",
     ),
-    "out of the paper cannot be made": (
+    "out of the paper cannot be created": (
         ["paper", "table-1", "--backend", "local", "--out", "/proc/omasgan"],
         "/proc",
     ),
@@ -190,7 +190,7 @@ SEARCHING: dict[str, Case] = {
     ),
     "unknown params to enqueue": (sweep_of(enqueue="default"), "defaults"),
     "storage that is no URL": (sweep_of(storage="nowhere"), "nowhere"),
-    "storage that cannot be made": (sweep_of(storage="sqlite:////proc/x/optuna.db"), "/proc/x"),
+    "storage that cannot be created": (sweep_of(storage="sqlite:////proc/x/optuna.db"), "/proc/x"),
     "bad space": (["sweep", "digits-loo", CURVE, "--trials", "1", "--space", BAD_TOML], "line 1"),
     "no space": (["sweep", "digits-loo", CURVE, "--trials", "1"], "give one with --space"),
 }

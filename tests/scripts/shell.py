@@ -26,12 +26,12 @@ def call(
 
 def exports(script: str, folder: Path) -> dict[str, str]:
     """What the script's ``env`` sets in a shell that evaluates it."""
-    told = call(script, "env", folder)
-    assert told.returncode == 0, told.stderr
-    shell = ["env", "-i", "bash", "-c", told.stdout + "\nenv -0"]
+    done = call(script, "env", folder)
+    assert done.returncode == 0, done.stderr
+    shell = ["env", "-i", "bash", "-c", done.stdout + "\nenv -0"]
     read = subprocess.run(shell, capture_output=True, text=True, check=True).stdout
-    found = dict(entry.split("=", 1) for entry in read.split("\0") if entry)
-    return {name: found[name] for name in found.keys() - {"PWD", "SHLVL", "_"}}
+    variables = dict(entry.split("=", 1) for entry in read.split("\0") if entry)
+    return {name: variables[name] for name in variables.keys() - {"PWD", "SHLVL", "_"}}
 
 
 def listening_elsewhere(pids: set[int]) -> list[str]:

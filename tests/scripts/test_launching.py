@@ -33,10 +33,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
 
 def sweep(folder: Path, *arguments: object) -> list[str]:
     """A sweep of two trials that wait for each other: as a node has one CPU, both must work."""
-    place = folder / "place"
-    place.mkdir()
+    meeting = folder / "meeting"
+    meeting.mkdir()
     space = folder / "space.toml"
-    space.write_text(f'place = "{place}"\nn = 2\nlr = {{ low = 0.01, high = 0.1 }}\n')
+    space.write_text(f'place = "{meeting}"\nn = 2\nlr = {{ low = 0.01, high = 0.1 }}\n')
     options = ["--trials", 2, "--folds", 0, "--selection", "proxy", "--space", space]
     options += ["--tracking-uri", "none", "--out", folder / "out", *arguments]
     return [str(VENV / "omasgan"), "sweep", *map(str, options)]
@@ -69,8 +69,8 @@ def test_a_sweep_as_a_submitted_job_uses_both_nodes(
     command = sweep(tmp_path, "--address", "auto")
     command += ["digits-loo", "tests.toy:MeetingDetector", "--max-train", "100"]
     submit = [str(VENV / "ray"), "job", "submit", "--address", f"http://127.0.0.1:{PORT + 2}"]
-    told = run([*submit, "--", "omasgan", *command[1:]], cluster)
-    assert "succeeded" in told
+    output = run([*submit, "--", "omasgan", *command[1:]], cluster)
+    assert "succeeded" in output
     check(tmp_path)
 
 

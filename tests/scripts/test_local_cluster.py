@@ -16,17 +16,17 @@ from tests.scripts.shell import call, exports, listening_elsewhere
 
 PORT = 6470
 
-PLACES = """
+NODES_OF_TASKS = """
 import time, ray
 ray.init("auto", log_to_driver=False, logging_level="ERROR")
 
 @ray.remote(num_cpus=1, num_gpus=0.5)
-def place():
+def node():
     time.sleep(5)
     return ray.get_runtime_context().get_node_id()
 
 names = {node["NodeID"]: node["NodeName"] for node in ray.nodes()}
-print(*sorted({names[node] for node in ray.get([place.remote() for _ in range(2)])}))
+print(*sorted({names[id] for id in ray.get([node.remote() for _ in range(2)])}))
 """
 
 
@@ -41,54 +41,58 @@ print(*sorted({names[node] for node in ray.get([place.remote() for _ in range(2)
 def test_wrong_input_is_refused_before_anything_starts(
     arguments: list[object], said: str, tmp_path: Path
 ) -> None:
-    told = call("local-cluster", "start", tmp_path / "new", *arguments)
-    assert told.returncode == 2
-    assert re.fullmatch(f"local-cluster: {said}\n", told.stderr)
+    done = call("local-cluster", "start", tmp_path / "new", *arguments)
+    assert done.returncode == 2
+    assert re.fullmatch(f"local-cluster: {said}\n", done.stderr)
     assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("verb", ["env", "status", "add", "stop"])
 def test_a_folder_without_a_cluster_is_refused(verb: str, tmp_path: Path) -> None:
-    told = call("local-cluster", verb, tmp_path)
-    assert told.returncode == 2
-    assert f"{tmp_path} has no cluster; start one with: " in told.stderr
+    done = call("local-cluster", verb, tmp_path)
+    assert done.returncode == 2
+    assert f"{tmp_path} has no cluster; start one with: " in done.stderr
 
 
 def running(folder: Path) -> set[int]:
     """Processes that were started with the cluster's folder in their environment."""
-    found = set()
+    pids = set()
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             if f"={folder}".encode() in (entry / "environ").read_bytes():
-                found.add(int(entry.name))
+                pids.add(int(entry.name))
         except OSError:
             continue
-    return found
+    return pids
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "cluster"
-    told = call("local-cluster", "start", folder, "--gpus", 1, "--port", PORT)
-    assert told.returncode == 0, told.stderr
+    done = call("local-cluster", "start", folder, "--gpus", 1, "--port", PORT)
+    assert done.returncode == 0, done.stderr
     yield folder
     if (folder / "cluster.json").exists():
         assert call("local-cluster", "stop", folder).returncode == 0
 
 
 def states(folder: Path) -> list[str]:
-    told = call("local-cluster", "status", folder)
-    return re.findall(r"^node \d  (\w+)", told.stdout, flags=re.MULTILINE)
+    done = call("local-cluster", "status", folder)
+    return re.findall(r"^node \d  (\w+)", done.stdout, flags=re.MULTILINE)
 
 
-def places(environment: Mapping[str, str]) -> list[str]:
+def nodes_of_tasks(environment: Mapping[str, str]) -> list[str]:
     # Ray prints above it that it misses a node.
     return drive(environment).stdout.splitlines()[-1].split()
 
 
 def drive(environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", PLACES], env=environment, capture_output=True, text=True, timeout=90
+        [sys.executable, "-c", NODES_OF_TASKS],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=90,
     )
 
 
@@ -98,7 +102,7 @@ def test_nodes_work_die_and_are_added(cluster: Path) -> None:
     assert states(cluster) == ["alive", "alive"]
     environment = os.environ | exports("local-cluster", cluster)
     assert environment["RAY_ADDRESS"] == f"127.0.0.1:{PORT}"
-    assert places(environment) == ["node-0", "node-1"]
+    assert nodes_of_tasks(environment) == ["node-0", "node-1"]
 
     token = Path(environment["RAY_AUTH_TOKEN_PATH"])
     assert token.stat().st_mode & 0o777 == 0o600
@@ -112,7 +116,7 @@ def test_nodes_work_die_and_are_added(cluster: Path) -> None:
     assert call("local-cluster", "kill", cluster, 1).returncode == 2
     assert call("local-cluster", "add", cluster).returncode == 0
     assert states(cluster) == ["alive", "dead", "alive"]
-    assert places(environment) == ["node-0", "node-2"]
+    assert nodes_of_tasks(environment) == ["node-0", "node-2"]
 
     processes = running(cluster)
     assert len(processes) > 5

@@ -185,7 +185,7 @@ def commands(path: Path) -> list[list[str]]:
         joined = str(load(path.name)["spec"]["entrypoint"])
     rest = r"(\w+-loo [^'\"`\n]*)"
     called = re.findall(rf"omasgan (sweep|compare|run|plan) {rest}", joined)
-    called += [("sweep", found) for found in re.findall(rf"sweep\.sbatch {rest}", joined)]
+    called += [("sweep", arguments) for arguments in re.findall(rf"sweep\.sbatch {rest}", joined)]
     return [[verb, *shlex.split(arguments, comments=True)] for verb, arguments in called]
 
 

@@ -30,8 +30,8 @@ def stranger() -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
 
 
-def names(found: list[object]) -> list[str]:
-    return sorted(process.name for process in found)  # type: ignore[attr-defined]
+def names(members: list[object]) -> list[str]:
+    return sorted(process.name for process in members)  # type: ignore[attr-defined]
 
 
 def test_a_family_has_orphans_and_children_in_sessions_of_their_own(

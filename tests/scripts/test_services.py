@@ -20,17 +20,17 @@ PORTS = ["--postgres-port", POSTGRES_PORT, "--mlflow-port", MLFLOW_PORT]
 
 
 def test_wrong_input_is_refused_before_anything_starts(tmp_path: Path) -> None:
-    told = call("services", "start", tmp_path / "new", "--mlflow-port", 80)
-    assert told.returncode == 2
-    assert told.stderr == "services: --mlflow-port must be in [1024, 65535], got 80\n"
+    done = call("services", "start", tmp_path / "new", "--mlflow-port", 80)
+    assert done.returncode == 2
+    assert done.stderr == "services: --mlflow-port must be in [1024, 65535], got 80\n"
     assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("verb", [["env"], ["status"], ["kill", "mlflow"], ["stop"]])
 def test_a_folder_without_services_is_refused(verb: list[str], tmp_path: Path) -> None:
-    told = call("services", verb[0], tmp_path, *verb[1:])
-    assert told.returncode == 2
-    assert f"{tmp_path} has no services; start them with: " in told.stderr
+    done = call("services", verb[0], tmp_path, *verb[1:])
+    assert done.returncode == 2
+    assert f"{tmp_path} has no services; start them with: " in done.stderr
 
 
 @pytest.fixture
@@ -38,8 +38,8 @@ def services() -> Iterator[Path]:
     # PostgreSQL's own user must be able to enter it, as it can't enter pytest's folders.
     folder = Path(tempfile.mkdtemp(dir="/tmp", prefix="services-"))
     folder.chmod(0o755)
-    told = call("services", "start", folder, *PORTS, "--install", timeout=400)
-    assert told.returncode == 0, told.stdout + told.stderr
+    done = call("services", "start", folder, *PORTS, "--install", timeout=400)
+    assert done.returncode == 0, done.stdout + done.stderr
     yield folder
     if (folder / "services.json").exists():
         assert call("services", "stop", folder).returncode == 0
@@ -60,31 +60,31 @@ def ask(environment: dict[str, str], database: str, query: str) -> list[tuple[An
 
 def processes_of(folder: Path) -> dict[int, str]:
     """Process ids and command lines of what was started in the folder."""
-    found = {}
+    lines = {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
             if str(folder) in line or str(folder) in str((entry / "cwd").readlink()):
-                found[int(entry.name)] = line
+                lines[int(entry.name)] = line
         except OSError:
             continue
-    return found
+    return lines
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_sweep_with_both_servers(services: Path, tmp_path: Path) -> None:
-    given = exports("services", services)
-    environment = os.environ | {"OMP_NUM_THREADS": "1"} | given
+    variables = exports("services", services)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | variables
     command = [VENV / "omasgan", "sweep", "digits-loo", "pca", "--trials", "3", "--folds", "0"]
     command += ["--max-train", "200", "--backend", "local", "--out", tmp_path / "out"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stdout + done.stderr
 
     states = [("COMPLETE",)] * 3
-    assert ask(given, "optuna", "SELECT state::text FROM trials") == states
+    assert ask(variables, "optuna", "SELECT state::text FROM trials") == states
     # The study, its trials and its winner.
-    assert ask(given, "mlflow", "SELECT status FROM runs") == [("FINISHED",)] * 5
+    assert ask(variables, "mlflow", "SELECT status FROM runs") == [("FINISHED",)] * 5
     assert list((services / "artifacts").rglob("*.png"))
     assert {row["outcome"] for row in Store(tmp_path / "out").results()} == {"ok"}
 
@@ -97,7 +97,7 @@ def test_a_sweep_with_both_servers(services: Path, tmp_path: Path) -> None:
     for file in [*services.glob("*.log"), *(tmp_path / "out").rglob("*.json*")]:
         assert password not in file.read_text()
     with pytest.raises(Exception, match="no password supplied"):
-        ask(given | {"PGPASSFILE": "/dev/null"}, "optuna", "SELECT 1")
+        ask(variables | {"PGPASSFILE": "/dev/null"}, "optuna", "SELECT 1")
     assert listening_elsewhere(set(running)) == []
 
     for service in ("postgres", "mlflow"):
@@ -106,7 +106,7 @@ def test_a_sweep_with_both_servers(services: Path, tmp_path: Path) -> None:
         restarted = call("services", "restart", services, service)
         assert restarted.returncode == 0, restarted.stderr
     assert call("services", "status", services).stdout.count("alive") == 2
-    assert ask(given, "optuna", "SELECT state::text FROM trials") == states
+    assert ask(variables, "optuna", "SELECT state::text FROM trials") == states
 
     assert call("services", "stop", services).returncode == 0
     assert processes_of(services) == {}

@@ -53,10 +53,10 @@ class Shown:
         mine = (
             f"tags.`omasgan.store` = '{read_json(self.store.root / 'tracking.json')['store_id']}'"
         )
-        found = self.client.search_runs([experiment.experiment_id], mine)
-        keys = [run.data.tags["omasgan.key"] for run in found]
+        runs = self.client.search_runs([experiment.experiment_id], mine)
+        keys = [run.data.tags["omasgan.key"] for run in runs]
         assert len(keys) == len(set(keys)), "one MLflow run a key"
-        return dict(zip(keys, found, strict=True))
+        return dict(zip(keys, runs, strict=True))
 
     def points(self) -> dict[tuple[str, str], list[tuple[int, float]]]:
         """Step and value of every point, by key and metric."""
@@ -90,7 +90,7 @@ def tracker(uri: str, store: Store) -> Tracker:
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """A loopback port that nobody listens on, held so that nobody else takes it."""
+    """A loopback port that nobody listens on, bound so that nobody else takes it."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()[1]
@@ -410,8 +410,8 @@ def test_a_comparison_is_a_parent_with_its_entries_as_children(
     parent = runs.pop(COMPARISON)
     assert parent.info.status == "FINISHED"
     assert parent.data.metrics == {}
-    told = {name: parent.data.tags[f"omasgan.{name}"] for name in ("folds", "seeds", "detectors")}
-    assert told == {"folds": "2", "seeds": "2", "detectors": "3"}
+    tags = {name: parent.data.tags[f"omasgan.{name}"] for name in ("folds", "seeds", "detectors")}
+    assert tags == {"folds": "2", "seeds": "2", "detectors": "3"}
     lines = parent.data.tags["mlflow.note.content"].splitlines()[2:]
     best = sorted((run.data.metrics["auroc"] for run in runs.values()), reverse=True)
     assert [line.split(" | ")[1] for line in lines] == [f"{value:.3f}" for value in best]
@@ -560,19 +560,19 @@ def test_a_report_is_attached_to_what_holds_its_results(
     add_comparison(store, [compared])
     report = write_report(store)
     tracker.attach(report.folder, report.of)
-    held = {
+    files = {
         key: {item.path for item in tracker_files(tracker, run, "report")}
         for key, run in shown.runs().items()
     }
-    assert held[STUDY] == {"report/index.html"}
-    assert {"report/index.html", "report/figures", "report/tables"} <= held[COMPARISON]
+    assert files[STUDY] == {"report/index.html"}
+    assert {"report/index.html", "report/figures", "report/tables"} <= files[COMPARISON]
 
 
-def tracker_files(tracker: Tracker, run: Any, place: str) -> list[Any]:
+def tracker_files(tracker: Tracker, run: Any, folder: str) -> list[Any]:
     from mlflow import MlflowClient
 
-    found: list[Any] = MlflowClient(tracker.uri).list_artifacts(run.info.run_id, place)
-    return found
+    files: list[Any] = MlflowClient(tracker.uri).list_artifacts(run.info.run_id, folder)
+    return files
 
 
 def test_a_run_whose_process_died_is_shown(tracker: Tracker, store: Store, shown: Shown) -> None:
