@@ -118,6 +118,7 @@ def studies(stored: Sequence[StoredStudy]) -> pd.DataFrame:
     rows = [
         {
             "study": study.label,
+            "note": _lengthened(study),
             "status": study.status,
             "trials": len(study.trials),
             **{name: sum(t["outcome"] == name for t in study.trials) for name in OUTCOMES},
@@ -126,7 +127,6 @@ def studies(stored: Sequence[StoredStudy]) -> pd.DataFrame:
                 default=float("nan"),
             ),
             "winner": f"trial {study.winner['number']}" if study.winner else "none yet",
-            "note": _lengthened(study),
         }
         for study in stored
     ]
