@@ -55,7 +55,7 @@ def add_run(  # noqa: PLR0913 - what tests vary of a run
     stages: tuple[str, ...] = (),
     pictures: bool = False,
 ) -> RunKey:
-    """One finished run whose anomalies score ``shift`` sd above the normals."""
+    """Add a finished run whose anomalies score ``shift`` sd above the normals."""
     params = {"mu": 0.2, "layers": [8, 8], "form": "pixel"} if params is None else params
     key = RunKey(SPEC.id, detector, selection, params_id(params), seed, fold)
     rng = np.random.default_rng([seed, fold, len(detector)])
@@ -116,7 +116,7 @@ def add_study(
     status: str = "complete",
     outcomes: tuple[str, ...] = ("ok", "pruned", "ok", "diverged", "out-of-memory", "failed"),
 ) -> Path:
-    """A study of one trial an outcome; its winner, if complete, is the last trial that is ok."""
+    """Add a study with a trial for each outcome; if complete, its last ok trial has won."""
     folder = store.study_dir(SPEC.id, "omasgan", selection, f"fold-{fold}")
     write_json(
         folder / "study.json",
@@ -132,14 +132,18 @@ def add_study(
     if status == "complete":
         number = max(i for i, outcome in enumerate(outcomes) if outcome == "ok")
         params = trial_params(number)
-        winner = {"number": number, "params": params, "params_id": params_id(params)}
-        write_json(folder / "winner.json", winner | {"objective": objective(number)})
+        winner = {
+            "number": number, "params": params, "params_id": params_id(params),
+            "objective": objective(number), "n_trials": len(outcomes), "enqueued": None,
+            "lengthened_from": [],
+        }  # fmt: skip
+        write_json(folder / "winner.json", winner)
     return folder
 
 
 def add_comparison(store: Store, keys: Sequence[RunKey | str], status: str = "complete") -> None:
-    """Says that the params of these runs, and the winners of rules named as
-    ``detector/rule``, are compared.
+    """Write that the params of these runs are compared, and the winners of rules that are named
+    ``detector/rule``.
     """
     entries = [
         dict(zip(("detector", "selection", "params_id"), (*key.split("/"), None), strict=True))
@@ -159,7 +163,7 @@ def objective(number: int) -> float:
 
 
 def add_trial(folder: Path, number: int, outcome: str = "ok", epochs: int = 3) -> Trial:
-    """One more ended trial, which must be the study's ``number``-th from 0."""
+    """Add an ended trial, which must be the study's ``number``-th from 0."""
     rows = [
         {"task": TASK, "step": 0, "epoch": e, "phase": "gan", "loss_g": 1 / (e + number + 1)}
         for e in range(epochs)
