@@ -18,6 +18,7 @@ from omasgan.config import BenchmarkSpec
 from omasgan.data import selection
 from omasgan.data.datasets import Dataset
 from omasgan.errors import BackendError
+from omasgan.progress import Event, Note
 from omasgan.store.results import Store
 from omasgan.study.guide import Guide
 from omasgan.study.search import Search
@@ -46,6 +47,10 @@ def meeting(
     (folder / "place").mkdir(exist_ok=True)
     space = {"place": str(folder / "place"), "n": n, "lr": {"low": 0.01, "high": 0.1}}
     return searching(folder / name, "MeetingDetector", space, data, n_trials)
+
+
+def notes_in(events: list[Event]) -> list[str]:
+    return [event.text for event in events if isinstance(event, Note)]
 
 
 def notes(folder: Path) -> list[dict[str, Any]]:
@@ -95,9 +100,11 @@ def test_a_trial_that_hangs_is_ended_and_repeated(
 ) -> None:
     space = {"place": str(tmp_path / "hung"), "seconds": 0.01, "lr": {"low": 0.01, "high": 0.1}}
     search = searching(tmp_path / "study", "HangingDetector", space, data, 1)
-    RayBackend(cpus_per_trial=8, stall_seconds=2).search([search], lambda event: None)
+    events: list[Event] = []
+    RayBackend(cpus_per_trial=8, stall_seconds=2).search([search], events.append)
     (trial,) = search.guide.finished()
     assert (trial.outcome, trial.attempts) == ("ok", 2)
+    assert notes_in(events) == [f"trial 0 is repeated: {STALLED}"]
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -107,8 +114,11 @@ def test_a_run_that_hangs_is_ended_and_repeated(
     params = {"lr": 0.01, "place": str(tmp_path / "hung")}
     job = RunJob(0, "tests.toy:HangingDetector", params, 0, "fixed", Store(tmp_path))
     backend = RayBackend(cpus_per_trial=8, stall_seconds=2)
-    (row,) = backend.runs([job], small_spec, small_dataset, lambda event: None)
+    events: list[Event] = []
+    (row,) = backend.runs([job], small_spec, small_dataset, events.append)
     assert (row["outcome"], (tmp_path / "hung").exists()) == ("ok", True)
+    run = "run of tests.toy:HangingDetector, fold 0, seed 0"
+    assert notes_in(events) == [f"{run} is repeated: {STALLED}"]
 
 
 @pytest.mark.slow
@@ -121,6 +131,7 @@ def test_what_stalls_again_and_again_is_given_up_and_says_why(
     backend = RayBackend(cpus_per_trial=8, stall_seconds=0.1)
     (row,) = backend.runs([job], small_spec, small_dataset, lambda event: None)
     assert (row["outcome"], row["error"]) == ("failed", STALLED)
+    assert (row["device"], row["device_class"]) == ("cpu", "cpu")
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -147,7 +158,8 @@ def test_a_measured_share_grows_once_for_a_trial_that_ran_out_of_memory(
     search = searching(
         tmp_path, "HungryDetector", HUNGRY, data, 3, sampler="RandomSampler", seed=3
     )
-    RayBackend(gpus_per_trial="auto").search([search], lambda event: None)
+    events: list[Event] = []
+    RayBackend(gpus_per_trial="auto").search([search], events.append)
     trials = search.guide.finished()
     needed = trials[0].ending.predicted_gpu_memory_mb
     share = shares.share_for(needed, shares.UNKNOWN_GPU_MB)
@@ -156,6 +168,9 @@ def test_a_measured_share_grows_once_for_a_trial_that_ran_out_of_memory(
         0.11: ("out-of-memory", 2, shares.larger(share)),
     }
     assert 100 < needed < 5_000
+    grown = [t.number for t in trials if t.outcome != "ok"]
+    cause = f"it ran out of memory, and gets {shares.larger(share):g} of a GPU"
+    assert sorted(notes_in(events)) == [f"trial {n} is repeated: {cause}" for n in grown]
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -169,10 +184,14 @@ def test_a_run_gets_the_share_that_its_params_need(
         RunJob(0, "knn", {}, 0, "fixed", store),
     ]
     backend = RayBackend(gpus_per_trial="auto")
-    fine, hungry, yardstick = backend.runs(jobs, small_spec, small_dataset, lambda event: None)
+    events: list[Event] = []
+    fine, hungry, yardstick = backend.runs(jobs, small_spec, small_dataset, events.append)
     assert (fine["outcome"], hungry["outcome"]) == ("ok", "out-of-memory")
     assert hungry["gpus"] == shares.larger(fine["gpus"])
     assert yardstick["gpus"] == yardstick[PREDICTED] == 0
+    cause = f"it ran out of memory, and gets {hungry['gpus']:g} of a GPU"
+    run = "run of tests.toy:HungryDetector, fold 0, seed 0"
+    assert notes_in(events) == [f"{run} is repeated: {cause}"]
 
 
 @pytest.mark.usefixtures("ray_cluster")

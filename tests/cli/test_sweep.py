@@ -14,7 +14,7 @@ from omasgan import cli
 from omasgan.cli.options.execution import Execution
 from omasgan.report.results.inputs import read_study
 from omasgan.store.results import Store
-from tests.cli.calls import MAIN, SMALL, SPACE, in_a_process, run, sweep
+from tests.cli.calls import MAIN, SMALL, SPACE, omasgan, run, sweep
 
 
 def test_sweep_searches_then_trains_the_winners_on_fresh_seeds(
@@ -54,8 +54,7 @@ def test_the_same_command_goes_on_with_an_interrupted_sweep(tmp_path: Path) -> N
     assert "Traceback" not in error
     assert error.strip().endswith(f"to go on: {shlex.join(['omasgan', *arguments])}")
 
-    done = in_a_process(*arguments)
-    assert done.returncode == 0, done.stderr
+    assert omasgan(*arguments) == 0
     (study,) = Store(tmp_path / "out").studies()
     assert [trial.number for trial in read_study(study).ended] == [0, 1, 2]
 
