@@ -24,7 +24,6 @@ throughout; these have one linear layer at the latent. The authors released no c
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -33,7 +32,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from omasgan.detectors.neural import NeuralDetector
+from omasgan.detectors.neural import NeuralDetector, adam
 from omasgan.detectors.ranges import Fraction, NonNegative, Positive, Steps
 from omasgan.nn import autoencoders, batches, networks
 
@@ -84,7 +83,7 @@ class ADAE(NeuralDetector):
         with self._autocast():
             fake = self._networks["G"](x)
         on_x, on_fake = self._discriminator_errors(x, fake.detach())
-        self._balance((on_x - on_fake).item())
+        self._balance((on_x - on_fake).detach())
         loss_d = on_x - self.adversarial_weight * on_fake
         self._update(loss_d, "D")
         with networks.frozen(D):
@@ -107,11 +106,16 @@ class ADAE(NeuralDetector):
         on_x, on_fake = errors.chunk(2)
         return on_x.mean(), on_fake.mean()
 
-    def _balance(self, loss_d: float) -> None:
+    def _optimiser(self, name: str, network: nn.Module) -> torch.optim.Optimizer:
+        optimiser = adam(network, self.lr)
+        optimiser.param_groups[0]["lr"] = torch.tensor(self.lr, device=self._device)
+        return optimiser
+
+    def _balance(self, loss_d: Tensor) -> None:
         """Slow the network that wins and hurry the other."""
         for name, sign in (("D", 1), ("G", -1)):
-            share = 2 / (1 + math.exp(min(-sign * self.balance * loss_d, 700)))
-            self._optimisers[name].param_groups[0]["lr"] = self.lr * share
+            share = 2 * torch.sigmoid(sign * self.balance * loss_d)
+            self._optimisers[name].param_groups[0]["lr"].copy_(self.lr * share)
 
     def _scores(self, x: Tensor) -> dict[str, Tensor]:
         fake = self._networks["G"](x)

@@ -92,8 +92,8 @@ class AnoGAN(NeuralDetector):
         x, z = normals.draw(self.batch_size, self._generator), self._latents(self.batch_size)
         with self._autocast():
             fake = G(z)
-            on_real, on_fake = D(x).float(), D(fake.detach()).float()
-        loss_d = F.softplus(-on_real).mean() + F.softplus(on_fake).mean()
+            on_real, on_fake = networks.jointly(D, x, fake.detach())
+        loss_d = F.softplus(-on_real.float()).mean() + F.softplus(on_fake.float()).mean()
         self._update(loss_d, "D")
         with self._autocast(), networks.frozen(D):
             on_fake = D(fake).float()

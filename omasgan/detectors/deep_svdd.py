@@ -27,7 +27,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from omasgan.detectors.neural import NeuralDetector
+from omasgan.detectors.neural import NeuralDetector, adam
 from omasgan.detectors.ranges import Count, NonNegative, Positive, Steps
 from omasgan.nn import batches
 
@@ -68,13 +68,16 @@ class DeepSVDD(NeuralDetector):
         return self._generator_of(name)
 
     def _optimiser(self, name: str, network: nn.Module) -> torch.optim.Optimizer:
-        return torch.optim.Adam(network.parameters(), self.lr, weight_decay=self.weight_decay)
+        betas = (0.9, 0.999)
+        return adam(network, self.lr, betas=betas, weight_decay=self.weight_decay)
+
+    def _prepare(self, phase: str, normals: batches.Sampler) -> None:
+        if phase == "train" and "centre" not in self._fitted:
+            self._fitted["centre"] = self._centre(normals.X)
 
     def _step(self, phase: str, normals: batches.Sampler) -> dict[str, Tensor]:
         if phase == "pretrain":
             return self._autoencoder_step(normals)
-        if "centre" not in self._fitted:
-            self._fitted["centre"] = self._centre(normals.X)
         x = normals.draw(self.batch_size, self._generator)
         with self._autocast():
             codes = self._networks["phi"](x)

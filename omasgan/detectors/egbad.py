@@ -85,9 +85,10 @@ class EGBAD(NeuralDetector):
 
     def _logits(self, x: Tensor, code: Tensor, fake: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return D's outputs on the pairs (x, E(x)) and (G(z), z), in float32."""
-        D = self._networks["D"]
         with self._autocast():
-            return D(x, code).float(), D(fake, z).float()
+            outputs = self._networks["D"](torch.cat([x, fake]), torch.cat([code, z])).float()
+        on_real, on_fake = outputs.chunk(2)
+        return on_real, on_fake
 
     # Scoring
 

@@ -82,7 +82,7 @@ class FenceGAN(NeuralDetector):
         with self._autocast():
             with torch.no_grad():
                 fake = self._networks["G"](z)
-            on_x, on_fake = D(x), D(fake)
+            on_x, on_fake = networks.jointly(D, x, fake)
         loss = binary_cross_entropy(on_x, 1.0) + self.gamma * binary_cross_entropy(on_fake, 0.0)
         self._update(loss, "D")
         return {"d": loss}

@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 import zlib
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from omasgan.detectors.base import Beginning, Epoch, IterativeDetector, State
 from omasgan.detectors.params import parameters
 from omasgan.detectors.ranges import Count, Depth, Pairs
 from omasgan.errors import ConfigError, TrainingDiverged
-from omasgan.nn import batches, networks
+from omasgan.nn import batches, graphs, networks
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -48,6 +49,9 @@ class NeuralDetector(IterativeDetector):
     """Steps that make one epoch of the training iterator."""
     precision: batches.Precision = "auto"
     """``auto`` trains in bfloat16 where the chip computes in it; scores are float32."""
+    graphs: bool = True
+    """Replay training steps as CUDA graphs on a GPU; without, a step is launched piece by piece,
+    and may wait for the values of tensors."""
 
     # What a subclass states
 
@@ -71,9 +75,21 @@ class NeuralDetector(IterativeDetector):
         """
         return adam(network, self.get_params(deep=False)["lr"])
 
+    def _prepare(self, phase: str, normals: batches.Sampler) -> None:
+        """Get ready for the steps of an epoch of ``phase``; by default there is nothing to do."""
+
     @abstractmethod
     def _step(self, phase: str, normals: batches.Sampler) -> dict[str, Tensor]:
-        """Take one step of a phase, updates included; return the losses by name, as scalars."""
+        """Take one step of a phase, updates included; return the losses by name, as scalars.
+
+        It works on tensors alone and does not wait for their values: a GPU records it once and
+        replays it (``nn.graphs``). What else a step does stands in ``_stepped``.
+        """
+
+    def _stepped(self, phase: str) -> None:
+        """Do what follows each step outside of the recording, such as counting; by default
+        nothing.
+        """
 
     @abstractmethod
     def _scores(self, x: Tensor) -> dict[str, Tensor]:
@@ -82,6 +98,12 @@ class NeuralDetector(IterativeDetector):
 
         Called without gradients and in eval mode.
         """
+
+    def _derived(self, scores: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        """Return ``scores`` ``(n,)`` by name with those that are computed from them, sample by
+        sample; by default no others.
+        """
+        return scores
 
     def _health(self, normals: batches.Sampler, epoch: int) -> dict[str, float]:
         """Return label-free figures of an epoch besides its losses; by default none."""
@@ -110,11 +132,12 @@ class NeuralDetector(IterativeDetector):
         for index in range(self._position, len(schedule)):
             phase, steps = schedule[index]
             self._enter_up_to(phase)
-            losses = self._train_epoch(phase, steps, normals) | self._health(normals, index)
-            check_finite(losses, f"phase '{phase}', epoch {index}")
-            self._position += 1
-            if self._position == len(schedule):
-                self._end(X)
+            with batches.full_precision(self._device):
+                losses = self._train_epoch(phase, steps, normals) | self._health(normals, index)
+                check_finite(losses, f"phase '{phase}', epoch {index}")
+                self._position += 1
+                if self._position == len(schedule):
+                    self._end(X)
             yield Epoch(index, phase, losses)
 
     def beginnings(self) -> Sequence[Beginning]:
@@ -157,7 +180,8 @@ class NeuralDetector(IterativeDetector):
         self._device = batches.resolve_device(self.device)
         self._position = 0
         self._entered = 0
-        self._generator = torch.Generator()
+        self._generator = torch.Generator(self._device)
+        self._recorded: graphs.Recorded | None = None
         self._networks: dict[str, nn.Module] = {}
         self._optimisers: dict[str, torch.optim.Optimizer] = {}
         self._fitted: dict[str, Tensor] = {}
@@ -192,6 +216,7 @@ class NeuralDetector(IterativeDetector):
         for network in self._networks.values():
             network.eval().requires_grad_(False)
         self._optimisers = {}
+        self._recorded = None
 
     def _add(self, name: str, network: nn.Module | None = None) -> None:
         """Add a network, by default a new one, frozen."""
@@ -206,11 +231,23 @@ class NeuralDetector(IterativeDetector):
 
     def _train_epoch(self, phase: str, steps: int, normals: batches.Sampler) -> dict[str, float]:
         """Take ``steps`` steps of ``phase``; return the mean losses."""
+        self._prepare(phase, normals)
+        step = self._step_of(phase, normals)
         sums: dict[str, Tensor] = {}
         for _ in range(steps):
-            for name, loss in self._step(phase, normals).items():
+            for name, loss in step().items():
                 sums[name] = sums.get(name, 0) + loss.detach()
+            self._stepped(phase)
         return {name: (total / steps).item() for name, total in sums.items()}
+
+    def _step_of(self, phase: str, normals: batches.Sampler) -> Callable[[], dict[str, Tensor]]:
+        """Return what takes a step of ``phase``; a GPU records it once for all its epochs."""
+        step = partial(self._step, phase, normals)
+        if self._device.type != "cuda" or not self.graphs:
+            return step
+        if self._recorded is None:
+            self._recorded = graphs.Recorded(step, self._generator)
+        return self._recorded
 
     def _update(self, loss: Tensor, *names: str) -> None:
         """Take one step of these networks' optimisers down the gradient of ``loss``."""
@@ -253,7 +290,9 @@ class NeuralDetector(IterativeDetector):
 
     def _latents(self, n: int) -> Tensor:
         """Draw ``n`` latents from N(0, I), ``(n, latent_dim)``."""
-        return torch.randn(n, self.latent_dim, generator=self._generator).to(self._device)
+        return torch.randn(
+            n, self.latent_dim, generator=self._generator, device=self._generator.device
+        )
 
     def _autocast(self) -> AbstractContextManager[object]:
         """Return the context of training passes: bfloat16 pays for convolutions, not vectors."""
@@ -271,11 +310,14 @@ class NeuralDetector(IterativeDetector):
             NotFittedError: the training has not come to its end.
         """
         self._check_fitted()
-        parts = [self._scores(x) for x in batches.in_order(X, self._device)]
-        return {
-            name: torch.cat([part[name] for part in parts]).float().cpu().numpy()
-            for name in parts[0]
-        }
+        with batches.full_precision(self._device):
+            parts = [self._scores(x) for x in batches.in_order(X, self._device)]
+        return self._derived(
+            {
+                name: torch.cat([part[name] for part in parts]).float().cpu().numpy()
+                for name in parts[0]
+            }
+        )
 
     def _check_fitted(self) -> None:
         # Networks on a loaded state of an unfinished training are not fitted either.
@@ -300,6 +342,7 @@ class NeuralDetector(IterativeDetector):
             "position": self._position,
             "entered": self._entered,
             "generator": self._generator.get_state(),
+            "generator_device": self._device.type,
             "networks": {name: net.state_dict() for name, net in self._networks.items()},
             "optimisers": {name: opt.state_dict() for name, opt in self._optimisers.items()},
             "fitted": dict(self._fitted),
@@ -318,15 +361,26 @@ class NeuralDetector(IterativeDetector):
                 self._networks[name].load_state_dict(weights)
             for name, moments in state["optimisers"].items():
                 self._train_here(name)
-                self._optimisers[name].load_state_dict(moments)
+                load_moments(self._optimisers[name], moments)
             self._position = state["position"]
             self._entered = state["entered"]
-            self._generator.set_state(state["generator"])
+            self._load_generator(state)
             self._fitted = {name: x.to(self._device) for name, x in state["fitted"].items()}
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             reason = str(error)[:200]
             raise ConfigError(f"the state belongs to other params: {reason}") from error
         self._resume = True
+
+    def _load_generator(self, state: State) -> None:
+        """Go on drawing where ``state`` stopped; a training that is over draws no more."""
+        made_on = state.get("generator_device", "cpu")
+        if made_on == self._device.type:
+            self._generator.set_state(state["generator"])
+        elif state["position"] != len(self._schedule()):
+            raise ConfigError(
+                f"the state of an unfinished training on {made_on} cannot go on on "
+                f"{self._device.type}: their random numbers differ; set device={made_on!r}"
+            )
 
 
 def check_finite(losses: Mapping[str, float], where: str) -> None:
@@ -338,11 +392,35 @@ def check_finite(losses: Mapping[str, float], where: str) -> None:
             )
 
 
-def adam(network: nn.Module, lr: float, *, fused: bool = False) -> torch.optim.Adam:
-    """Return Adam with the betas (0.5, 0.999) that GANs are trained with (Radford et al. 2016).
+def adam(
+    network: nn.Module,
+    lr: float,
+    *,
+    betas: tuple[float, float] = (0.5, 0.999),
+    weight_decay: float = 0.0,
+) -> torch.optim.Adam:
+    """Return Adam, by default with the betas that GANs are trained with (Radford et al. 2016)."""
+    weights = list(network.parameters())
+    return torch.optim.Adam(
+        weights,
+        lr=lr,
+        betas=betas,
+        weight_decay=weight_decay,
+        fused=True,
+        # A CUDA graph needs its count of steps on the GPU.
+        capturable=weights[0].is_cuda,
+    )
 
-    ``fused`` takes a fraction of the time for vector networks. It is not for convolutions: it
-    presumes that moments lie in memory as their weights do, which a loaded state does not keep to
-    for channels_last.
+
+def load_moments(optimiser: torch.optim.Optimizer, state: State) -> None:
+    """Continue with the moments of ``state``; rates and the like stay the optimiser's own.
+
+    Each moment gets the memory layout of its weight, as fused Adam presumes: a saved state has
+    lost it.
     """
-    return torch.optim.Adam(network.parameters(), lr=lr, betas=(0.5, 0.999), fused=fused)
+    own = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": state["state"], "param_groups": own})
+    for weight, moments in optimiser.state.items():
+        for name, moment in moments.items():
+            if moment.shape == weight.shape:
+                moments[name] = torch.empty_like(weight).copy_(moment)

@@ -50,7 +50,7 @@ from omasgan.detectors.ranges import (
 )
 from omasgan.errors import ConfigError
 from omasgan.nn import batches, boundary, deformation, negatives, networks, penalties, tails
-from omasgan.nn.divergences import DivergenceName, abnormality, divergence
+from omasgan.nn.divergences import Divergence, DivergenceName, abnormality, divergence
 
 PICTURES = 10
 HEALTH_BATCH = 128
@@ -285,17 +285,23 @@ class OMASGAN(NeuralDetector):
         for _ in range(self.critic_steps):
             x, z = normals.draw(self.batch_size, self._generator), self._latents(self.batch_size)
             with self._autocast():
-                fake = G(z).detach()
-                loss_d = m.positive_loss(D(x)) + m.negative_loss(D(fake))
+                with torch.no_grad():
+                    fake = G(z)
+                on_x, on_fake = networks.jointly(D, x, fake)
+                loss_d = m.positive_loss(on_x) + m.negative_loss(on_fake)
             self._update(loss_d + self._penalty(D, x, fake), "D")
         with self._autocast(), networks.frozen(D):
             loss_g = m.generator_loss(D(G(self._latents(self.batch_size))))
         self._update(loss_g, "G")
-        self._gan_steps_done += 1
-        if self._gan_steps_done == round(self.early * self.gan_steps):
-            self._add(SNAPSHOT, networks.copy_of(G))
         self._move_average("G")
         return {"d": loss_d, "g": loss_g}
+
+    def _stepped(self, phase: str) -> None:
+        """Count the steps of Task 1, and keep its early G for a control."""
+        if phase == "gan":
+            self._gan_steps_done += 1
+            if self._gan_steps_done == round(self.early * self.gan_steps):
+                self._add(SNAPSHOT, networks.copy_of(self._networks["G"]))
 
     def _boundary_step(self, normals: batches.Sampler) -> dict[str, Tensor]:
         """Update B once (eq. 2) after its critic, which starts from D and tells G's samples (Task
@@ -310,8 +316,8 @@ class OMASGAN(NeuralDetector):
                 generated = self._networks["G"](reference)
             samples = self._boundary_samples(z, x)
             positives = self._resampled(generated[: self.boundary_batch], self.form)
-            loss_critic = m.positive_loss(critic(positives))
-            loss_critic = loss_critic + m.negative_loss(critic(samples.detach()))
+            on_positives, on_samples = networks.jointly(critic, positives, samples.detach())
+            loss_critic = m.positive_loss(on_positives) + m.negative_loss(on_samples)
         rows = min(len(positives), len(samples))
         penalty = self._penalty(critic, positives[:rows], samples[:rows])
         self._update(loss_critic + penalty, "critic")
@@ -327,30 +333,39 @@ class OMASGAN(NeuralDetector):
         latents.
         """
         m = divergence(self.divergence, tau=self.tau)
-        G, C, retrained = (self._networks[name] for name in ("G", "C", "G'"))
+        C, retrained = self._networks["C"], self._networks["G'"]
         for _ in range(self.critic_steps):
             x, z = normals.draw(self.batch_size, self._generator), self._latents(self.batch_size)
             base = normals.draw(self.batch_size, self._generator)
             with self._autocast():
-                # Samples without weight are not computed: ablations cost no more than they use.
                 with torch.no_grad():
-                    x = self._resampled(x, self.form)
-                    old = self._resampled(G(z), self.form) if self.delta else None
-                    new = self._resampled(retrained(z), self.form)
-                    negative = self._boundary_samples(z, base) if self.gamma else None
-                loss_c = self.alpha * m.positive_loss(C(x))
-                if old is not None:
-                    loss_c = loss_c + self.delta * m.positive_loss(C(old))
-                loss_c = loss_c + self.beta * m.negative_loss(C(new))
-                if negative is not None:
-                    loss_c = loss_c + self.gamma * m.negative_loss(C(negative))
-            self._update(loss_c + self._penalty(C, x, new), "C")
+                    terms = self._retrain_terms(m, x, base, z)
+                outputs = networks.jointly(C, *(samples for _, _, samples in terms))
+                losses = [w * loss(v) for (w, loss, _), v in zip(terms, outputs, strict=True)]
+                loss_c = torch.stack(losses).sum()
+            real, new = terms[0][2], terms[1][2]
+            self._update(loss_c + self._penalty(C, real, new), "C")
         with self._autocast(), networks.frozen(C):
             new = self._resampled(retrained(self._latents(self.batch_size)), self.form)
             loss_g = self.beta * m.generator_loss(C(new))
         self._update(loss_g, "G'")
         self._move_average("G'")
         return {"c": loss_c, "g": loss_g}
+
+    def _retrain_terms(
+        self, m: Divergence, x: Tensor, base: Tensor, z: Tensor
+    ) -> list[tuple[float, Callable[[Tensor], Tensor], Tensor]]:
+        """Return the terms of eq. 5 as C sees them: weight, loss and samples. Real samples and
+        those of G' come first; samples without weight are not computed.
+        """
+        real, new = (self._resampled(y, self.form) for y in (x, self._networks["G'"](z)))
+        terms = [(self.alpha, m.positive_loss, real), (self.beta, m.negative_loss, new)]
+        if self.delta:
+            old = self._resampled(self._networks["G"](z), self.form)
+            terms.append((self.delta, m.positive_loss, old))
+        if self.gamma:
+            terms.append((self.gamma, m.negative_loss, self._boundary_samples(z, base)))
+        return terms
 
     def _detector_step(self, normals: batches.Sampler) -> dict[str, Tensor]:
         """Update J once (eq. 6)."""
@@ -361,7 +376,7 @@ class OMASGAN(NeuralDetector):
             x, generated = (self._resampled(y, kind) for y in (x, self._networks["G'"](z)))
             negative = self._negatives(z, normals.draw(n, self._generator))
         with self._autocast():
-            on_x, on_generated, on_negative = J(torch.cat([x, generated, negative])).chunk(3)
+            on_x, on_generated, on_negative = networks.jointly(J, x, generated, negative)
         loss_negative = F.softplus(-on_negative.float()).mean()
         loss_x = F.softplus(on_x.float()).mean()
         loss_generated = F.softplus(on_generated.float()).mean()
@@ -399,13 +414,13 @@ class OMASGAN(NeuralDetector):
     def _deformed(self, x: Tensor, radius: float) -> Tensor:
         size = deformation.field_size(self._shape, self.grid)
         fields = deformation.random_fields(len(x), size, radius, self._generator)
-        return deformation.deform(x, fields.to(x.device))
+        return deformation.deform(x, fields)
 
     def _penalty(self, critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
         if not self.penalty:
             return torch.zeros((), device=self._device)
         if self.divergence == "wasserstein":
-            mix = torch.rand(len(real), generator=self._generator).to(self._device)
+            mix = torch.rand(len(real), generator=self._generator, device=self._device)
             return self.penalty * penalties.gradient_penalty(critic, real, fake, mix)
         return self.penalty * penalties.r1(critic, real)
 
@@ -418,8 +433,9 @@ class OMASGAN(NeuralDetector):
         """Measure B's label-free health, on latents drawn apart so as not to disturb training."""
         if "B" not in self._networks:
             return {}
-        generator = torch.Generator().manual_seed(self._seed_of("health", epoch))
-        z = torch.randn(HEALTH_BATCH, self.latent_dim, generator=generator).to(self._device)
+        generator = torch.Generator(self._device).manual_seed(self._seed_of("health", epoch))
+        size = (HEALTH_BATCH, self.latent_dim)
+        z = torch.randn(size, generator=generator, device=self._device)
         x = normals.draw(HEALTH_BATCH, generator)
         generated = self._networks["G"](z)
         samples = self._in_eval_mode(lambda: self._boundary_samples(z, x))
@@ -460,15 +476,18 @@ class OMASGAN(NeuralDetector):
     # Scoring
 
     def _scores(self, x: Tensor) -> dict[str, Tensor]:
-        last = self._j_and_neighbours(x)
-        combined = tails.fisher(self._fitted["held_out"].cpu().numpy(), last.cpu().numpy())
+        j, neighbours = self._j_and_neighbours(x)
         return {
             "task1": abnormality(self._networks["D"](x)),
             "task3": abnormality(self._networks["C"](x)),
-            "j": last[0],
-            "neighbours": last[1],
-            "combined": torch.from_numpy(combined),
+            "j": j,
+            "neighbours": neighbours,
         }
+
+    def _derived(self, scores: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        held_out = self._fitted["held_out"].cpu().numpy()
+        combined = tails.fisher(held_out, np.stack([scores["j"], scores["neighbours"]]))
+        return scores | {"combined": combined.astype(np.float32)}
 
     def pictures(self, n: int) -> dict[str, NDArray[np.float32]]:
         """Return rows of real images and of those of G, B and G'; none for vectors."""
@@ -502,7 +521,9 @@ class OMASGAN(NeuralDetector):
         """Return J's raw output and the distance in its last hidden layer, ``(2, n)``."""
         features = self._j.features(x)
         unit = F.normalize(features)
-        nearest = self._fitted["reference"][(unit @ self._fitted["reference"].T).argmax(1)]
+        with batches.coarse_products():
+            index = (unit @ self._fitted["reference"].T).argmax(1)
+        nearest = self._fitted["reference"][index]
         # 1 - cos of unit vectors, without the cancellation.
         distance = (unit - nearest).square().sum(1) / 2
         return torch.stack([self._j.head(features).squeeze(1), distance])

@@ -34,7 +34,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from omasgan.detectors.neural import NeuralDetector, adam
+from omasgan.detectors.neural import NeuralDetector
 from omasgan.detectors.ranges import Count, Positive, Steps
 from omasgan.errors import ConfigError
 from omasgan.nn import batches
@@ -83,9 +83,6 @@ class VAE(NeuralDetector):
         if name == "encoder":
             return self._encoder_of(name, 2 * self.latent_dim)
         return self._generator_of(name)
-
-    def _optimiser(self, name: str, network: nn.Module) -> torch.optim.Optimizer:
-        return adam(network, self.lr, fused=len(self._shape) == 1)
 
     def _step(self, phase: str, normals: batches.Sampler) -> dict[str, Tensor]:
         x = normals.draw(self.batch_size, self._generator)

@@ -1,10 +1,10 @@
-"""Numpy samples to tensors, and where tensors are computed."""
+"""Numpy samples to tensors, and where and how precisely tensors are computed."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -14,7 +14,10 @@ from torch import Tensor, nn
 
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
-SCORING_BATCH = 512
+SCORING_BATCH = {"cpu": 512, "cuda": 4096}
+"""Samples scored at once, by the type of device: always as many, since a batch of another size
+may round otherwise.
+"""
 
 
 def resolve_device(name: str) -> torch.device:
@@ -26,24 +29,32 @@ def resolve_device(name: str) -> torch.device:
 
 def rows_of(X: NDArray[Any], rows: NDArray[np.int64], device: torch.device) -> Tensor:
     """Return the samples ``X[rows]`` as float32 in [-1, 1]; only these rows are ever converted."""
-    batch = torch.from_numpy(X[rows]).to(device)
-    if batch.dtype == torch.uint8:
-        return batch.float() / 127.5 - 1
-    return batch.float()
+    return as_samples(torch.from_numpy(X[rows]).to(device))
 
 
-@dataclass(frozen=True)
+def as_samples(stored: Tensor) -> Tensor:
+    """Return samples as float32 in [-1, 1]; uint8 stands for ``x / 127.5 - 1``."""
+    return stored.float() / 127.5 - 1 if stored.dtype == torch.uint8 else stored.float()
+
+
 class Sampler:
-    """Draws training batches from the rows ``rows`` of ``X``, with replacement."""
+    """Draws training batches from the rows ``rows`` of ``X``, with replacement.
 
-    X: NDArray[Any]
-    rows: NDArray[np.int64]
-    device: torch.device
+    A GPU holds these rows from the start, as they are stored, so that no step waits for a copy; on
+    a CPU they stay in ``X``, which processes may share.
+    """
+
+    def __init__(self, X: NDArray[Any], rows: NDArray[np.int64], device: torch.device) -> None:
+        self.X, self.rows, self.device = X, rows, device
+        self._held = None if device.type == "cpu" else torch.from_numpy(X[rows]).to(device)
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
-        """Draw ``n`` samples, float32 in [-1, 1]."""
-        chosen = torch.randint(len(self.rows), (n,), generator=generator).numpy()
-        return rows_of(self.X, self.rows[chosen], self.device)
+        """Draw ``n`` samples, float32 in [-1, 1], with a generator of the sampler's device."""
+        size, device = (n,), generator.device
+        chosen = torch.randint(len(self.rows), size, generator=generator, device=device)
+        if self._held is not None:
+            return as_samples(self._held[chosen])
+        return rows_of(self.X, self.rows[chosen.numpy()], self.device)
 
 
 def in_order(
@@ -51,10 +62,12 @@ def in_order(
 ) -> Iterator[Tensor]:
     """Yield all samples (or ``rows``) in order, in batches for scoring."""
     rows = np.arange(len(X)) if rows is None else rows
-    for start in range(0, len(rows), SCORING_BATCH):
-        yield rows_of(X, rows[start : start + SCORING_BATCH], device)
+    size = SCORING_BATCH.get(device.type, SCORING_BATCH["cpu"])
+    for start in range(0, len(rows), size):
+        yield rows_of(X, rows[start : start + size], device)
 
 
+@functools.cache
 def half_precision_pays(device: torch.device) -> bool:
     """Return whether bfloat16 is faster than float32 here: the chip must compute in it."""
     if device.type == "cuda":
@@ -69,6 +82,40 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
     if precision == "bfloat16" or (precision == "auto" and half_precision_pays(device)):
         return torch.autocast(device.type, torch.bfloat16)
     return nullcontext()
+
+
+def exactly(device: torch.device) -> AbstractContextManager[object]:
+    """Return a context within a training pass that computes in float32 all the same."""
+    return torch.autocast(device.type, enabled=False)
+
+
+@contextmanager
+def coarse_products() -> Iterator[None]:
+    """Compute matrix products of float32 from bfloat16 (on a GPU: TF32) halves of their entries,
+    where that is faster: good enough to look for the nearest of many vectors.
+    """
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Compute convolutions in float32 proper on a GPU, and each time alike.
+
+    Torch lets cuDNN round their inputs to TF32, 10 bits, and take kernels that add up in any
+    order.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    with torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+    ):
+        yield
 
 
 def on_device(network: nn.Module, device: torch.device) -> nn.Module:

@@ -9,12 +9,14 @@ interpolation.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from omasgan.nn import batches
 from omasgan.nn.networks import initialised_from
 
 
@@ -27,24 +29,43 @@ def deform(x: Tensor, field: Tensor) -> Tensor:
     """Displace samples ``x`` ``(n, d)`` or ``(n, c, s, s)`` by fields ``(n, field_size)``."""
     if x.dim() == 2:
         return x + field
-    n, _, height, width = x.shape
-    grid = round((field.shape[1] / 2) ** 0.5)
-    smooth = F.interpolate(
-        field.float().reshape(n, 2, grid, grid),
-        (height, width),
-        mode="bicubic",
-        align_corners=True,
-    )
-    identity = F.affine_grid(
-        torch.eye(2, 3, device=x.device).expand(n, 2, 3), [n, 1, height, width], align_corners=True
-    )
-    where = identity + smooth.permute(0, 2, 3, 1)
-    return F.grid_sample(x.float(), where, padding_mode="border", align_corners=True)
+    # Under autocast the grid of pixels would be rounded to bfloat16.
+    with batches.exactly(x.device):
+        where = _identity(x.shape[2], x.device) + _smooth(field, 2, x.shape[2]).movedim(1, 3)
+        return F.grid_sample(x.float(), where, padding_mode="border", align_corners=True)
+
+
+def _smooth(values: Tensor, channels: int, side: int) -> Tensor:
+    """Interpolate values at control points ``(n, channels * grid^2)`` bicubically to images
+    ``(n, channels, side, side)``.
+    """
+    grid = round((values.shape[1] / channels) ** 0.5)
+    points = values.float().reshape(-1, grid * grid)
+    pixels = points @ _bicubic(grid, side, values.device)
+    return pixels.reshape(len(values), channels, side, side)
+
+
+@functools.cache
+def _bicubic(grid: int, side: int, device: torch.device) -> Tensor:
+    """Return what each control point adds to each pixel, ``(grid^2, side^2)``: bicubic
+    interpolation is linear in its control points.
+    """
+    points = torch.eye(grid * grid).reshape(-1, 1, grid, grid)
+    pixels = F.interpolate(points, (side, side), mode="bicubic", align_corners=True)
+    return pixels.flatten(1).to(device)
+
+
+@functools.cache
+def _identity(side: int, device: torch.device) -> Tensor:
+    """Return the grid ``(1, side, side, 2)`` with which ``grid_sample`` changes nothing."""
+    return F.affine_grid(torch.eye(2, 3)[None], [1, 1, side, side], align_corners=True).to(device)
 
 
 def random_fields(n: int, size: int, radius: float, generator: torch.Generator) -> Tensor:
-    """Draw fields ``(n, size)``, each number Gaussian with standard deviation ``radius``."""
-    return radius * torch.randn(n, size, generator=generator)
+    """Draw fields ``(n, size)``, each number Gaussian with standard deviation ``radius``, on the
+    generator's device.
+    """
+    return radius * torch.randn(n, size, generator=generator, device=generator.device)
 
 
 class Deformer(nn.Module):
@@ -87,8 +108,8 @@ class Deformer(nn.Module):
         if raw.shape[1] == self.field_size:
             return deformed
         change = _scaled(raw[:, self.field_size :], self.residual)
-        coarse = change.float().reshape(len(x), x.shape[1], self.grid, self.grid)
-        smooth = F.interpolate(coarse, x.shape[2:], mode="bicubic", align_corners=True)
+        with batches.exactly(x.device):
+            smooth = _smooth(change, x.shape[1], x.shape[2])
         return (deformed + smooth).clamp(-1, 1)
 
 

@@ -73,8 +73,9 @@ def test_the_weaker_network_catches_up() -> None:
     detector, _ = begun("adae", balance=5.0, lr=1e-3)
 
     def rates(loss_d: float) -> tuple[float, float]:
-        detector._balance(loss_d)
-        return tuple(detector._optimisers[name].param_groups[0]["lr"] for name in ("D", "G"))
+        detector._balance(torch.tensor(loss_d))
+        d, g = (detector._optimisers[name].param_groups[0]["lr"].item() for name in ("D", "G"))
+        return d, g
 
     assert rates(0.0) == pytest.approx((1e-3, 1e-3))
     d, g = rates(-0.3)
@@ -85,8 +86,8 @@ def test_the_weaker_network_catches_up() -> None:
 
 def test_without_balance_the_rates_stay() -> None:
     detector, _ = begun("adae", balance=0.0, lr=1e-3)
-    detector._balance(-0.7)
-    assert all(o.param_groups[0]["lr"] == 1e-3 for o in detector._optimisers.values())
+    detector._balance(torch.tensor(-0.7))
+    assert all(o.param_groups[0]["lr"].item() == pytest.approx(1e-3) for o in detector._optimisers.values())
 
 
 def test_a_step_is_taken_at_the_balanced_rates() -> None:
