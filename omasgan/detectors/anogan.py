@@ -27,7 +27,7 @@ from torch.nn import functional as F
 
 from omasgan.detectors.neural import NeuralDetector
 from omasgan.detectors.ranges import Count, Decay, Fraction, Positive, Steps
-from omasgan.nn import batches, frozen, networks
+from omasgan.nn import batches, frozen, graphs, networks
 
 SLOTS = {"cpu": 64, "cuda": 1024}
 """Searches side by side, by the type of device. Always as many, used or not: kernels of another
@@ -148,15 +148,26 @@ class _Searches:
         """Search to the end; return the best loss of each search, and the residual and the
         features' distance there, ``(3, n * restarts)``, a sample's searches one after another.
         """
+        step = self._recorded() if self.x.is_cuda and self.params.graphs else self._step
         self._begin(self.search == IDLE)
         while (self.search != IDLE).any():
             for _ in range(_of_device(LOOK_EVERY, self.x)):
-                self._descend(self._look())
+                step()
             ended = ~self._goes_on() & (self.search != IDLE)
             if ended.any():
                 self.results[:, self.search[ended]] = self.best[:, ended]
                 self._begin(ended)
         return self.results
+
+    def _recorded(self) -> graphs.Recorded:
+        return graphs.Recorded(self._step, torch.Generator(self.x.device))
+
+    def _step(self) -> dict[str, Tensor]:
+        """Take a step in all slots; it changes tensors where they lie, so that a GPU can replay
+        it.
+        """
+        self._descend(self._look())
+        return {}
 
     def _goes_on(self) -> Tensor:
         """Return which searches have not come to their ends, ``(slots,)``."""
@@ -191,10 +202,10 @@ class _Searches:
             loss = (1 - weight) * residual + weight * distance
             (gradient,) = torch.autograd.grad(loss.sum(), z)
         now, goes_on = torch.stack([loss, residual, distance]).detach(), self._goes_on()
-        self.best = torch.where(goes_on & (now[0] < self.best[0]), now, self.best)
+        self.best.copy_(torch.where(goes_on & (now[0] < self.best[0]), now, self.best))
         improved = goes_on & (now[0] < (1 - self.params.tolerance) * self.mark)
-        self.mark = torch.where(improved, now[0], self.mark)
-        self.stale = torch.where(improved, 0.0, self.stale + goes_on)
+        self.mark.copy_(torch.where(improved, now[0], self.mark))
+        self.stale.copy_(torch.where(improved, 0.0, self.stale + goes_on))
         self.steps += goes_on
         return gradient
 

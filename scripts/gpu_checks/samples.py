@@ -47,16 +47,23 @@ def neural() -> list[str]:
     return [name for name in detectors.names() if issubclass(detectors.load(name), NeuralDetector)]
 
 
+def lengths(name: str, steps: int) -> dict[str, int]:
+    """Return the params that give each phase of a detector ``steps`` steps."""
+    known = detectors.load(name)().get_params()
+    return {param: steps for param in known if param.endswith("_steps") and param not in OTHERS}
+
+
+def small(name: str) -> dict[str, int]:
+    """Return those of ``SMALL`` that the detector has."""
+    known = detectors.load(name)().get_params()
+    return {param: value for param, value in SMALL.items() if param in known}
+
+
 def build(name: str, steps: int, options: Options, **params: Any) -> NeuralDetector:
     """Return a detector whose phases have ``steps`` steps each, in one epoch unless said."""
-    cls = detectors.load(name)
-    known = cls().get_params()
-    lengths = {param: steps for param in known if param.endswith("_steps") and param not in OTHERS}
-    if options.small:
-        lengths |= {param: value for param, value in SMALL.items() if param in known}
-    if "graphs" not in known:
-        params.pop("graphs", None)
-    detector = cls(**{"epoch_steps": steps, "device": options.device, **lengths, **params})
+    chosen: dict[str, Any] = {"epoch_steps": steps, "device": options.device}
+    chosen |= lengths(name, steps) | (small(name) if options.small else {}) | params
+    detector = detectors.load(name)(**chosen)
     assert isinstance(detector, NeuralDetector)
     return detector
 

@@ -15,6 +15,7 @@ import torch
 
 from gpu_checks.neighbour import trial_data
 from gpu_checks.rows import Options, Row, SkippedError, Value, judged
+from gpu_checks.samples import lengths, small
 from gpu_checks.workers import WorkerError, all_call, workers
 from omasgan.backends import shares as gpu_shares
 from omasgan.training.evaluate import run_trial
@@ -37,8 +38,8 @@ class Slot:
         return [self._trial() for _ in range(trials)]
 
     def _trial(self) -> tuple[str, str]:
-        small = {f"{p}_steps": 4 for p in ("gan", "boundary", "retrain", "detector")}
-        job = TrialJob("omasgan", small if self._options.small else {}, self._options.device)
+        few = lengths("omasgan", 2) | small("omasgan")
+        job = TrialJob("omasgan", few if self._options.small else {}, self._options.device)
         *_, ending = run_trial(job, trial_data())
         assert isinstance(ending, Ending)
         return ending.outcome, (ending.error or "")[:160]
