@@ -23,7 +23,7 @@ def audit(options: Options) -> Iterator[Row]:
     steps, n = (5, 48) if options.small else (60, 512)
     X, test = samples("digits" if options.small else "mnist", 2000, n)
     for name in neural():
-        singles = 2 if options.small or name in SLOW else 40
+        singles = 4 if options.small or name in SLOW else 40
         try:
             detector = build(name, steps, options).fit(X)
             found = run_audit(detector, test, singles=singles)

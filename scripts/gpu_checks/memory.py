@@ -7,15 +7,16 @@ from collections.abc import Iterator
 
 import torch
 
-from gpu_checks.rows import Options, Row, SkippedError, Value, judged
+from gpu_checks.rows import Options, Row, Value, judged
 from gpu_checks.running import described
 from gpu_checks.samples import build, neural, samples
-from gpu_checks.workers import workers
+from gpu_checks.workers import WorkerError, workers
 from omasgan.backends.shares import MARGIN
 from omasgan.nn.memory import CUDA_MB
 from omasgan.training import probe
 
 MIB = 2**20
+CONTEXT = "a process's context"
 
 
 class Tenant:
@@ -39,7 +40,10 @@ class Tenant:
 
 def memory(options: Options) -> Iterator[Row]:
     if options.on_gpu:
-        yield _context(options)
+        try:
+            yield _context(options)
+        except WorkerError as error:
+            yield Row("memory", CONTEXT, "failed", {"error": str(error)})
     steps = 5 if options.small else 20
     kind = "digits" if options.small else "mnist"
     for name in ["omasgan"] if options.small else neural():
@@ -60,9 +64,10 @@ def _context(options: Options) -> Row:
         tensors = tenant.call("train")
         whole = before - free() - tensors
     if bare <= 0:
-        raise SkippedError("the free memory does not say what another process takes")
+        why = "the free memory does not say what another process takes"
+        return Row("memory", CONTEXT, "skipped", {"why": why})
     values = {"bare_mib": bare, "after a training_mib": whole, "assumed_mib": CUDA_MB}
-    return judged("memory", "a process's context", whole <= CUDA_MB, values)
+    return judged("memory", CONTEXT, whole <= CUDA_MB, values)
 
 
 def _training(name: str, steps: int, kind: str, options: Options) -> Row:

@@ -28,14 +28,17 @@ def service() -> Iterator[None]:
     if program is None:
         raise SkippedError(f"{PROGRAM} is not on this machine")
     with tempfile.TemporaryDirectory(prefix="mps-") as folder:
-        variables = {f"CUDA_MPS_{name}_DIRECTORY": folder for name in ("PIPE", "LOG")}
+        places = {name: Path(folder) / name.lower() for name in ("PIPE", "LOG")}
+        for place in places.values():
+            place.mkdir()
+        variables = {f"CUDA_MPS_{name}_DIRECTORY": str(at) for name, at in places.items()}
         with mock.patch.dict(os.environ, variables):
             daemon = subprocess.Popen(
                 [program, "-f"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )  # fmt: skip
             try:
-                _wait_for(daemon, program, Path(folder))
+                _wait_for(daemon, program, places)
                 yield
             finally:
                 _tell(program, "quit")
@@ -47,13 +50,13 @@ def servers() -> int:
     return len(_tell(PROGRAM, "get_server_list").split())
 
 
-def _wait_for(daemon: subprocess.Popen[bytes], program: str, folder: Path) -> None:
+def _wait_for(daemon: subprocess.Popen[bytes], program: str, places: dict[str, Path]) -> None:
     for _ in range(50):
         if daemon.poll() is not None:
-            log = folder / "control.log"
+            log = places["LOG"] / "control.log"
             told = log.read_text()[-300:] if log.exists() else f"it ended with {daemon.returncode}"
             raise SkippedError(f"{program} does not start: {' '.join(told.split())}")
-        if (folder / "control").exists():
+        if (places["PIPE"] / "control").exists():
             return
         time.sleep(0.1)
     raise SkippedError(f"{program} opens no pipe within 5 s")

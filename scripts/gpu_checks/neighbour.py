@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import torch
@@ -18,6 +19,8 @@ LEFT_BYTES = 48 * 2**20
 """What the neighbour leaves: too little for a context, and for the tensors of this training."""
 
 BATCH = 2048
+SECONDS_TO_GO = 2.0
+"""How long the driver may take to free what a process that has ended had."""
 
 
 class Trainer:
@@ -89,6 +92,7 @@ def neighbour(options: Options) -> Iterator[Row]:
             cases = {"kernels loaded": loaded, "context only": opened, "new process": late}
             for case, trainer in cases.items():
                 yield _expected(trainer, f"{case}, {left:.0f} MiB left", "out-of-memory")
+        time.sleep(SECONDS_TO_GO)
         for case, trainer in {"kernels loaded": loaded, "context only": opened}.items():
             yield _expected(trainer, f"{case}, neighbour gone", "ok")
     with workers(1, Trainer, options) as (later,):

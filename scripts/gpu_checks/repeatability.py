@@ -36,8 +36,9 @@ def _repeated(name: str, steps: int, X: Any, test: Any, options: Options) -> Row
     def new(**params: Any) -> NeuralDetector:
         return build(name, EPOCHS * steps, options, epoch_steps=steps, **params)
 
-    first, second = new().fit(X), new().fit(X)
-    resumed = _interrupted(new, X)
+    first, second = new(), new().fit(X)
+    epochs = sum(1 for _ in first.fit_epochs(X))
+    resumed = _interrupted(new, X, epochs)
     scores = first.stage_scores(test)
     twice = largest_movement(scores, second.stage_scores(test))
     cut = largest_movement(scores, resumed.stage_scores(test))
@@ -53,11 +54,10 @@ def _repeated(name: str, steps: int, X: Any, test: Any, options: Options) -> Row
     return judged("repeatability", name, cut <= limit, values)
 
 
-def _interrupted(new: Any, X: Any) -> NeuralDetector:
-    """Return a training that was saved and loaded by another process's means in each phase."""
+def _interrupted(new: Any, X: Any, total: int) -> NeuralDetector:
+    """Return a training of ``total`` epochs that goes on from a file within each phase."""
     detector: NeuralDetector = new()
     epochs = detector.fit_epochs(X)
-    total = len({epoch.phase for epoch in new().fit_epochs(X)}) * EPOCHS
     with tempfile.TemporaryDirectory() as folder:
         for index in range(total):
             next(epochs)
