@@ -7,7 +7,7 @@ import pytest
 
 from omasgan.detectors.deep_svdd import DeepSVDD
 from omasgan.errors import ConfigError
-from tests.contracts.test_detector import images
+from tests.contracts.test_detector import images, quick
 
 SHORT = {"pretrain_steps": 4, "train_steps": 4, "epoch_steps": 2, "device": "cpu"}
 
@@ -39,3 +39,12 @@ def test_rates_are_the_params_own_and_not_the_states() -> None:
     other = DeepSVDD(**SHORT, lr=1e-4)
     other.load_state_dict(detector.state_dict())
     assert other._optimisers["phi"].param_groups[0]["lr"] == 1e-4
+
+
+@pytest.mark.parametrize("name", ["omasgan", "vae"])
+def test_the_score_alone_is_that_of_all_stages(name: str) -> None:
+    X = images()
+    detector = quick(name).fit(X)
+    for stage, scores in detector.stage_scores(X).items():
+        detector.set_params(score=stage)
+        assert np.array_equal(detector.decision_function(X), scores), stage
