@@ -26,6 +26,11 @@ def test_a_measurement_says_what_it_measures(script: Path) -> None:
         ("scale", "--trials 100 --slots 4 --ray-trials 0 --histories 100", "100 trials"),
         ("stage_cache", "--scale 0.005", "ratio"),
         ("report", "--seeds 1", "CPU ms per run"),
+        (
+            "training_step",
+            "--against HEAD --data digits --detectors vae --rounds 1 --steps 1 --score 64",
+            "scoring",
+        ),
     ],
 )
 def test_a_small_measurement_comes_to_its_end(name: str, options: str, told: str) -> None:

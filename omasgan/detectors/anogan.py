@@ -27,11 +27,16 @@ from torch.nn import functional as F
 
 from omasgan.detectors.neural import NeuralDetector
 from omasgan.detectors.ranges import Count, Decay, Fraction, Positive, Steps
-from omasgan.nn import batches, frozen, networks
+from omasgan.nn import batches, frozen, graphs, networks
 
-SLOTS = 64
-"""Searches side by side. Always as many, used or not: kernels of another size round otherwise,
-and a search of some hundred steps makes much of it.
+SLOTS = {"cpu": 64, "cuda": 1024}
+"""Searches side by side, by the type of device. Always as many, used or not: kernels of another
+size round otherwise, and a search of some hundred steps makes much of it.
+"""
+
+LOOK_EVERY = {"cpu": 1, "cuda": 8}
+"""Steps after which ended searches make room. To look, a GPU has to have done all that it was
+told; a search that has ended before keeps its result meanwhile.
 """
 
 IDLE = -1
@@ -117,40 +122,56 @@ class AnoGAN(NeuralDetector):
 class _Searches:
     """The searches of all samples ``x`` from all ``starts``, ``SLOTS`` of them side by side.
 
-    Each has an Adam, a best loss and an end of its own; one that has ended makes room at once for
-    one that waits.
+    Each has an Adam, a best loss and an end of its own; one that has ended makes room for one that
+    waits.
     """
 
     def __init__(
         self, params: AnoGAN, generate: nn.Module, features: nn.Module, x: Tensor, starts: Tensor
     ) -> None:
         self.params, self.generate, self.features = params, generate, features
-        self.x, self.x_features, self.starts = x, _in_slots(features, x), starts
+        slots = _of_device(SLOTS, x)
+        self.x, self.x_features, self.starts = x, _in_slots(features, x, slots), starts
         self.total, self.begun = len(x) * len(starts), 0
         self.results = x.new_empty(3, self.total)
-        self.search = x.new_full((SLOTS,), IDLE, dtype=torch.long)
-        self.target = self.x[[0] * SLOTS]
-        self.target_features = self.x_features[[0] * SLOTS]
-        self.z = starts[[0] * SLOTS]
+        self.search = x.new_full((slots,), IDLE, dtype=torch.long)
+        self.target = self.x[[0] * slots]
+        self.target_features = self.x_features[[0] * slots]
+        self.z = starts[[0] * slots]
         self.mean, self.square = torch.zeros_like(self.z), torch.zeros_like(self.z)
-        self.steps = x.new_zeros(SLOTS)
-        self.stale = x.new_zeros(SLOTS)
-        self.mark = x.new_zeros(SLOTS)
-        self.best = x.new_zeros(3, SLOTS)
+        self.steps = x.new_zeros(slots)
+        self.stale = x.new_zeros(slots)
+        self.mark = x.new_zeros(slots)
+        self.best = x.new_zeros(3, slots)
 
     def run(self) -> Tensor:
         """Search to the end; return the best loss of each search, and the residual and the
         features' distance there, ``(3, n * restarts)``, a sample's searches one after another.
         """
+        step = self._recorded() if self.x.is_cuda and self.params.graphs else self._step
         self._begin(self.search == IDLE)
         while (self.search != IDLE).any():
-            self._descend(self._look())
-            ended = (self.stale >= self.params.patience) | (self.steps >= self.params.search_steps)
-            ended &= self.search != IDLE
+            for _ in range(_of_device(LOOK_EVERY, self.x)):
+                step()
+            ended = ~self._goes_on() & (self.search != IDLE)
             if ended.any():
                 self.results[:, self.search[ended]] = self.best[:, ended]
                 self._begin(ended)
         return self.results
+
+    def _recorded(self) -> graphs.Recorded:
+        return graphs.Recorded(self._step, torch.Generator(self.x.device))
+
+    def _step(self) -> dict[str, Tensor]:
+        """Take a step in all slots; it changes tensors where they lie, so that a GPU can replay
+        it.
+        """
+        self._descend(self._look())
+        return {}
+
+    def _goes_on(self) -> Tensor:
+        """Return which searches have not come to their ends, ``(slots,)``."""
+        return (self.stale < self.params.patience) & (self.steps < self.params.search_steps)
 
     def _begin(self, free: Tensor) -> None:
         """Begin the next searches in the ``free`` slots, as many as are left."""
@@ -169,7 +190,9 @@ class _Searches:
         self.best[:, slots] = torch.inf
 
     def _look(self) -> Tensor:
-        """Compute the gradient of every search's loss at its latent; note the losses."""
+        """Compute the gradient of every search's loss at its latent; note the losses of those that
+        go on.
+        """
         z = self.z.detach().requires_grad_()
         with torch.enable_grad():
             generated = self.generate(z)
@@ -178,12 +201,12 @@ class _Searches:
             weight = self.params.feature_weight
             loss = (1 - weight) * residual + weight * distance
             (gradient,) = torch.autograd.grad(loss.sum(), z)
-        now = torch.stack([loss, residual, distance]).detach()
-        self.best = torch.where(now[0] < self.best[0], now, self.best)
-        improved = now[0] < (1 - self.params.tolerance) * self.mark
-        self.mark = torch.where(improved, now[0], self.mark)
-        self.stale = torch.where(improved, 0.0, self.stale + 1)
-        self.steps += 1
+        now, goes_on = torch.stack([loss, residual, distance]).detach(), self._goes_on()
+        self.best.copy_(torch.where(goes_on & (now[0] < self.best[0]), now, self.best))
+        improved = goes_on & (now[0] < (1 - self.params.tolerance) * self.mark)
+        self.mark.copy_(torch.where(improved, now[0], self.mark))
+        self.stale.copy_(torch.where(improved, 0.0, self.stale + goes_on))
+        self.steps += goes_on
         return gradient
 
     def _descend(self, gradient: Tensor) -> None:
@@ -195,10 +218,15 @@ class _Searches:
         self.z -= self.params.search_lr * mean / (square.sqrt() + EPSILON)
 
 
-def _in_slots(features: nn.Module, x: Tensor) -> Tensor:
-    """Compute the features of ``x``, ``SLOTS`` samples at a time as in the search."""
-    filled = torch.arange(-(-len(x) // SLOTS) * SLOTS, device=x.device).clamp_max(len(x) - 1)
-    return torch.cat([features(part) for part in torch.split(x[filled], SLOTS)])[: len(x)]
+def _of_device(values: Mapping[str, int], x: Tensor) -> int:
+    """Return the value for the device of ``x``; any but a GPU is treated as a CPU."""
+    return values.get(x.device.type, values["cpu"])
+
+
+def _in_slots(features: nn.Module, x: Tensor, slots: int) -> Tensor:
+    """Compute the features of ``x``, ``slots`` samples at a time as in the search."""
+    filled = torch.arange(-(-len(x) // slots) * slots, device=x.device).clamp_max(len(x) - 1)
+    return torch.cat([features(part) for part in torch.split(x[filled], slots)])[: len(x)]
 
 
 def _l1(a: Tensor, b: Tensor) -> Tensor:

@@ -140,8 +140,7 @@ def test_what_goes_wrong_is_told_as_what_it_is_and_the_search_goes_on(
         # A crash of this process ends the local backend, to be started again.
         del bad["CrashingDetector"]
     searches = {
-        name: search(tmp_path / name, name, GOOD_OR_BAD, data, 3, replay=replay)
-        for name in bad
+        name: search(tmp_path / name, name, GOOD_OR_BAD, data, 3, replay=replay) for name in bad
     }
     events: list[Event] = []
     backend.search(list(searches.values()), events.append)

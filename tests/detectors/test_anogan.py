@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from omasgan.detectors import parameters
-from omasgan.detectors.anogan import SLOTS, AnoGAN, _Searches
+from omasgan.detectors.anogan import LOOK_EVERY, SLOTS, AnoGAN, _Searches
 from omasgan.nn import batches
 from tests.contracts.test_detector import images, quick, vectors
 from tests.detectors.learning import trained_and_untrained
@@ -111,13 +111,27 @@ def test_the_search_is_the_naive_one(params: dict[str, Any], maker: Any) -> None
 
 def test_scores_do_not_depend_on_the_batch_after_a_long_search() -> None:
     """Long enough for the last bit to grow; more samples than there are slots."""
-    X = images(SLOTS + 30)
+    X = images(SLOTS["cpu"] + 30)
     detector = AnoGAN(train_steps=60, width=8, seed=0, device="cpu").fit(X)
     scores = detector.decision_function(X)
     order = np.random.default_rng(0).permutation(len(X))
     np.testing.assert_allclose(detector.decision_function(X[order]), scores[order], rtol=1e-4)
     for i in (0, 50, len(X) - 1):
         np.testing.assert_allclose(detector.decision_function(X[i : i + 1]), scores[i], rtol=1e-4)
+
+
+def test_how_often_ended_searches_are_looked_for_is_of_no_effect(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They end by both rules, and others take their places later."""
+    X = images(SLOTS["cpu"] + 30)
+    params = {"search_steps": 21, "patience": 2, "tolerance": 0.01, "restarts": 2}
+    detector = quick("anogan").fit(X).set_params(**params)
+    each_step = detector.stage_scores(X)
+    for every in (8, 30):
+        monkeypatch.setitem(LOOK_EVERY, "cpu", every)
+        for stage, scores in detector.stage_scores(X).items():
+            assert np.array_equal(scores, each_step[stage]), (stage, every)
 
 
 def test_a_sample_that_a_search_starts_from_scores_nothing() -> None:
@@ -137,7 +151,7 @@ def test_a_score_is_the_weighted_sum_of_its_parts() -> None:
 
 def test_searches_that_have_ended_cost_nothing() -> None:
     """Half of the searches end at once. They make room for the others."""
-    x = torch.zeros(4 * SLOTS, 2)
+    x = torch.zeros(4 * SLOTS["cpu"], 2)
     x[::2] = 100.0
     looks = []
     for patience in (1, 40):
