@@ -319,7 +319,9 @@ def _gpu_memory(device: str) -> Iterator[Callable[[], float]]:
     far, or would have taken.
     """
     if torch.device(device).type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+        # Before the first use of a GPU there is nothing to reset, and it may never be used.
+        if torch.cuda.is_initialized():
+            torch.cuda.reset_peak_memory_stats(device)
         yield lambda: _read_off(device)
         return
     with Allocated() as tensors:
@@ -327,7 +329,7 @@ def _gpu_memory(device: str) -> Iterator[Callable[[], float]]:
 
 
 def _read_off(device: str) -> float:
-    reserved = torch.cuda.max_memory_reserved(device)
+    reserved = torch.cuda.max_memory_reserved(device) if torch.cuda.is_initialized() else 0
     if not reserved:
         return 0.0
     free, total = torch.cuda.mem_get_info(device)
