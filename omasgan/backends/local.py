@@ -9,12 +9,14 @@ from omasgan.backends import devices
 from omasgan.config import BenchmarkSpec
 from omasgan.data.datasets import Dataset
 from omasgan.detectors.base import Epoch
+from omasgan.errors import BackendError
 from omasgan.progress import EpochEnded, OnEvent, RunEnded
 from omasgan.study.search import Search
 from omasgan.study.trial_log import TrialLog
 from omasgan.training import evaluate
 from omasgan.training.environment import resolve_device
 from omasgan.training.jobs import RunJob
+from omasgan.training.measuring import lost_gpu
 
 if TYPE_CHECKING:
     from omasgan.store.files import AnyPath
@@ -35,6 +37,7 @@ class LocalBackend:
                     if log.enter(trial.number, [row]):
                         break
                 log.end(trial.number)
+                _check_gpu(search.device)
 
     def runs(
         self, jobs: Sequence[RunJob], spec: BenchmarkSpec, dataset: Dataset, on_event: OnEvent
@@ -51,7 +54,22 @@ class LocalBackend:
 
             rows.append(evaluate.run_fold(job, spec, dataset, show))
             on_event(RunEnded(rows[-1], len(rows), len(jobs)))
+            _check_gpu(job.device)
         return rows
 
     def close(self) -> None:
         """Nothing: nothing was started."""
+
+
+def _check_gpu(device: str) -> None:
+    """See that this process can go on using its GPU: what follows would fail for nothing.
+
+    Raises:
+        BackendError: an error of CUDA has ended that.
+    """
+    reason = lost_gpu(device)
+    if reason is not None:
+        raise BackendError(
+            f"this process cannot use its GPU any more: {reason}; the same command goes on in a "
+            "new process, and --backend ray replaces such processes itself"
+        )

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from omasgan.errors import BackendError, ConfigError, TrainingDiverged
 from omasgan.nn.memory import CUDA_MB
 from omasgan.training import probe
-from omasgan.training.measuring import MB
+from omasgan.training.environment import device_class
+from omasgan.training.measuring import MB, is_out_of_memory
 
 MARGIN = 1.2
 """How much more than the largest probed configuration a trial is given: others may need more."""
@@ -123,19 +124,30 @@ def predict(
     Raises:
         ConfigError: no configuration could be probed.
     """
-    import torch
-
     needs, error = [], ""
     for params in configurations:
         try:
-            needs.append(probe.gpu_memory_mb(detector, params, X, device=device))
-        except torch.OutOfMemoryError:
-            needs.append(gpu_mb())
+            needs.append(needed_mb(detector, params, X, device))
         except (TrainingDiverged, ConfigError) as problem:
             error = str(problem)
     if not needs:
         raise ConfigError(f"no configuration of {detector} could be probed: {error}")
     return max(needs)
+
+
+def needed_mb(detector: str, params: Mapping[str, Any], X: NDArray[Any], device: str) -> float:
+    """Return the megabytes of a GPU that a short training on ``X`` took; all that the GPU has if
+    it did not fit.
+
+    Raises:
+        TrainingDiverged: it did.
+    """
+    try:
+        return probe.gpu_memory_mb(detector, params, X, device=device)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return gpu_mb()
 
 
 def gpu_mb() -> float:
@@ -165,12 +177,21 @@ def expected_device(device: str, gpus: float) -> str:
     return "cuda" if asked == "auto" else asked
 
 
+def uses_gpu(device: str, gpus: float) -> bool:
+    """Return whether a training with such a share is expected to run on a GPU."""
+    return device_class(expected_device(device, gpus)) == "cuda"
+
+
 def keep_to_share(gpus: float) -> None:
-    """Let this process allocate at most its share of the GPU's memory; more is out-of-memory."""
+    """Let this process allocate at most its share of the GPU's memory; more is out-of-memory.
+
+    A process that had a smaller share before is given what it has now.
+    """
     import torch
 
-    if 0 < gpus < 1 and torch.cuda.is_available():
-        torch.cuda.set_per_process_memory_fraction(for_tensors(gpus, gpu_mb()))
+    if gpus > 0 and torch.cuda.is_available():
+        part = for_tensors(gpus, gpu_mb()) if gpus < 1 else 1.0
+        torch.cuda.set_per_process_memory_fraction(part)
 
 
 def for_tensors(share: float, gpu_mb: float) -> float:
@@ -189,5 +210,5 @@ def release() -> None:
     import torch
 
     gc.collect()
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():
         torch.cuda.empty_cache()

@@ -99,6 +99,12 @@ class NeuralDetector(IterativeDetector):
         Called without gradients and in eval mode.
         """
 
+    def _parts_of_score(self, x: Tensor) -> dict[str, Tensor]:
+        """Return of ``_scores`` those that the score called ``stage`` is or is derived from; by
+        default all.
+        """
+        return self._scores(x)
+
     def _derived(self, scores: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
         """Return ``scores`` ``(n,)`` by name with those that are computed from them, sample by
         sample; by default no others.
@@ -302,16 +308,30 @@ class NeuralDetector(IterativeDetector):
 
     # Scoring
 
-    @torch.no_grad()
     def stage_scores(self, X: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
         """Return every score of this training, ``(n,)`` each.
 
         Raises:
             NotFittedError: the training has not come to its end.
         """
+        return self._in_batches(self._scores, X)
+
+    def decision_function(self, X: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the score of each sample, ``(n,)``, without computing what only others need.
+
+        Raises:
+            NotFittedError: the training has not come to its end.
+        """
+        return self._in_batches(self._parts_of_score, X)[self.stage]
+
+    @torch.no_grad()
+    def _in_batches(
+        self, scores_of: Callable[[Tensor], dict[str, Tensor]], X: NDArray[Any]
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return what ``scores_of`` computes of each batch of ``X``, and what follows from it."""
         self._check_fitted()
         with batches.full_precision(self._device):
-            parts = [self._scores(x) for x in batches.in_order(X, self._device)]
+            parts = [scores_of(x) for x in batches.in_order(X, self._device)]
         return self._derived(
             {
                 name: torch.cat([part[name] for part in parts]).float().cpu().numpy()

@@ -484,7 +484,16 @@ class OMASGAN(NeuralDetector):
             "neighbours": neighbours,
         }
 
+    def _parts_of_score(self, x: Tensor) -> dict[str, Tensor]:
+        if self.score in ("task1", "task3"):
+            critic = self._networks["D" if self.score == "task1" else "C"]
+            return {self.score: abnormality(critic(x))}
+        j, neighbours = self._j_and_neighbours(x)
+        return {"j": j, "neighbours": neighbours}
+
     def _derived(self, scores: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        if "j" not in scores:
+            return scores
         held_out = self._fitted["held_out"].cpu().numpy()
         combined = tails.fisher(held_out, np.stack([scores["j"], scores["neighbours"]]))
         return scores | {"combined": combined.astype(np.float32)}

@@ -13,6 +13,8 @@ from omasgan.errors import ConfigError
 def resolve_device(device: str) -> str:
     """Return ``auto`` as the best device of this machine, others as they are.
 
+    A GPU is counted, not used: a process that uses one takes hundreds of MB of it.
+
     Raises:
         ConfigError: this machine has no such device.
     """
@@ -22,11 +24,19 @@ def resolve_device(device: str) -> str:
 
     try:
         resolved = batches.resolve_device(device)
-        torch.empty(0, device=resolved)
+        if resolved.type == "cuda" and torch.cuda.is_available():
+            _check_index(resolved.index or 0, torch.cuda.device_count())
+        else:
+            torch.empty(0, device=resolved)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"device '{device}' cannot be used: {reason}; try auto") from error
     return str(resolved)
+
+
+def _check_index(index: int, count: int) -> None:
+    if index >= count:
+        raise RuntimeError(f"there {'is 1 GPU' if count == 1 else f'are {count} GPUs'}")
 
 
 def device_class(device: str) -> str:

@@ -52,6 +52,7 @@ def run_trial(job: TrialJob, data: TrialData) -> Iterator[TrialRow]:
     try:
         cls = detectors.load(job.detector)
         device = resolve_device(job.device)
+        measurement.on_device(device)
         for step in range(len(data.tasks)):
             if step not in values:
                 detector = cls(**job.params, seed=data.seed + step, device=device)
@@ -144,6 +145,7 @@ def run_fold(
     checkpoint = job.store.run_dir(key) / "checkpoint.safetensors"
     measurement = Measurement(log.seconds_before(checkpoint))
     device = resolve_device(job.device)
+    measurement.on_device(device)
     row = _identity(job, spec, dataset, fold) | _device(device) | dict(job.about)
     scores = None
     try:

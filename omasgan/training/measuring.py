@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import resource
 import time
 from pathlib import Path
@@ -15,12 +16,23 @@ logger = logging.getLogger(__name__)
 MB = 2**20
 """Bytes; so one MB is a mebibyte."""
 
+_MEMORY_RAN_OUT = re.compile(
+    "can't allocate memory"  # the CPU's allocator
+    # A context, or what a kernel needs; PyTorch's own allocator has an error class.
+    "|CUDA (driver )?error: out of memory"
+    # CUDA's libraries: cuBLAS and cuDNN say the last where no memory is left for their handles.
+    r"|CU\w+_(STATUS_)?ALLOC_FAILED"
+    "|(CUBLAS|CUDNN)_STATUS_NOT_INITIALIZED"
+)
+
 
 class Measurement:
     """The time and the peak memory of what this process does from now on."""
 
     def __init__(self, seconds_before: float = 0.0) -> None:
         """Begin to measure; ``seconds_before`` is what an interrupted attempt has taken.
+
+        A GPU is measured from ``on_device`` on.
 
         Torch gets one thread, unless the environment sets ``OMP_NUM_THREADS``: two trainings of
         one thread each are faster than one after the other with two.
@@ -29,13 +41,22 @@ class Measurement:
 
         if "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(1)
-        if torch.cuda.is_available():
-            torch.cuda.reset_peak_memory_stats()
+        self._gpu: str | None = None
         try:
             Path("/proc/self/clear_refs").write_text("5")
         except OSError:
             logger.debug("the peak memory of this process cannot be reset")
         self._started = time.monotonic() - seconds_before
+
+    def on_device(self, device: str) -> None:
+        """Measure that device too, if it is a GPU."""
+        import torch
+
+        self._gpu = device if torch.device(device).type == "cuda" else None
+        # A GPU that this process has not used yet has nothing to reset, and asking it would take
+        # hundreds of MB of it, which detectors that compute without torch never need.
+        if self._gpu is not None and torch.cuda.is_initialized():
+            torch.cuda.reset_peak_memory_stats(self._gpu)
 
     @property
     def seconds(self) -> float:
@@ -44,13 +65,14 @@ class Measurement:
 
     def costs(self) -> dict[str, float]:
         """Return ``seconds``, ``peak_memory_mb`` (resident, since the measurement began; since the
-        process began where the system cannot reset it) and, with a GPU, ``gpu_peak_memory_mb``.
+        process began where the system cannot reset it) and, if a GPU was used,
+        ``gpu_peak_memory_mb``.
         """
         import torch
 
         costs = {"seconds": self.seconds, "peak_memory_mb": peak_resident_mb()}
-        if torch.cuda.is_available():
-            costs["gpu_peak_memory_mb"] = torch.cuda.max_memory_reserved() / MB
+        if self._gpu is not None and torch.cuda.is_initialized():
+            costs["gpu_peak_memory_mb"] = torch.cuda.max_memory_reserved(self._gpu) / MB
         return costs
 
 
@@ -66,14 +88,36 @@ def peak_resident_mb() -> float:
 
 def failure(error: Exception) -> tuple[str, str]:
     """Return the outcome and the error text of a training that raised ``error``."""
-    import torch
-
     text = str(error).strip() or type(error).__name__
     if isinstance(error, TrainingDiverged):
         return "diverged", text
-    # The CPU allocator raises a RuntimeError, which only its message tells from others.
-    by_message = isinstance(error, RuntimeError) and "can't allocate memory" in text
-    if by_message or isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if is_out_of_memory(error):
         return "out-of-memory", text
     logger.error("training failed: %s", text, exc_info=error)
     return "failed", f"{type(error).__name__}: {text}"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether memory, of the machine or of a GPU, ran out: often only words tell."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and bool(_MEMORY_RAN_OUT.search(str(error)))
+
+
+def lost_gpu(device: str) -> str | None:
+    """Return why this process cannot use its GPU any more; None if it can, or uses none.
+
+    After errors such as an illegal address every later call of CUDA in the process fails as well.
+    """
+    import torch
+
+    gpu = "cuda" if device == "auto" else device
+    if torch.device(gpu).type != "cuda" or not torch.cuda.is_initialized():
+        return None
+    try:
+        torch.cuda.synchronize(gpu)
+    except RuntimeError as error:
+        return None if is_out_of_memory(error) else str(error).splitlines()[0]
+    return None

@@ -29,11 +29,17 @@ from torch.utils._pytree import tree_iter
 from omasgan import detectors
 from omasgan.detectors.base import IterativeDetector, State
 from omasgan.detectors.neural import NeuralDetector, check_finite
+from omasgan.nn import graphs
 from omasgan.nn.memory import CUDA_MB, Allocated
 from omasgan.training.environment import resolve_device
 from omasgan.training.measuring import MB, Measurement, peak_resident_mb
 
-WARM_UP_STEPS = 3
+UNTIMED_STEPS = graphs.WARM_UP_STEPS + 1
+"""Steps of a phase before the timed ones on a GPU, which records its graph in them."""
+
+FIRST_STEPS = UNTIMED_STEPS + 1
+"""Steps of a phase in a first training, which shows its memory."""
+
 PHASE_SECONDS = 0.5
 """How long the measured steps of a phase take together, unless the phase is shorter."""
 
@@ -121,9 +127,14 @@ def gpu_memory_mb(
     detector = _builder(detector_name, params, device, seed)()
     train = _fit
     if isinstance(detector, NeuralDetector):
-        steps = {phase: min(n, WARM_UP_STEPS) for phase, n in _steps(detector).items()}
+        steps = {phase: min(n, FIRST_STEPS) for phase, n in _steps(detector).items()}
         train = _ShortTraining(steps).run
-    return _first(detector, train, X[:WHOLE]).gpu_memory_mb
+    first = _first(detector, train, X[:WHOLE])
+    if not first.gpu_memory_mb:
+        return 0.0
+    # A GPU holds the samples, which nothing estimates elsewhere.
+    seen = X[:WHOLE] if torch.device(detector.device).type == "cuda" else X[:0]
+    return first.gpu_memory_mb + (X.nbytes - seen.nbytes) / MB
 
 
 def _builder(name: str, params: Mapping[str, Any], device: str, seed: int) -> Callable[[], Any]:
@@ -145,12 +156,14 @@ def _by_steps(build: Callable[[], NeuralDetector], X: NDArray[Any], n_score: int
     detector = build()
     steps = _steps(detector)
     epochs = Counter(phase for phase, _ in detector._schedule())
-    warm_up = _ShortTraining({phase: min(n, WARM_UP_STEPS) for phase, n in steps.items()})
+    warm_up = _ShortTraining({phase: min(n, FIRST_STEPS) for phase, n in steps.items()})
     first = _first(build(), warm_up.run, X)
-    measured = _ShortTraining({
-        phase: min(n, max(WARM_UP_STEPS, int(PHASE_SECONDS / warm_up.step_seconds[phase])))
+    timed = {
+        phase: min(n, max(FIRST_STEPS, int(PHASE_SECONDS / warm_up.step_seconds[phase])))
         for phase, n in steps.items()
-    })  # fmt: skip
+    }
+    on_gpu = torch.device(detector.device).type == "cuda"
+    measured = _ShortTraining(timed, UNTIMED_STEPS if on_gpu else 0)
     elapsed = _timer(detector.device)
     measured.run(detector, X)
     besides = elapsed() - measured.seconds
@@ -229,13 +242,15 @@ def _fit(detector: IterativeDetector, X: NDArray[Any]) -> None:
 
 @dataclass
 class _ShortTraining:
-    """A training of ``steps`` steps of each phase, one epoch a phase, and what it takes.
+    """A training of ``steps`` steps of each phase, one epoch a phase, and what it takes. Each
+    phase begins with ``untimed`` steps more.
 
     ``step_seconds`` are those of one step, ``look_seconds`` those of one look at the networks'
     health, which comes once an epoch. ``state_bytes`` is the size of the largest state.
     """
 
     steps: Mapping[str, int]
+    untimed: int = 0
     step_seconds: dict[str, float] = field(default_factory=dict)
     look_seconds: dict[str, float] = field(default_factory=dict)
     state_bytes: int = 0
@@ -252,6 +267,8 @@ class _ShortTraining:
         normals = detector._normals(X)
         for epoch, (phase, n) in enumerate(self.steps.items()):
             detector._enter_up_to(phase)
+            if self.untimed:
+                detector._train_epoch(phase, self.untimed, normals)
             elapsed = _timer(detector.device)
             # It ends with the losses as numbers, for which a GPU has to be done.
             losses = detector._train_epoch(phase, n, normals)
@@ -302,7 +319,9 @@ def _gpu_memory(device: str) -> Iterator[Callable[[], float]]:
     far, or would have taken.
     """
     if torch.device(device).type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+        # Before the first use of a GPU there is nothing to reset, and it may never be used.
+        if torch.cuda.is_initialized():
+            torch.cuda.reset_peak_memory_stats(device)
         yield lambda: _read_off(device)
         return
     with Allocated() as tensors:
@@ -310,7 +329,7 @@ def _gpu_memory(device: str) -> Iterator[Callable[[], float]]:
 
 
 def _read_off(device: str) -> float:
-    reserved = torch.cuda.max_memory_reserved(device)
+    reserved = torch.cuda.max_memory_reserved(device) if torch.cuda.is_initialized() else 0
     if not reserved:
         return 0.0
     free, total = torch.cuda.mem_get_info(device)

@@ -148,7 +148,8 @@ def _machine(device: str) -> str:
     resolved = batches.resolve_device(device)
     half = batches.half_precision_pays(resolved)
     if resolved.type == "cuda":
-        return f"{torch.cuda.get_device_name(resolved)}, bfloat16 {half}"
+        name = torch.cuda.get_device_name(resolved)
+        return f"{name}, cuDNN {torch.backends.cudnn.version()}, bfloat16 {half}"
     name = f"{resolved.type} {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
     return f"{name}, {torch.get_num_threads()} threads, bfloat16 {half}"
 

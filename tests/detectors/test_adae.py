@@ -87,7 +87,10 @@ def test_the_weaker_network_catches_up() -> None:
 def test_without_balance_the_rates_stay() -> None:
     detector, _ = begun("adae", balance=0.0, lr=1e-3)
     detector._balance(torch.tensor(-0.7))
-    assert all(o.param_groups[0]["lr"].item() == pytest.approx(1e-3) for o in detector._optimisers.values())
+    assert all(
+        o.param_groups[0]["lr"].item() == pytest.approx(1e-3)
+        for o in detector._optimisers.values()
+    )
 
 
 def test_a_step_is_taken_at_the_balanced_rates() -> None:

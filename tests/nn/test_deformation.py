@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional as F
 
-from omasgan.nn import deformation, negatives
+from omasgan.nn import batches, deformation, negatives
 
 
 @pytest.fixture
@@ -25,6 +26,23 @@ def test_a_constant_field_shifts_by_its_units(images: torch.Tensor) -> None:
     field[:, 0] = 2 / 19
     shifted = deformation.deform(images, field.flatten(1))
     assert torch.allclose(shifted[..., :-1], images[..., 1:], atol=1e-4)
+
+
+@pytest.mark.parametrize("grid", [2, 3, 5])
+def test_fields_are_interpolated_bicubically(images: torch.Tensor, grid: int) -> None:
+    field = 0.3 * torch.randn(6, 2, grid, grid)
+    smooth = F.interpolate(field, (20, 20), mode="bicubic", align_corners=True)
+    identity = F.affine_grid(torch.eye(2, 3).expand(6, 2, 3), [6, 1, 20, 20], align_corners=True)
+    where = identity + smooth.movedim(1, 3)
+    expected = F.grid_sample(images, where, padding_mode="border", align_corners=True)
+    torch.testing.assert_close(deformation.deform(images, field.flatten(1)), expected)
+
+
+def test_autocast_does_not_round_the_grid(images: torch.Tensor) -> None:
+    field = 0.1 * torch.randn(6, 18)
+    with batches.autocast(torch.device("cpu"), "bfloat16"):
+        rounded = deformation.deform(images, field)
+    assert torch.equal(rounded, deformation.deform(images, field))
 
 
 def test_vectors_are_displaced_as_they_stand() -> None:

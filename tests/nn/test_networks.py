@@ -88,3 +88,23 @@ def test_images_are_scaled_batch_by_batch() -> None:
     X = np.array([[[[0, 255]]], [[[51, 204]]]], dtype=np.uint8)
     (batch,) = batches.in_order(X, torch.device("cpu"))
     assert torch.allclose(batch.flatten(), torch.tensor([-1.0, 1.0, -0.6, 0.6]), atol=1e-6)
+
+
+def test_joint_outputs_are_those_of_each_set() -> None:
+    critic = new_critic((1, 8, 8), normalised=False)
+    sets = [torch.randn(n, 1, 8, 8) for n in (3, 5, 2)]
+    outputs = networks.jointly(critic, *sets)
+    assert [len(v) for v in outputs] == [3, 5, 2]
+    for v, x in zip(outputs, sets, strict=True):
+        torch.testing.assert_close(v, critic(x))
+
+
+def test_gradients_come_back_in_the_layout_of_images() -> None:
+    x = torch.randn(4, 3, 8, 8).to(memory_format=networks.LAYOUT).requires_grad_()
+    layouts: list[bool] = []
+    inner = x * 1
+    inner.register_hook(lambda g: layouts.append(g.is_contiguous(memory_format=networks.LAYOUT)))
+    weight = torch.randn(192)
+    (networks.Flatten()(inner * 1) @ weight).sum().backward()
+    assert layouts == [True]
+    assert torch.equal(x.grad.flatten(1), weight.expand(4, 192))

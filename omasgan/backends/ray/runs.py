@@ -47,14 +47,11 @@ def carry_out(
     Raises:
         OmasganError: what no other attempt would mend, such as a full disk.
     """
-    remote = ray.remote(max_retries=0)(worker.train_run)
     waiting, running, rows = deque(runs), dict[Any, Run](), dict[Run, Row]()
     while waiting or running:
         while waiting and len(running) < max(1, room.trials()):
             run = waiting.popleft()
-            attempt = run.begin()
-            task = remote.options(num_cpus=room.cpus_for(attempt), num_gpus=attempt.share)
-            running[task.remote(*run.arguments(), dataset)] = run
+            running[run.begin(room, dataset)] = run
         ended, _ = ray.wait(list(running), num_returns=1, timeout=WATCH_SECONDS)
         for reference in ended:
             run = running.pop(reference)
@@ -84,13 +81,22 @@ class Run:
     def __str__(self) -> str:
         return f"run of {self._job.detector}, fold {self._job.fold}, seed {self._job.seed}"
 
-    def begin(self) -> Attempt:
-        """Begin and return the next attempt."""
+    def begin(self, room: Room, dataset: ray.ObjectRef) -> ray.ObjectRef:
+        """Begin the next attempt; return what its row will come by."""
         self._attempt = self._attempts.begin()
         self._token, self._looked = uuid.uuid4().hex, time.monotonic()
-        return self._attempt
+        share = self._attempt.share
+        # A process keeps to the GPU that it used first, and to some errors of CUDA: it ends with
+        # its run. Ray heeds ``max_calls`` here only, not among the options of a call.
+        task = ray.remote(
+            max_retries=0,
+            num_cpus=room.cpus_for(self._attempt),
+            num_gpus=share,
+            max_calls=1 if shares.uses_gpu(self._job.device, share) else 0,
+        )(worker.train_run)
+        return task.remote(*self._arguments(), dataset)
 
-    def arguments(self) -> tuple[RunJob, BenchmarkSpec, str]:
+    def _arguments(self) -> tuple[RunJob, BenchmarkSpec, str]:
         """Return what the process of this attempt is given; it shows the token once it has
         begun.
         """

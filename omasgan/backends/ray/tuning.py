@@ -24,6 +24,9 @@ _SETTINGS = {
     # Tune's own state is never read again: a sweep goes on from its studies' records.
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",
     "TUNE_WARN_THRESHOLD_S": "10",
+    # Left to itself, Tune starts one process after the other, seconds apart.
+    # How many trials there are at once is up to the driver, which suggests no more.
+    "TUNE_MAX_PENDING_TRIALS_PG": "1000000",
     # The newer output prints a header however quiet it is told to be.
     "RAY_AIR_NEW_OUTPUT": "0",
 }

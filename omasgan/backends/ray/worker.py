@@ -22,8 +22,9 @@ from omasgan.data.selection import TrialData
 from omasgan.errors import BackendError, OmasganError, TrainingDiverged
 from omasgan.store import files
 from omasgan.store.journal import Row
-from omasgan.training import evaluate, probe
+from omasgan.training import evaluate
 from omasgan.training.jobs import RunJob, TrialJob
+from omasgan.training.measuring import failure
 from omasgan.training.trials import Ending, EpochRow, Refusal, TrialRow
 
 if TYPE_CHECKING:
@@ -50,10 +51,9 @@ def train_trial(config: dict[str, Any], *, parts: list[Any]) -> None:
     import torch
 
     payload: TrialPayload = ray.get(parts[config["search"]])
-    shares.keep_to_share(config["gpus"])
     # A node to itself is not more threads, which would round otherwise.
     torch.set_num_threads(payload.threads)
-    with _produced_ahead(_trial_rows(config, payload)) as rows:
+    with _produced_ahead(trial_rows(config, payload)) as rows:
         # Sent at once, so that the driver can end a process from which nothing else comes.
         tune.report({"batch": 0, "rows": [], "location": nodes.this_process()})
         for number, batch in enumerate(_batches(rows, payload.prune_collapsed), start=1):
@@ -62,7 +62,7 @@ def train_trial(config: dict[str, Any], *, parts: list[Any]) -> None:
                 shares.release()
                 batch[-1] = ending = _with_share(ending, config)
             tune.report({"batch": number, "rows": batch})
-            if isinstance(ending, Ending) and ending.outcome == "failed" and config["gpus"]:
+            if isinstance(ending, Ending) and ending.outcome == "failed" and _on_gpu(config):
                 # A CUDA error can leave the process unusable; Tune does not reuse one that raises.
                 raise BackendError(str(ending.error))
 
@@ -72,23 +72,43 @@ def resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
     return tune.PlacementGroupFactory([{"CPU": config["cpus"], "GPU": config["gpus"]}])
 
 
+def _on_gpu(config: dict[str, Any]) -> bool:
+    return shares.uses_gpu(config["job"].device, config["gpus"])
+
+
 def _with_share(ending: Ending, config: dict[str, Any]) -> Ending:
     """Return an ending that says what share of a GPU the trial had, if any."""
     share, needed = config["gpus"] or None, config["needed"] or None
     return replace(ending, gpus=share, predicted_gpu_memory_mb=needed)
 
 
-def _trial_rows(config: dict[str, Any], payload: TrialPayload) -> Iterator[TrialRow]:
+def trial_rows(config: dict[str, Any], payload: TrialPayload) -> Iterator[TrialRow]:
     """Yield the rows of a trial; a ``Refusal`` ends them where no trial can work."""
     job: TrialJob = config["job"]
     study = None if job.workdir is None else job.workdir.parents[1]
     if study is not None and not files.is_folder(study):
         yield Refusal(f"node {nodes.this_process().ip} does not see '{study}'")
         return
+    problem = _keep_to_share(config["gpus"])
+    if problem is not None:
+        yield problem
+        return
     try:
         yield from evaluate.run_trial(job, payload.data)
     except OmasganError as error:
         yield Refusal(str(error))
+
+
+def _keep_to_share(gpus: float) -> Ending | None:
+    """Keep this process to its share of a GPU; return how its training ends where a GPU has no
+    room left even for that.
+    """
+    try:
+        shares.keep_to_share(gpus)
+    except RuntimeError as error:
+        outcome, text = failure(error)
+        return Ending(outcome, error=text)
+    return None
 
 
 @contextlib.contextmanager
@@ -133,9 +153,14 @@ def _batches(rows: Iterable[TrialRow], prune_collapsed: bool) -> Iterator[list[T
 
 def train_run(job: RunJob, spec: BenchmarkSpec, token: str, dataset: Dataset) -> Row:
     """Run on a worker: one final run, which leaves ``token`` beside it while it lasts."""
-    shares.keep_to_share(job.about.get("gpus", 0.0))
+    share = job.about.get("gpus", 0.0)
     files.write_atomic(begun_mark(job, spec), token.encode())
-    row = evaluate.run_fold(job, spec, dataset)
+    problem = _keep_to_share(share)
+    if problem is None or job.store.is_done(evaluate.run_key(job, spec)):
+        row = evaluate.run_fold(job, spec, dataset)
+    else:
+        expected = replace(job, device=shares.expected_device(job.device, share))
+        row = evaluate.lost_run(expected, spec, dataset, problem)
     files.delete(begun_mark(job, spec))
     shares.release()
     return row
@@ -150,12 +175,10 @@ def measure_configurations(
 
 def measure_run(job: RunJob, spec: BenchmarkSpec, dataset: Dataset) -> tuple[float, float]:
     """Run on a worker: return the same for a final run; one that cannot be measured needs all."""
-    import torch
-
     X = dataset.train.X[evaluate.fold_of(job, spec, dataset).train]
     try:
-        needed = probe.gpu_memory_mb(job.detector, job.params, X, device=job.device)
-    except (torch.OutOfMemoryError, TrainingDiverged):
+        needed = shares.needed_mb(job.detector, job.params, X, job.device)
+    except TrainingDiverged:
         needed = shares.gpu_mb()
     return needed, shares.gpu_mb()
 
