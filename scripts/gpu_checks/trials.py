@@ -23,7 +23,7 @@ from omasgan.training.jobs import TrialJob
 from omasgan.training.trials import Ending
 
 SHARE, TRIALS = 0.25, 8
-NEEDED = ("ray", "optuna", "mlflow", "typer", "rich")
+NEEDED = ("ray", "optuna", "typer", "rich")
 
 
 class Slot:
