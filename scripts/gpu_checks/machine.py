@@ -7,14 +7,18 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import torch
 
 from gpu_checks.rows import Options, Row
+from omasgan.training.environment import code_version
 
 
 def machine(options: Options) -> Iterator[Row]:
     versions = {
+        "omasgan": code_version(),
+        "date": datetime.now(UTC).date().isoformat(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "cores": len(os.sched_getaffinity(0)),

@@ -43,7 +43,7 @@ CHECKS = {
     "repeatability": Check("repeatability", False, 150),
     "audit": Check("audits", False, 150),
     "speed": Check("speed", True, 210),
-    "neighbour": Check("neighbour", True, 90),
+    "neighbour": Check("neighbour", True, 120),
     "memory": Check("memory", True, 90),
     "anogan": Check("anogan", True, 90),
     "shares": Check("trials", True, 90),

@@ -21,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from omasgan import detectors
+from omasgan.detectors import anogan
 from omasgan.detectors.neural import NeuralDetector
 from omasgan.nn import batches, boundary, networks, penalties
 
@@ -164,3 +165,19 @@ def test_a_wait_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.zeros(3).to(CUDA)
         torch.zeros(3, device=CUDA).add_(1)
     assert waits.counts == {"aten._to_copy": 1}
+
+
+def test_no_step_of_anogans_searches_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does one give a tensor another place in memory, which a recording would not follow."""
+    monkeypatch.setattr(torch.autograd, "grad", lambda loss, z: (torch.zeros_like(z),))
+    with fake_cuda(monkeypatch):
+        x = torch.zeros(5, 3, device=CUDA)
+        params = anogan.AnoGAN(latent_dim=3)
+        searches = anogan._Searches(params, nn.Tanh(), nn.ReLU(), x, torch.zeros(2, 3).to(CUDA))
+        before = {name: x for name, x in vars(searches).items() if isinstance(x, torch.Tensor)}
+        with Waits() as waits:
+            searches._step()
+        assert searches.z.shape == (anogan.SLOTS["cuda"], 3)
+    assert not waits.counts
+    assert {"z", "mean", "square", "steps", "stale", "mark", "best"} < before.keys()
+    assert all(vars(searches)[name] is tensor for name, tensor in before.items())
