@@ -170,7 +170,7 @@ def test_every_variant_trains(params: dict[str, Any], maker: Any) -> None:
 
 def test_epochs_count_through_the_phases_and_carry_b_s_health() -> None:
     epochs = list(quick("omasgan").fit_epochs(images()))
-    assert [e.index for e in epochs] == list(range(12))
+    assert [e.index for e in epochs] == list(range(8))
     for epoch in epochs:
         health = {"spread", "alike", "distance", "collapsed"}
         assert health & set(epoch.losses) == (set() if epoch.phase == "gan" else health)
