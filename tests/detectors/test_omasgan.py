@@ -263,16 +263,12 @@ def test_the_scores_of_critics_are_their_raw_outputs(divergence: str) -> None:
         np.testing.assert_allclose(scores[stage], -raw.numpy(), rtol=1e-4, atol=1e-5)
 
 
-@pytest.fixture(
-    scope="module",
-    params=[(name, seed) for name in ("gaussian", "two-gaussians") for seed in (0, 1)],
-    ids=str,
-)
+@pytest.fixture(scope="module", params=["gaussian", "two-gaussians"])
 def synthetic(request: pytest.FixtureRequest) -> tuple[OMASGAN, np.ndarray, np.ndarray]:
     """A detector trained on a 2-D set, its training samples, the mode that each belongs to."""
-    name, seed = request.param
+    name = request.param
     X = datasets.load(name).train.X
-    detector = OMASGAN(**SYNTHETIC, seed=seed, device="cpu").fit(X)
+    detector = OMASGAN(**SYNTHETIC, seed=0, device="cpu").fit(X)
     sides = X[:, 0] > 0 if name == "two-gaussians" else np.zeros(len(X), dtype=bool)
     return detector, X, sides
 
