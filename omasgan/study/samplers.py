@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 KEEP_THEIR_SEED = frozenset({"GridSampler", "QMCSampler"})
 """Samplers whose trials are points of one order or sequence, which the seed decides."""
 
+HOLDS_NOTHING = frozenset({"BruteForceSampler", "CmaEsSampler", "GridSampler", "QMCSampler"})
+"""Samplers of whole points: they have an order of their own, or learn from no others."""
+
 NEEDS = {"PartialFixedSampler": "fix the params in the search space instead"}
 """Samplers that need arguments which are no literals, and what to do instead."""
 
@@ -110,6 +113,27 @@ def n_different(text: str, space: Space) -> float:
     if name == "BruteForceSampler" and not arguments.get("avoid_premature_stop"):
         return space.size
     return math.inf
+
+
+def check_holding(text: str) -> None:
+    """Check that the sampler ``text`` can draw some params while others are given.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    name, _ = _parse("sampler", text)
+    if name in HOLDS_NOTHING:
+        raise ConfigError(
+            f"{name} draws all params of a trial or none, but --share-stages holds some of them; "
+            "use TPESampler, RandomSampler, GPSampler or NSGAIISampler, or leave it out"
+        )
+
+
+def holding(sampler: optuna.samplers.BaseSampler, params: Params) -> optuna.samplers.BaseSampler:
+    """Return a sampler that hands out ``params`` and draws the others as ``sampler`` does."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return optuna.samplers.PartialFixedSampler(params, sampler)
 
 
 def has_first_trial(text: str) -> bool:
