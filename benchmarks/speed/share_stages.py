@@ -1,10 +1,10 @@
 """What sharing stages between trials is worth: trials an hour, and the winners at equal time.
 
-    python benchmarks/speed/share_stages.py --out DIR [--benchmark digits-loo] [--share 4]
+    python benchmarks/speed/share_stages.py --out DIR [--benchmark digits-loo] [--share 8]
         [--pairs 6] [--seconds 300] [--scale 1] [--width 32] [--inner 2] [--tests 2] [--minutes 3]
 
-A pair is two studies of OMASGAN on one fold with one seed: one shares nothing, in the other
-``--share`` trials at a time share Tasks 1 to 3. They search the shipped space, whose phases are
+A pair is two studies of OMASGAN on one fold with one seed: one shares nothing, in the other up to
+``--share`` trials share Tasks 1 to 3. They search the shipped space, whose phases are
 ``--scale`` times as long, for ``--seconds`` each, trial by trial in turn. Each study's winner by
 half of that time, and by its end, is trained anew on ``--tests`` fresh seeds and tested. Seconds
 are CPU seconds of this process, which others on the machine disturb little.
@@ -183,7 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--benchmark", default="digits-loo", help="MNIST needs OMASGAN_DATA")
-    parser.add_argument("--share", type=int, default=4, help="trials of a group")
+    parser.add_argument("--share", type=int, default=8, help="trials of a group at most")
     parser.add_argument("--pairs", type=int, default=6)
     parser.add_argument("--seconds", type=float, default=300.0, help="of each study")
     parser.add_argument("--scale", type=float, default=1.0, help="of all phases")

@@ -62,7 +62,7 @@ def sweep(  # noqa: PLR0913 - typer reads an option from each
         typer.Option(
             metavar="K",
             min=2,
-            help="K trials share all phases but the last.  [default: each trains its own]",
+            help="Up to K trials share all phases but the last.  [default: none do]",
         ),
     ] = None,
     share_until: Annotated[

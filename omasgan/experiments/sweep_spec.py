@@ -40,8 +40,8 @@ class SweepSpec:
     ``transfer`` chooses on; ``seeds`` are the winners', by default the benchmark's.
     ``checkpoint_budget`` is in bytes, for all studies together; with ``checkpoints.keep`` trials
     that have ended keep their last state within it. ``share_stages`` is how many trials of a study
-    share what they train until the end of the phase ``share_until``, by default the last that can
-    be shared; None shares nothing.
+    at most share what they train until the end of the phase ``share_until``, by default the last
+    that can be shared; None shares nothing.
     """
 
     benchmark: BenchmarkSpec

@@ -16,13 +16,14 @@ import optuna
 from optuna.trial import TrialState
 
 from omasgan.errors import unknown
-from omasgan.study.groups import Group, groups_of
+from omasgan.study.groups import Group, groups_of, is_promising
 from omasgan.study.record import (
     ATTEMPTS,
     ENDING,
     ENQUEUED,
     FILE,
     GROUP,
+    LAST,
     VALUES,
     Journal,
     trial_of,
@@ -217,6 +218,8 @@ class Guide:
             facts = {k: v for k, v in asdict(ending).items() if v is not None}
             trial.set_user_attr(ENDING, facts | {"objective": objective})
             trial.set_user_attr(ATTEMPTS, attempts)
+            if GROUP in trial.user_attrs and not self._goes_on(trial.user_attrs[GROUP]):
+                trial.set_user_attr(LAST, True)
             # Every feasible trial says so too: TPE compares the constraints of all trials.
             trial.set_constraint("trains", 1.0 if ending.outcome in INFEASIBLE else 0.0)
             self._tell(trial, ending.outcome, objective)
@@ -229,6 +232,9 @@ class Guide:
         if told.group is not None and objective is not None and is_whole:
             self._ready.add(told.group)
         return told
+
+    def _goes_on(self, group: int) -> bool:
+        return self.sharing is not None and is_promising(group, self.groups())
 
     def _tell(self, trial: optuna.Trial, outcome: str, objective: float | None) -> None:
         if outcome == "ok":

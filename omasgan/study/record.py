@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FILE = "journal.jsonl"
 
 VALUES, ENDING, ATTEMPTS, ENQUEUED = "values", "ending", "attempts", "enqueued"
-GROUP = "group"
+GROUP, LAST = "group", "last"
 """The user attributes of a trial that hold what Optuna has no field for."""
 
 CONTINUES = "continues"

@@ -68,6 +68,19 @@ def test_a_first_trial_that_ends_badly_is_the_only_one_of_its_group() -> None:
     assert guide.needed_groups() == []
 
 
+def test_only_the_best_third_of_all_groups_goes_on(tmp_path: Path) -> None:
+    guide = shared(tmp_path)
+    objectives = iter([0.5, 0.6, 0.7, 0.65, 0.6, 0.8, 0.1, 0.1])
+    groups = []
+    for objective in objectives:
+        trial = guide.ask()
+        groups.append(trial.group)
+        guide.tell(trial.number, Ending("ok", objective))
+        guide = shared(tmp_path)
+    assert groups == [0, 0, 0, 1, 2, 3, 3, 3]
+    assert guide.needed_groups() == []
+
+
 def test_a_later_trial_that_ends_badly_does_not_end_its_group() -> None:
     guide = shared()
     for outcome in ("ok", "diverged", "ok"):
