@@ -35,7 +35,8 @@ def sweep(  # noqa: PLR0913 - typer reads an option from each
         str | None, typer.Option(help="Any Optuna sampler.  [default: TPESampler]")
     ] = None,
     pruner: Annotated[
-        str | None, typer.Option(help="Any Optuna pruner.  [default: NopPruner]")
+        str | None,
+        typer.Option(help="Any Optuna pruner, or TaskPercentilePruner.  [default: NopPruner]"),
     ] = None,
     storage: Annotated[
         str | None,

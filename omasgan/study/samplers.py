@@ -17,6 +17,7 @@ import numpy as np
 import optuna
 
 from omasgan.errors import ConfigError, StoreError, unknown
+from omasgan.study.pruners import TaskPercentilePruner
 
 if TYPE_CHECKING:
     from omasgan.study.space import Params, Space
@@ -188,7 +189,7 @@ def _make(kind: str, name: str, arguments: Mapping[str, Any], defaults: Mapping[
 
 
 def _find(kind: str, name: str) -> Any:
-    """Return the class ``name`` of Optuna's samplers or pruners.
+    """Return the class ``name`` of Optuna's samplers or pruners, or our own pruner.
 
     Raises:
         ConfigError: there is none.
@@ -196,9 +197,12 @@ def _find(kind: str, name: str) -> Any:
     module = optuna.samplers if kind == "sampler" else optuna.pruners
     suffix = kind.capitalize()
     names = [n for n in module.__all__ if n.endswith(suffix) and not n.startswith("Base")]
-    if name not in names:
-        raise unknown(kind, name, names)
-    return getattr(module, name)
+    classes = {n: getattr(module, n) for n in names}
+    if kind == "pruner":
+        classes["TaskPercentilePruner"] = TaskPercentilePruner
+    if name not in classes:
+        raise unknown(kind, name, classes)
+    return classes[name]
 
 
 def _check_types(factory: Any, arguments: Mapping[str, Any]) -> None:
