@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from omasgan.store.files import delete, find
+from omasgan.store.files import delete, delete_leftovers, find
 from omasgan.study.checkpoints import Checkpoints
 from omasgan.training.jobs import CheckpointPolicy, TrialJob
 from omasgan.training.stages import StageCache
@@ -63,6 +63,8 @@ class Search:
         for path in find(self._stages, "*.safetensors"):
             if not path.name.startswith(marks):
                 delete(path)
+        if not needed:
+            delete_leftovers(self._stages)
 
     @property
     def _stages(self) -> AnyPath:

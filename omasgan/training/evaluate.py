@@ -103,7 +103,7 @@ def _train_on_task(
     values = _values(detector, job, data, step)
     if job.checkpoints.keep:
         training.save()
-    yield ValueRow(task.name, step, values, shared and shared.seconds)
+    yield ValueRow(task.name, step, values, None if shared is None else shared.seconds)
 
 
 def _values(
