@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from omasgan.detectors.base import Beginning, Epoch, IterativeDetector, State
 from omasgan.detectors.params import parameters
 from omasgan.detectors.ranges import Count, Depth, Pairs
 from omasgan.errors import ConfigError, TrainingDiverged
-from omasgan.nn import batches, graphs, networks
+from omasgan.nn import batches, graphs, memory, networks, threads
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -124,6 +124,20 @@ class NeuralDetector(IterativeDetector):
 
     # Training
 
+    def fit(self, X: NDArray[Any], y: object = None) -> Self:
+        """Train to the end; ``y`` is ignored (scikit-learn's convention).
+
+        Small networks are trained on one thread, see ``omasgan.nn.threads``; set the environment
+        variable ``OMP_NUM_THREADS`` for another number, or consume ``fit_epochs``, which leaves
+        threads alone.
+        """
+        most = torch.get_num_threads()
+        with threads.restored():
+            threads.suit([], most)
+            for _ in self.fit_epochs(X):
+                threads.suit(self._networks.values(), most)
+        return self
+
     def fit_epochs(self, X: NDArray[Any]) -> Iterator[Epoch]:
         """Train all phases; ``losses`` are means over the epoch's steps, and health figures.
 
@@ -184,6 +198,7 @@ class NeuralDetector(IterativeDetector):
             raise ConfigError(f"a sample must be (d,) or (c, h, w), got shape {tuple(shape)}")
         self._shape = shape
         self._device = batches.resolve_device(self.device)
+        memory.keep_what_is_freed()
         self._position = 0
         self._entered = 0
         self._generator = torch.Generator(self._device)
@@ -317,12 +332,16 @@ class NeuralDetector(IterativeDetector):
         return self._in_batches(self._scores, X)
 
     def decision_function(self, X: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the score of each sample, ``(n,)``, without computing what only others need.
+        """Return the score of each sample, ``(n,)``, without computing what only others need, on
+        as many threads as ``fit`` takes.
 
         Raises:
             NotFittedError: the training has not come to its end.
         """
-        return self._in_batches(self._parts_of_score, X)[self.stage]
+        self._check_fitted()
+        with threads.restored():
+            threads.suit(self._networks.values(), torch.get_num_threads())
+            return self._in_batches(self._parts_of_score, X)[self.stage]
 
     @torch.no_grad()
     def _in_batches(

@@ -9,6 +9,7 @@ they lie.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -30,7 +31,7 @@ class Recorded:
 
     def __init__(self, step: Callable[[], dict[str, Tensor]], generator: torch.Generator) -> None:
         self._step, self._generator = step, generator
-        self._stream = torch.cuda.Stream(generator.device)
+        self._stream = _stream_beside(generator.device)
         self._warm_up_left = WARM_UP_STEPS
         self._graph: torch.cuda.CUDAGraph | None = None
         self._losses: dict[str, Tensor] = {}
@@ -74,3 +75,11 @@ class Recorded:
                 "the values of tensors, or set graphs=False"
             ) from error
         return graph
+
+
+@functools.cache
+def _stream_beside(device: torch.device) -> torch.cuda.Stream:
+    """Return the stream on which steps are recorded: one for all recordings of a process, since
+    libraries keep working space for each stream that they have seen, 32 MB and more.
+    """
+    return torch.cuda.Stream(device)
