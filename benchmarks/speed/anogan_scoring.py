@@ -28,7 +28,7 @@ from torch import Tensor
 from omasgan.data import datasets
 from omasgan.detectors.anogan import AnoGAN
 from omasgan.errors import DataError
-from omasgan.nn.batches import rows_of
+from omasgan.nn.batches import SCORING_BATCH, rows_of
 
 ANOMALOUS = 0
 IN_FLOAT64 = 10
@@ -68,7 +68,8 @@ def compared(detector: Any, x: Tensor, n: int) -> tuple[float, float, float]:
     relative difference of their scores.
     """
     begun = time.perf_counter()
-    scores = torch.cat([detector._scores(part)["anogan"] for part in x.split(512)]).tolist()
+    parts = x.split(SCORING_BATCH[x.device.type])
+    scores = torch.cat([detector._scores(part)["anogan"] for part in parts]).tolist()
     quick = len(x) / (time.perf_counter() - begun)
     begun = time.perf_counter()
     expected = [plain(detector, x[i : i + 1]) for i in range(n)]

@@ -51,7 +51,7 @@ def _shown(value: Value) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
-    return str(value)
+    return " ".join(str(value).split())
 
 
 def as_table(rows: Sequence[Row]) -> str:

@@ -91,7 +91,9 @@ def run_apart(name: str, options: Options, end: float) -> list[Row]:
         problem = _problem(code, seconds, log)
     if problem:
         rows.append(Row(name, "", "failed", {"error": problem}))
-    print(f"{name}: {len(rows)} rows in {time.monotonic() - begun:.0f} s", file=sys.stderr)
+    failed = [f"  {row.case}: {row.figures}" for row in rows if row.result == "failed"]
+    done = f"{name}: {len(rows)} rows, {len(failed)} failed, in {time.monotonic() - begun:.0f} s"
+    print("\n".join([done, *failed]), file=sys.stderr)
     return rows
 
 

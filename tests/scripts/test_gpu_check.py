@@ -51,10 +51,10 @@ class Echo:
 
 def test_rows_survive_the_way_between_processes(checks: Any) -> None:
     rows = checks["rows"]
-    row = rows.Row("speed", "graph", "told", {"gan/s": 812.25, "bit-equal": True, "why": "a|b"})
+    row = rows.Row("speed", "graph", "told", {"gan/s": 812.25, "bit-equal": True, "why": "a|b\nc"})
     assert rows.from_line(rows.as_line(row)) == row
-    assert row.figures == "gan/s 812, bit-equal yes, why a|b"
-    assert "why a\\|b |" in rows.as_markdown([row])
+    assert row.figures == "gan/s 812, bit-equal yes, why a|b c"
+    assert "why a\\|b c |" in rows.as_markdown([row])
     assert rows.as_table([row]).startswith("speed  graph  told")
 
 
