@@ -154,6 +154,7 @@ class MeetingDetector(CurveDetector):
         process = {
             "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"),
             "threads": os.environ.get("OMP_NUM_THREADS"),
+            "environment of Tune": os.environ.get("PL_DISABLE_FORK"),
             "pid": os.getpid(),
             "driver's libraries": sorted({"optuna", "mlflow"} & sys.modules.keys()),
         }

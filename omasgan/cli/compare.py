@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -92,9 +91,11 @@ def compare(  # noqa: PLR0913 - typer reads an option from each
     data.check(spec.benchmark)
     store, tracker = output.open()
     execution.check(device)
-    dataset, _ = data.load(spec.benchmark, wanted)
-    backend = execution.open(device)
-    with contextlib.closing(backend), at_work(store, tracker) as watch:
+    with (
+        execution.opened(device, lambda: data.load(spec.benchmark, wanted)) as (backend, loaded),
+        at_work(store, tracker) as watch,
+    ):
+        dataset, _ = loaded
         rows = comparing.compare(spec, store, backend, dataset, on_event=watch)
     conclude(store, rows)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +20,9 @@ from omasgan.cli.options.groups import (
 from omasgan.cli.options.output import Output, at_work, conclude
 from omasgan.cli.options.searching import Searching, load_source
 from omasgan.errors import ConfigError
+
+if TYPE_CHECKING:
+    from omasgan.data.datasets import Dataset
 
 
 def sweep(  # noqa: PLR0913 - typer reads an option from each
@@ -113,9 +115,13 @@ def sweep(  # noqa: PLR0913 - typer reads an option from each
     data.check(spec.benchmark, spec.source)
     store, tracker = output.open()
     execution.check(device)
-    dataset, _ = data.load(spec.benchmark, wanted)
-    source = load_source(spec, data)
-    backend = execution.open(device)
-    with contextlib.closing(backend), at_work(store, tracker) as watch:
+
+    def load() -> tuple[Dataset, Dataset | None]:
+        return data.load(spec.benchmark, wanted)[0], load_source(spec, data)
+
+    with (
+        execution.opened(device, load) as (backend, (dataset, source)),
+        at_work(store, tracker) as watch,
+    ):
         result = sweeping.sweep([spec], store, backend, dataset, source=source, on_event=watch)
     conclude(store, result.rows)

@@ -25,10 +25,14 @@ def auroc(labels: NDArray[Any], scores: NDArray[Any]) -> float:
     >>> auroc(np.array([0, 0, 1]), np.array([0.1, 0.5, 0.5]))
     0.75
     """
-    from sklearn.metrics import roc_auc_score
-
     _check(labels, scores)
-    return float(roc_auc_score(labels, scores))
+    # Not by scikit-learn, whose import would take each worker a second.
+    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    middle = np.cumsum(counts) - (counts - 1) / 2
+    ranks, is_anomaly = middle[place], labels == 1
+    n = int(is_anomaly.sum())
+    above = ranks[is_anomaly].sum() - n * (n + 1) / 2
+    return float(above / (n * (len(labels) - n)))
 
 
 def average_precision(labels: NDArray[Any], scores: NDArray[Any]) -> float:

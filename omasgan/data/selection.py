@@ -7,6 +7,7 @@ from the data set, and the tasks that judge a trial: train on some rows, score o
 
 from __future__ import annotations
 
+import functools
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -45,13 +46,25 @@ class Task:
     proxies: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, eq=False)
 class TrialData:
-    """All that a trial receives: samples ``pool``, its tasks, and the seed of the first task."""
+    """All that a trial receives: samples ``pool``, its tasks, and the seed of the first task.
 
-    pool: NDArray[Any]
-    tasks: tuple[Task, ...]
-    seed: int
+    Where it is made the samples are copied from the data set whenever they are asked for, so that
+    a driver with many studies holds them once; where it is sent to, it has a copy of its own.
+    """
+
+    def __init__(
+        self, pool: NDArray[Any] | Callable[[], NDArray[Any]], tasks: tuple[Task, ...], seed: int
+    ) -> None:
+        self._pool, self.tasks, self.seed = pool, tasks, seed
+
+    @property
+    def pool(self) -> NDArray[Any]:
+        """The samples, read-only; the tasks' rows point into them."""
+        return self._pool() if callable(self._pool) else self._pool
+
+    def __reduce__(self) -> Any:
+        return TrialData, (self.pool, self.tasks, self.seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -296,13 +309,8 @@ def _test_task(dataset: Dataset, fold: Fold) -> Task:
 
 
 def _pack(dataset: Dataset, tasks: Sequence[Task], seed: int) -> TrialData:
-    """Copy the samples that the tasks need; their rows count through train, then test."""
+    """Keep to the samples that the tasks need; their rows count through train, then test."""
     used = np.unique(np.concatenate([rows for t in tasks for rows in (t.train, t.judged)]))
-    n_train = len(dataset.train.X)
-    pool = dataset.train.X[used[used < n_train]]
-    if used[-1] >= n_train:
-        pool = np.concatenate([pool, dataset.test.X[used[used >= n_train] - n_train]])
-    pool.flags.writeable = False
     packed = tuple(
         replace(
             t,
@@ -311,4 +319,13 @@ def _pack(dataset: Dataset, tasks: Sequence[Task], seed: int) -> TrialData:
         )
         for t in tasks
     )
-    return TrialData(pool, packed, TRIAL_SEEDS + seed)
+    return TrialData(functools.partial(_copy, dataset, used), packed, TRIAL_SEEDS + seed)
+
+
+def _copy(dataset: Dataset, used: Rows) -> NDArray[Any]:
+    n_train = len(dataset.train.X)
+    pool = dataset.train.X[used[used < n_train]]
+    if used[-1] >= n_train:
+        pool = np.concatenate([pool, dataset.test.X[used[used >= n_train] - n_train]])
+    pool.flags.writeable = False
+    return pool

@@ -36,7 +36,7 @@ __all__ = [
     "summary",
 ]
 
-PRIVATE = frozenset({"base", "foreign", "neural", "params", "ranges", "yardstick"})
+PRIVATE = frozenset({"base", "estimator", "foreign", "neural", "params", "ranges", "yardstick"})
 """Files in this folder that hold no detector of their own."""
 
 

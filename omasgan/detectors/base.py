@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
+
+from omasgan.detectors.estimator import Estimator
 
 State: TypeAlias = dict[str, Any]
 """A nested dict whose leaves are torch tensors, numpy arrays, numbers, strings, bools or None."""
@@ -58,14 +59,14 @@ class Beginning:
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class IterativeDetector(BaseEstimator, ABC):  # type: ignore[misc]
+class IterativeDetector(Estimator, ABC):
     """An anomaly detector that is trained step by step.
 
     A detector is a keyword-only dataclass whose fields are its params: each is annotated with its
     type and range, and constructing one does nothing but store them, as scikit-learn's ``clone``
-    and ``set_params`` need it. ``eq`` and ``repr`` stay scikit-learn's. ``X`` is float32 of shape
-    ``(n, c, h, w)`` or ``(n, d)`` in [-1, 1], or uint8 images of shape ``(n, c, h, w)``, which
-    stand for ``x / 127.5 - 1``; it is never modified.
+    and ``set_params`` need it. Two are never equal, and ``repr`` is the estimator's. ``X`` is
+    float32 of shape ``(n, c, h, w)`` or ``(n, d)`` in [-1, 1], or uint8 images of shape
+    ``(n, c, h, w)``, which stand for ``x / 127.5 - 1``; it is never modified.
     """
 
     properties: ClassVar[frozenset[Property]] = frozenset()

@@ -18,10 +18,10 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.exceptions import NotFittedError
 from torch import Tensor, nn
 
 from omasgan.detectors.base import Beginning, Epoch, IterativeDetector, State
+from omasgan.detectors.estimator import not_fitted
 from omasgan.detectors.params import parameters
 from omasgan.detectors.ranges import Count, Depth, Pairs
 from omasgan.errors import ConfigError, TrainingDiverged
@@ -362,7 +362,7 @@ class NeuralDetector(IterativeDetector):
         # Networks on a loaded state of an unfinished training are not fitted either.
         if getattr(self, "_position", -1) != len(self._schedule()):
             name = type(self).__name__
-            raise NotFittedError(f"{name} is not trained to its end yet; call fit first")
+            raise not_fitted(f"{name} is not trained to its end yet; call fit first")
 
     # State
 
@@ -375,7 +375,7 @@ class NeuralDetector(IterativeDetector):
         """
         if not hasattr(self, "_networks"):
             name = type(self).__name__
-            raise NotFittedError(f"{name} has no state before its first epoch; call fit first")
+            raise not_fitted(f"{name} has no state before its first epoch; call fit first")
         return {
             "shape": self._shape,
             "position": self._position,

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import NotFittedError
 
 from omasgan.detectors.base import Epoch, IterativeDetector, State
+from omasgan.detectors.estimator import not_fitted
 
 
 class Yardstick(IterativeDetector):
@@ -55,7 +55,7 @@ class Yardstick(IterativeDetector):
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "_trained_on"):
-            raise NotFittedError(f"{type(self).__name__} is not fitted yet; call fit first")
+            raise not_fitted(f"{type(self).__name__} is not fitted yet; call fit first")
 
 
 def flat(X: NDArray[Any]) -> NDArray[np.float32]:

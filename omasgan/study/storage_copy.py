@@ -13,8 +13,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import optuna
-import sqlalchemy
-from sqlalchemy.exc import SQLAlchemyError
 
 from omasgan.errors import BackendError, StoreError, without_secrets
 
@@ -30,8 +28,6 @@ OUTAGE_SECONDS = 600.0
 """How long it is waited for once all else is done."""
 
 CONNECT_SECONDS = 10
-
-_AWAY = (SQLAlchemyError, optuna.exceptions.StorageInternalError)
 
 
 class StorageCopy:
@@ -56,7 +52,7 @@ class StorageCopy:
                 storage=storage, study_name=name, direction="maximize", load_if_exists=True
             )
             copied = self._study.get_trials(deepcopy=False)
-        except _AWAY as error:
+        except _away() as error:
             raise BackendError(_cannot("use", url, error)) from error
         self._n_sent = len(copied)
         self._refuse_another(copied, url)
@@ -119,7 +115,7 @@ class StorageCopies:
         if url not in self._storages:
             try:
                 self._storages[url] = _storage(url)
-            except (*_AWAY, ImportError, ValueError) as error:
+            except (*_away(), ImportError, ValueError) as error:
                 raise BackendError(_cannot("use", url, error)) from error
 
     def add(self, url: str, name: str, guide: Guide) -> None:
@@ -183,7 +179,7 @@ class StorageCopies:
         try:
             for copy in self._copies:
                 copy.send()
-        except _AWAY as error:
+        except _away() as error:
             if self._error is None:
                 url = ", ".join(self._storages)
                 logger.warning("%s; the search goes on", _cannot("reach", url, error))
@@ -193,12 +189,22 @@ class StorageCopies:
         return True
 
 
+def _away() -> tuple[type[Exception], ...]:
+    """Return the errors of a server that is away; only who has a storage imports its library."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return SQLAlchemyError, optuna.exceptions.StorageInternalError
+
+
 def check_storage(url: str) -> None:
     """Connect to the storage at ``url`` once, before any work starts.
 
     Raises:
         BackendError: it cannot be used.
     """
+    import sqlalchemy
+    from sqlalchemy.exc import SQLAlchemyError
+
     try:
         engine = sqlalchemy.create_engine(url, **_options(url))
         engine.connect().close()

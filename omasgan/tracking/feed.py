@@ -8,17 +8,30 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from omasgan.progress import ComparisonChanged, Event, RunEnded, StudyChanged, TrialEnded
+from omasgan.progress import (
+    ComparisonChanged,
+    EpochEnded,
+    Event,
+    RunEnded,
+    StudyChanged,
+    TrialEnded,
+)
 from omasgan.store.results import RunKey
 
 if TYPE_CHECKING:
     from omasgan.store.files import AnyPath
     from omasgan.tracking.tracker import Tracker
 
+PATIENCE_SECONDS = 15.0
+"""How long MLflow waits for the first training to begin: its import and the creation of its
+database take seconds of CPU.
+"""
+
 
 class Feed:
     """Shows events in MLflow, in order, in a thread of its own: neither a slow server nor the
-    creation of a database holds up the work.
+    creation of a database holds up the work. It begins once something trains: until then the
+    driver has enough to import.
     """
 
     def __init__(self, tracker: Tracker) -> None:
@@ -27,6 +40,7 @@ class Feed:
         self._studies: set[AnyPath] = set()
         self._comparisons: set[str] = set()
         self._groups: dict[tuple[str, str, str, str], None] = {}
+        self._is_training = threading.Event()
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         # A daemon: a server that does not answer must not hold up the end of the process.
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
@@ -34,6 +48,8 @@ class Feed:
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
+        if isinstance(event, EpochEnded | TrialEnded | RunEnded):
+            self._is_training.set()
         match event:
             case ComparisonChanged(benchmark, status):
                 if status == "running":
@@ -68,12 +84,14 @@ class Feed:
             self._send(self._tracker.run_group, *group)
         self._send(self._tracker.catch_up)
         self._calls.put(None)
+        self._is_training.set()
         self._thread.join(seconds)
 
     def _send(self, show: Callable[..., None], *what: object) -> None:
         self._calls.put(functools.partial(show, *what))
 
     def _work(self) -> None:
+        self._is_training.wait(PATIENCE_SECONDS)
         for show in iter(self._calls.get, None):
             try:
                 show()

@@ -111,3 +111,10 @@ class RetryPolicy:
             self.furthest, self.deaths = furthest, 0
         self.deaths += 1
         return self.deaths < DEATHS
+
+
+def cause_of_death(error: Any) -> str:
+    """Return the lines of a Ray error that say what happened, as one."""
+    lines = [line.strip() for line in str(error or "").splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith(("Failure #", "class_name", "actor_id"))]
+    return " ".join(told[:2]) or "worker died"

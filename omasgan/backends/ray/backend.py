@@ -5,13 +5,16 @@ Nothing outside this folder knows of Ray, and it is imported only when it is ask
 
 from __future__ import annotations
 
+import functools
+import importlib
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import ray
 
 from omasgan.backends import devices, shares
-from omasgan.backends.ray import cluster, needs, nodes, runs, tuning
+from omasgan.backends.ray import cluster, needs, nodes, ready, runs
 from omasgan.backends.ray.driver import Driver
 from omasgan.backends.ray.needs import Need
 from omasgan.backends.ray.room import Room
@@ -69,10 +72,14 @@ class RayBackend:
         share = 1.0 if gpus_per_trial == AUTO else float(gpus_per_trial)
         shares.check_share(cpus_per_trial, share)
         self._cpus, self._is_auto = cpus_per_trial, gpus_per_trial == AUTO
+        self._threads = max(1, int(cpus_per_trial))
         self._stall_seconds = stall_seconds
+        self._is_here = address is None
         self._owns_cluster = not ray.is_initialized()
         if self._owns_cluster:
-            cluster.connect(address, num_cpus, num_gpus)
+            # Ray starts other processes and waits for them: time to import what searches need.
+            threading.Thread(target=_import_tuning, daemon=True).start()
+            cluster.connect(address, num_cpus, num_gpus, ready.settings(num_cpus, self._threads))
         self._room = Room(cpus_per_trial, share, at_once)
         try:
             self._room.check()
@@ -84,6 +91,11 @@ class RayBackend:
     def capacity(self) -> int:
         """How many trials run at once on the cluster as it is now."""
         return self._room.trials()
+
+    @property
+    def gpus(self) -> int:
+        """How many GPUs the cluster has now."""
+        return int(sum(node.get("GPU", 0) for node in cluster.living_nodes()))
 
     def check_out(self, root: AnyPath) -> None:
         nodes.check_shared(root)
@@ -97,13 +109,23 @@ class RayBackend:
         if self._is_auto:
             need = needs.of_searches(searches, self._cpus)
             self._room.share = need.share
-        driver = Driver(logs, self._room, self._stall_seconds, on_event, need)
+        tuning = _import_tuning()
+        prepare = functools.cache(lambda: self._prepare_runs(searches))
+        driver = Driver(logs, self._room, self._stall_seconds, on_event, need, prepare)
         tuning.carry_out(driver, self.payloads(searches))
+
+    def _prepare_runs(self, searches: Sequence[Search]) -> None:
+        """Have processes ready for the final runs that follow, where they would stay until then;
+        a run on a GPU has a process of its own.
+        """
+        if self._owns_cluster and self._is_here and self._room.share == 0:
+            ready.prepare(self._room.trials(), [search.detector for search in searches])
 
     def payloads(self, searches: Sequence[Search]) -> list[TrialPayload]:
         """Return all that workers receive of each search, besides the jobs of its trials."""
-        threads = max(1, int(self._cpus))
-        return [TrialPayload(search.prune_collapsed, threads, search.data) for search in searches]
+        return [
+            TrialPayload(search.prune_collapsed, self._threads, search.data) for search in searches
+        ]
 
     def runs(
         self, jobs: Sequence[RunJob], spec: BenchmarkSpec, dataset: Dataset, on_event: OnEvent
@@ -133,3 +155,8 @@ class RayBackend:
         """Leave the cluster; a local one that was started here ends."""
         if self._owns_cluster:
             ray.shutdown()
+
+
+def _import_tuning() -> Any:
+    """Import what takes a second, and only searches need."""
+    return importlib.import_module("omasgan.backends.ray.tuning")

@@ -16,8 +16,14 @@ from omasgan.errors import BackendError
 logger = logging.getLogger(__name__)
 
 
-def connect(address: str | None, num_cpus: int | None, num_gpus: int | None) -> None:
-    """Join the cluster at ``address``, or start one that claims to have so many CPUs and GPUs.
+def connect(
+    address: str | None,
+    num_cpus: int | None,
+    num_gpus: int | None,
+    variables: Mapping[str, str] | None = None,
+) -> None:
+    """Join the cluster at ``address``, or start one that claims to have so many CPUs and GPUs,
+    with these environment variables.
 
     Raises:
         BackendError: the cluster cannot be reached or refuses.
@@ -26,7 +32,7 @@ def connect(address: str | None, num_cpus: int | None, num_gpus: int | None) -> 
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         # Without "local", Ray would join any cluster that happens to run here.
-        with _loopback():
+        with _loopback(), environment(variables or {}):
             ray.init(
                 "local", num_cpus=num_cpus, num_gpus=num_gpus, include_dashboard=False, **quiet
             )

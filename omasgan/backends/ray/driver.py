@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,7 +39,8 @@ class _Running:
 class Driver:
     """What Tune's searcher, stopper and callback share; it stays on the driver.
 
-    To Tune each attempt is a trial of its own; ``_running`` says which of ours it is.
+    To Tune each attempt is a trial of its own; ``_running`` says which of ours it is. Whenever a
+    slot falls free for which no trial is left, ``on_free_slot`` is called.
     """
 
     def __init__(
@@ -49,9 +50,11 @@ class Driver:
         stall_seconds: float,
         on_event: OnEvent,
         need: Need,
+        on_free_slot: Callable[[], None] = lambda: None,
     ) -> None:
         self._logs, self._room, self._need = logs, room, need
         self._stall_seconds, self._on_event = stall_seconds, on_event
+        self._on_free_slot = on_free_slot
         self._running: dict[str, _Running] = {}
         self._repeated: dict[tuple[TrialLog, int], Attempts] = {}
         self._locations: weakref.WeakKeyDictionary[Any, WorkerLocation]
@@ -134,6 +137,8 @@ class Driver:
             else:
                 self._repeated[log, number] = running.attempts
                 log.repeat(number, cause)
+            if not any(log.remaining for log in self._logs):
+                self._on_free_slot()
 
     def lose_all(self, error: str) -> None:
         """Tune has given up: end every process that is left, and their attempts."""

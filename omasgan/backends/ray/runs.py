@@ -13,10 +13,16 @@ import ray
 
 from omasgan.backends import shares
 from omasgan.backends.ray import worker
-from omasgan.backends.ray.attempts import LOOKS, STALLED, WATCH_SECONDS, Attempt, Attempts
+from omasgan.backends.ray.attempts import (
+    LOOKS,
+    STALLED,
+    WATCH_SECONDS,
+    Attempt,
+    Attempts,
+    cause_of_death,
+)
 from omasgan.backends.ray.needs import Need, result
 from omasgan.backends.ray.room import Room
-from omasgan.backends.ray.tuning import cause_of_death
 from omasgan.backends.ray.worker import PREDICTED
 from omasgan.config import BenchmarkSpec
 from omasgan.data.datasets import Dataset

@@ -10,8 +10,10 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.execution import class_cache
 
 from omasgan.backends.ray import worker
+from omasgan.backends.ray.attempts import cause_of_death
 from omasgan.backends.ray.cluster import environment
 from omasgan.backends.ray.driver import Driver
 from omasgan.backends.ray.worker import TrialPayload
@@ -56,7 +58,7 @@ def carry_out(driver: Driver, payloads: Sequence[TrialPayload]) -> None:
 
 
 def _fit(trainable: Any, driver: Driver) -> None:
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, _quiet(), _plain_processes():
         tune.Tuner(
             tune.with_resources(trainable, worker.resources),
             tune_config=tune.TuneConfig(
@@ -129,11 +131,18 @@ class Callback(tune.Callback):  # type: ignore[misc]
         self._driver.end(trial.trial_id, cause_of_death(trial.get_error()))
 
 
-def cause_of_death(error: Any) -> str:
-    """Return the lines of a Ray error that say what happened, as one."""
-    lines = [line.strip() for line in str(error or "").splitlines() if line.strip()]
-    told = [line for line in lines if not line.startswith(("Failure #", "class_name", "actor_id"))]
-    return " ".join(told[:2]) or "worker died"
+@contextlib.contextmanager
+def _plain_processes() -> Iterator[None]:
+    """Let Tune ask for processes without an environment of their own, such as Ray starts ahead:
+    all that it would set there is a variable for PyTorch Lightning.
+    """
+    variables = class_cache.DEFAULT_ENV_VARS
+    before = dict(variables)
+    variables.clear()
+    try:
+        yield
+    finally:
+        variables.update(before)
 
 
 @contextlib.contextmanager

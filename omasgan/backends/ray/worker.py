@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import queue
 import threading
 import time
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 from numpy.typing import NDArray
-from ray import tune
 
+from omasgan import detectors
 from omasgan.backends import shares
 from omasgan.backends.ray import nodes
 from omasgan.config import BenchmarkSpec
@@ -46,9 +47,18 @@ class TrialPayload:
     data: TrialData
 
 
+def load(names: Sequence[str]) -> None:
+    """Run on a worker: import what final runs of these detectors need besides this file."""
+    for module in ("pandas", "sklearn.metrics"):
+        importlib.import_module(module)
+    for name in names:
+        detectors.load(name)
+
+
 def train_trial(config: dict[str, Any], *, parts: list[Any]) -> None:
     """Run on a worker: a trial whose rows travel to the driver in numbered batches."""
     import torch
+    from ray import tune
 
     payload: TrialPayload = ray.get(parts[config["search"]])
     # A node to itself is not more threads, which would round otherwise.
@@ -67,8 +77,10 @@ def train_trial(config: dict[str, Any], *, parts: list[Any]) -> None:
                 raise BackendError(str(ending.error))
 
 
-def resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+def resources(config: dict[str, Any]) -> Any:
     """Return what Tune reserves for a trial; the function travels to the worker."""
+    from ray import tune
+
     return tune.PlacementGroupFactory([{"CPU": config["cpus"], "GPU": config["gpus"]}])
 
 
@@ -140,9 +152,11 @@ def _produced_ahead(rows: Iterator[TrialRow]) -> Iterator[Iterator[TrialRow]]:
 
 
 def _batches(rows: Iterable[TrialRow], prune_collapsed: bool) -> Iterator[list[TrialRow]]:
-    """Yield rows in batches that end with those on which the driver decides something."""
+    """Yield rows in batches that end with those on which the driver decides something; the first
+    row shows at once that the trial trains.
+    """
     batch: list[TrialRow] = []
-    begun = time.monotonic()
+    begun = float("-inf")
     for row in rows:
         batch.append(row)
         is_decided_on = not isinstance(row, EpochRow) or (prune_collapsed and row.has_collapsed)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -20,6 +23,9 @@ from omasgan.errors import ConfigError
 
 if TYPE_CHECKING:
     from omasgan.backends.contract import Backend
+
+
+T = TypeVar("T")
 
 
 class BackendName(StrEnum):
@@ -73,6 +79,19 @@ class Execution:
         check_device(device, may_be_elsewhere=self.backend == BackendName.ray)
         check_address(self.address)
 
+    @contextlib.contextmanager
+    def opened(self, device: str, load: Callable[[], T]) -> Iterator[tuple[Backend, T]]:
+        """Open the backend, and ``load`` data meanwhile; yield both, and close the backend."""
+        if self.backend == BackendName.ray:
+            where = "on this machine" if self.address is None else f"at {self.address}"
+            print(f"omasgan: starting trials and runs on Ray {where}", file=sys.stderr, flush=True)
+        # Ray has to be opened by the main thread, whose signals it handles.
+        with ThreadPoolExecutor(1) as pool:
+            loading = pool.submit(load)
+            backend = self.open(device)
+        with contextlib.closing(backend):
+            yield backend, loading.result()
+
     def open(self, device: str) -> Backend:
         """Start the backend or connect to it; the caller closes it."""
         if self.backend == BackendName.local:
@@ -81,27 +100,21 @@ class Execution:
             return LocalBackend()
         from omasgan.backends.ray.backend import RayBackend
 
-        note = self._note_on_gpus(device)
-        if note is not None:
-            print(f"omasgan: {note}", file=sys.stderr)
         options = values.present(
             cpus_per_trial=self.cpus_per_trial,
             stall_seconds=None if self.stall_timeout is None else 60 * self.stall_timeout,
         )
-        return RayBackend(
+        backend = RayBackend(
             address=self.address,
             gpus_per_trial=values.share(self.gpus_per_trial),
             at_once=self.at_once,
             **options,
         )
-
-    def _note_on_gpus(self, device: str) -> str | None:
-        """Return what to say of this machine's GPUs, where the options leave the choice open."""
-        if self.address is not None or device != "auto":
-            return None
-        import torch
-
-        return unused_gpus(torch.cuda.device_count(), self.gpus_per_trial)
+        if self.address is None and device == "auto":
+            note = unused_gpus(backend.gpus, self.gpus_per_trial)
+            if note is not None:
+                print(f"omasgan: {note}", file=sys.stderr)
+        return backend
 
 
 def unused_gpus(n: int, share: str | None) -> str | None:
