@@ -113,9 +113,10 @@ class StorageCopies:
             BackendError: it cannot be used.
         """
         if url not in self._storages:
+            refused: tuple[type[Exception], ...] = (*_away(), ImportError, ValueError)
             try:
                 self._storages[url] = _storage(url)
-            except (*_away(), ImportError, ValueError) as error:
+            except refused as error:
                 raise BackendError(_cannot("use", url, error)) from error
 
     def add(self, url: str, name: str, guide: Guide) -> None:

@@ -125,7 +125,7 @@ def gpu_memory_mb(
 ) -> float:
     """Measure ``Cost.gpu_memory_mb`` alone, in less time; arguments and errors as ``probe``."""
     detector = _builder(detector_name, params, device, seed)()
-    train = _fit
+    train: Callable[[Any, NDArray[Any]], None] = _fit
     if isinstance(detector, NeuralDetector):
         steps = {phase: min(n, FIRST_STEPS) for phase, n in _steps(detector).items()}
         train = _ShortTraining(steps).run
