@@ -17,6 +17,7 @@ import numpy as np
 import optuna
 
 from omasgan.errors import ConfigError, StoreError, unknown
+from omasgan.study.outlook import Bounded
 from omasgan.study.pruners import TaskPercentilePruner
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ def make_sampler(text: str, seed: int, number: int, space: Space) -> optuna.samp
     The random state of a sampler would not survive a restart, so that each trial has a sampler of
     its own, with a seed of its own. Whatever else samplers know they read from the study.
 
+    TPE looks at a bounded number of trials, see ``study.outlook``.
+
     Args:
         text: ``Name`` or ``Name(key=literal, ...)``.
         seed: of the study.
@@ -91,7 +94,7 @@ def make_sampler(text: str, seed: int, number: int, space: Space) -> optuna.samp
     sampler: optuna.samplers.BaseSampler = _make("sampler", name, arguments, defaults)
     if name == "GridSampler":
         _check_grid(arguments["search_space"], space)
-    return sampler
+    return Bounded(sampler) if name == "TPESampler" else sampler
 
 
 def make_pruner(text: str) -> optuna.pruners.BasePruner:
