@@ -36,6 +36,7 @@ VARIANTS = [
     {"negatives": "deformation", "normalised": False},
 ]
 CUDA = torch.device("cuda", 0)
+pytestmark = pytest.mark.filterwarnings("ignore:CUDA is not available:UserWarning")
 READS = {"aten._local_scalar_dense", "aten.nonzero", "aten.item", "aten.is_nonzero"}
 
 
