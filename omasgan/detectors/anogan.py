@@ -143,6 +143,7 @@ class _Searches:
         self.stale = x.new_zeros(slots)
         self.mark = x.new_zeros(slots)
         self.best = x.new_zeros(3, slots)
+        self.ended = x.new_zeros(slots, dtype=torch.bool)
 
     def run(self) -> Tensor:
         """Search to the end; return the best loss of each search, and the residual and the
@@ -153,7 +154,7 @@ class _Searches:
         while (self.search != IDLE).any():
             for _ in range(_of_device(LOOK_EVERY, self.x)):
                 step()
-            ended = ~self._goes_on() & (self.search != IDLE)
+            ended = self.ended & (self.search != IDLE)
             if ended.any():
                 self.results[:, self.search[ended]] = self.best[:, ended]
                 self._begin(ended)
@@ -169,10 +170,6 @@ class _Searches:
         self._descend(self._look())
         return {}
 
-    def _goes_on(self) -> Tensor:
-        """Return which searches have not come to their ends, ``(slots,)``."""
-        return (self.stale < self.params.patience) & (self.steps < self.params.search_steps)
-
     def _begin(self, free: Tensor) -> None:
         """Begin the next searches in the ``free`` slots, as many as are left."""
         self.search[free] = IDLE
@@ -184,7 +181,7 @@ class _Searches:
         self.target[slots] = self.x[sample]
         self.target_features[slots] = self.x_features[sample]
         self.z[slots] = self.starts[start]
-        for zeroed in (self.mean, self.square, self.steps, self.stale):
+        for zeroed in (self.mean, self.square, self.steps, self.stale, self.ended):
             zeroed[slots] = 0
         self.mark[slots] = torch.inf
         self.best[:, slots] = torch.inf
@@ -201,12 +198,16 @@ class _Searches:
             weight = self.params.feature_weight
             loss = (1 - weight) * residual + weight * distance
             (gradient,) = torch.autograd.grad(loss.sum(), z)
-        now, goes_on = torch.stack([loss, residual, distance]).detach(), self._goes_on()
-        self.best.copy_(torch.where(goes_on & (now[0] < self.best[0]), now, self.best))
-        improved = goes_on & (now[0] < (1 - self.params.tolerance) * self.mark)
-        self.mark.copy_(torch.where(improved, now[0], self.mark))
-        self.stale.copy_(torch.where(improved, 0.0, self.stale + goes_on))
-        self.steps += goes_on
+        now = torch.stack([loss, residual, distance]).detach()
+        # A search that has ended improves no more: it keeps its best, and stays ended.
+        now[0].masked_fill_(self.ended, torch.inf)
+        torch.where(now[0] < self.best[0], now, self.best, out=self.best)
+        improved = now[0] < (1 - self.params.tolerance) * self.mark
+        torch.where(improved, now[0], self.mark, out=self.mark)
+        self.stale.add_(1).masked_fill_(improved, 0)
+        self.steps += 1
+        is_stale = self.stale >= self.params.patience
+        torch.logical_or(is_stale, self.steps >= self.params.search_steps, out=self.ended)
         return gradient
 
     def _descend(self, gradient: Tensor) -> None:

@@ -180,5 +180,5 @@ def test_no_step_of_anogans_searches_waits(monkeypatch: pytest.MonkeyPatch) -> N
             searches._step()
         assert searches.z.shape == (anogan.SLOTS["cuda"], 3)
     assert not waits.counts
-    assert {"z", "mean", "square", "steps", "stale", "mark", "best"} < before.keys()
+    assert {"z", "mean", "square", "steps", "stale", "mark", "best", "ended"} < before.keys()
     assert all(vars(searches)[name] is tensor for name, tensor in before.items())
