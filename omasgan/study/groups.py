@@ -96,5 +96,6 @@ def is_promising(number: int, groups: Sequence[Group]) -> bool:
     """
     bests = [group.best for group in groups if group.best is not None]
     best = groups[number].best
-    is_known = best is not None and len(bests) >= FEWEST
-    return is_known and bool(best >= np.quantile(bests, WORSE))
+    if best is None or len(bests) < FEWEST:
+        return False
+    return bool(best >= np.quantile(bests, WORSE))
