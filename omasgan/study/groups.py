@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from omasgan.study.space import Params
 
 WORSE = 2 / 3
-"""The share of all groups that get no other trial, as far as they are known when one ends."""
+"""The share of all groups that get no other trial."""
+
+FEWEST = 3
+"""A group is compared with no fewer, itself included; the first ones have one trial each."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +88,14 @@ def groups_of(trials: Sequence[FrozenTrial], sharing: Sharing) -> list[Group]:
 
 def is_promising(number: int, groups: Sequence[Group]) -> bool:
     """Return whether a group of which a trial has ended is worth another one: it has an objective,
-    which is among the best of all groups.
+    which is among the best of all groups so far.
 
-    >>> first, second = Group(0, {}, best=0.9), Group(1, {}, best=0.8)
-    >>> is_promising(0, [first]), is_promising(1, [first, second])
-    (True, False)
+    >>> groups = [Group(n, {}, best=best) for n, best in enumerate([0.7, 0.8, 0.9])]
+    >>> [is_promising(number, groups) for number in range(3)]
+    [False, False, True]
     """
     bests = [group.best for group in groups if group.best is not None]
     best = groups[number].best
-    return best is not None and bool(best >= np.quantile(bests, WORSE))
+    if best is None or len(bests) < FEWEST:
+        return False
+    return bool(best >= np.quantile(bests, WORSE))
