@@ -30,7 +30,7 @@ from omasgan import detectors
 from omasgan.detectors.base import IterativeDetector, State
 from omasgan.detectors.neural import NeuralDetector, check_finite
 from omasgan.nn.memory import CUDA_MB, Allocated
-from omasgan.training.environment import resolve_device
+from omasgan.training.environment import has_used_gpu, resolve_device
 from omasgan.training.measuring import MB, Measurement, peak_resident_mb
 
 WARM_UP_STEPS = 3
@@ -119,7 +119,7 @@ def gpu_memory_mb(
 ) -> float:
     """Measure ``Cost.gpu_memory_mb`` alone, in less time; arguments and errors as ``probe``."""
     detector = _builder(detector_name, params, device, seed)()
-    train = _fit
+    train: Callable[[Any, NDArray[Any]], None] = _fit
     if isinstance(detector, NeuralDetector):
         steps = {phase: min(n, WARM_UP_STEPS) for phase, n in _steps(detector).items()}
         train = _ShortTraining(steps).run
@@ -303,7 +303,7 @@ def _gpu_memory(device: str) -> Iterator[Callable[[], float]]:
     """
     if torch.device(device).type == "cuda":
         # Before the first use of a GPU there is nothing to reset, and it may never be used.
-        if torch.cuda.is_initialized():
+        if has_used_gpu():
             torch.cuda.reset_peak_memory_stats(device)
         yield lambda: _read_off(device)
         return
@@ -312,7 +312,7 @@ def _gpu_memory(device: str) -> Iterator[Callable[[], float]]:
 
 
 def _read_off(device: str) -> float:
-    reserved = torch.cuda.max_memory_reserved(device) if torch.cuda.is_initialized() else 0
+    reserved = torch.cuda.max_memory_reserved(device) if has_used_gpu() else 0
     if not reserved:
         return 0.0
     free, total = torch.cuda.mem_get_info(device)
