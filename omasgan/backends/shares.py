@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from omasgan.errors import BackendError, ConfigError, TrainingDiverged
 from omasgan.nn.memory import CUDA_MB
 from omasgan.training import probe
-from omasgan.training.environment import device_class
+from omasgan.training.environment import device_class, has_used_gpu
 from omasgan.training.measuring import MB, is_out_of_memory
 
 MARGIN = 1.2
@@ -210,5 +210,5 @@ def release() -> None:
     import torch
 
     gc.collect()
-    if torch.cuda.is_initialized():
+    if has_used_gpu():
         torch.cuda.empty_cache()

@@ -25,24 +25,18 @@ def auroc(labels: NDArray[Any], scores: NDArray[Any]) -> float:
     >>> auroc(np.array([0, 0, 1]), np.array([0.1, 0.5, 0.5]))
     0.75
     """
-    _check(labels, scores)
-    # Not by scikit-learn, whose import would take each worker a second.
-    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    middle = np.cumsum(counts) - (counts - 1) / 2
-    ranks, is_anomaly = middle[place], labels == 1
-    n = int(is_anomaly.sum())
-    above = ranks[is_anomaly].sum() - n * (n + 1) / 2
-    return float(above / (n * (len(labels) - n)))
+    anomalies, normals = _counts(labels, scores)
+    above = anomalies - np.diff(anomalies, prepend=0) / 2
+    return float(np.diff(normals, prepend=0) @ above / (normals[-1] * anomalies[-1]))
 
 
 def average_precision(labels: NDArray[Any], scores: NDArray[Any]) -> float:
     """Return the area in (0, 1] under precision over recall, as steps; arguments and errors as
     ``auroc``.
     """
-    from sklearn.metrics import average_precision_score
-
-    _check(labels, scores)
-    return float(average_precision_score(labels, scores))
+    anomalies, normals = _counts(labels, scores)
+    found = np.diff(anomalies, prepend=0) / anomalies[-1]
+    return float(found @ (anomalies / (anomalies + normals)))
 
 
 def fpr95(labels: NDArray[Any], scores: NDArray[Any]) -> float:
@@ -52,11 +46,8 @@ def fpr95(labels: NDArray[Any], scores: NDArray[Any]) -> float:
     >>> fpr95(np.array([0, 0, 1]), np.array([0.1, 0.7, 0.5]))
     0.5
     """
-    from sklearn.metrics import roc_curve
-
-    _check(labels, scores)
-    fpr, tpr, _ = roc_curve(labels, scores, drop_intermediate=False)
-    return float(fpr[np.argmax(tpr >= 0.95)])
+    anomalies, normals = _counts(labels, scores)
+    return float(normals[np.argmax(anomalies / anomalies[-1] >= 0.95)] / normals[-1])
 
 
 _METRICS: dict[str, Callable[[NDArray[Any], NDArray[Any]], float]] = {
@@ -79,6 +70,20 @@ def compute(names: Iterable[str], labels: NDArray[Any], scores: NDArray[Any]) ->
             raise unknown("metric", name, _METRICS)
         values[name] = _METRICS[name](labels, scores)
     return values
+
+
+def _counts(
+    labels: NDArray[Any], scores: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return how many anomalies and how many normal samples reach each threshold, the highest
+    first; the thresholds are the different scores.
+
+    Computed here since every worker would import scikit-learn for it, which takes a second or two.
+    """
+    _check(labels, scores)
+    _, place = np.unique(-scores, return_inverse=True)
+    anomalies, normals = (np.cumsum(np.bincount(place, labels == label)) for label in (1, 0))
+    return anomalies, normals
 
 
 def _check(labels: NDArray[Any], scores: NDArray[Any]) -> None:

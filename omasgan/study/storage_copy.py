@@ -113,10 +113,9 @@ class StorageCopies:
             BackendError: it cannot be used.
         """
         if url not in self._storages:
-            refused: tuple[type[Exception], ...] = (*_away(), ImportError, ValueError)
             try:
                 self._storages[url] = _storage(url)
-            except refused as error:
+            except _away(ImportError, ValueError) as error:
                 raise BackendError(_cannot("use", url, error)) from error
 
     def add(self, url: str, name: str, guide: Guide) -> None:
@@ -190,11 +189,13 @@ class StorageCopies:
         return True
 
 
-def _away() -> tuple[type[Exception], ...]:
-    """Return the errors of a server that is away; only who has a storage imports its library."""
+def _away(*others: type[Exception]) -> tuple[type[Exception], ...]:
+    """Return the errors of a server that is away, and ``others``; only who has a storage imports
+    its library.
+    """
     from sqlalchemy.exc import SQLAlchemyError
 
-    return SQLAlchemyError, optuna.exceptions.StorageInternalError
+    return SQLAlchemyError, optuna.exceptions.StorageInternalError, *others
 
 
 def check_storage(url: str) -> None:

@@ -39,6 +39,13 @@ def _check_index(index: int, count: int) -> None:
         raise RuntimeError(f"there {'is 1 GPU' if count == 1 else f'are {count} GPUs'}")
 
 
+def has_used_gpu() -> bool:
+    """Return whether this process has used a GPU: only then it takes memory of one."""
+    import torch
+
+    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
+
+
 def device_class(device: str) -> str:
     """Return the class of a device: numbers differ between classes, not between devices of one.
 

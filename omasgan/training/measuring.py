@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from omasgan.errors import TrainingDiverged
+from omasgan.training.environment import has_used_gpu
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Measurement:
         self._gpu = device if torch.device(device).type == "cuda" else None
         # A GPU that this process has not used yet has nothing to reset, and asking it would take
         # hundreds of MB of it, which detectors that compute without torch never need.
-        if self._gpu is not None and torch.cuda.is_initialized():
+        if self._gpu is not None and has_used_gpu():
             torch.cuda.reset_peak_memory_stats(self._gpu)
 
     @property
@@ -71,7 +72,7 @@ class Measurement:
         import torch
 
         costs = {"seconds": self.seconds, "peak_memory_mb": peak_resident_mb()}
-        if self._gpu is not None and torch.cuda.is_initialized():
+        if self._gpu is not None and has_used_gpu():
             costs["gpu_peak_memory_mb"] = torch.cuda.max_memory_reserved(self._gpu) / MB
         return costs
 
@@ -114,7 +115,7 @@ def lost_gpu(device: str) -> str | None:
     import torch
 
     gpu = "cuda" if device == "auto" else device
-    if torch.device(gpu).type != "cuda" or not torch.cuda.is_initialized():
+    if torch.device(gpu).type != "cuda" or not has_used_gpu():
         return None
     try:
         torch.cuda.synchronize(gpu)

@@ -31,7 +31,7 @@ from omasgan.detectors.base import IterativeDetector, State
 from omasgan.detectors.neural import NeuralDetector, check_finite
 from omasgan.nn import graphs
 from omasgan.nn.memory import CUDA_MB, Allocated
-from omasgan.training.environment import resolve_device
+from omasgan.training.environment import has_used_gpu, resolve_device
 from omasgan.training.measuring import MB, Measurement, peak_resident_mb
 
 UNTIMED_STEPS = graphs.WARM_UP_STEPS + 1
@@ -320,7 +320,7 @@ def _gpu_memory(device: str) -> Iterator[Callable[[], float]]:
     """
     if torch.device(device).type == "cuda":
         # Before the first use of a GPU there is nothing to reset, and it may never be used.
-        if torch.cuda.is_initialized():
+        if has_used_gpu():
             torch.cuda.reset_peak_memory_stats(device)
         yield lambda: _read_off(device)
         return
@@ -329,7 +329,7 @@ def _gpu_memory(device: str) -> Iterator[Callable[[], float]]:
 
 
 def _read_off(device: str) -> float:
-    reserved = torch.cuda.max_memory_reserved(device) if torch.cuda.is_initialized() else 0
+    reserved = torch.cuda.max_memory_reserved(device) if has_used_gpu() else 0
     if not reserved:
         return 0.0
     free, total = torch.cuda.mem_get_info(device)

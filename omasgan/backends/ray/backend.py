@@ -75,6 +75,7 @@ class RayBackend:
         self._threads = max(1, int(cpus_per_trial))
         self._stall_seconds = stall_seconds
         self._is_here = address is None
+        self._prepared: list[ray.ObjectRef] = []
         self._owns_cluster = not ray.is_initialized()
         if self._owns_cluster:
             # Ray starts other processes and waits for them: time to import what searches need.
@@ -119,7 +120,8 @@ class RayBackend:
         a run on a GPU has a process of its own.
         """
         if self._owns_cluster and self._is_here and self._room.share == 0:
-            ready.prepare(self._room.trials(), [search.detector for search in searches])
+            names = [search.detector for search in searches]
+            self._prepared = ready.prepare(self._room.trials(), names)
 
     def payloads(self, searches: Sequence[Search]) -> list[TrialPayload]:
         """Return all that workers receive of each search, besides the jobs of its trials."""
@@ -143,6 +145,7 @@ class RayBackend:
         ]
         for note in devices.notes(jobs, spec, expected):
             on_event(note)
+        ready.wait(self._prepared, len(jobs))
         return runs.carry_out(
             [runs.Run(job, n, spec, dataset) for job, n in zip(jobs, run_needs, strict=True)],
             shared,

@@ -21,6 +21,8 @@ WORKER_MB = 400.0
 IDLE_SECONDS = 600.0
 """Ray itself ends a process that is idle for a second while all CPUs are taken."""
 
+WAIT_SECONDS = 60.0
+
 MODULES = "omasgan.backends.ray.worker,ray.tune"
 
 
@@ -49,3 +51,11 @@ def prepare(n: int, detectors: Iterable[str]) -> list[ray.ObjectRef]:
     load = ray.remote(num_cpus=0, max_retries=0)(worker.load)
     names = sorted(set(detectors))
     return [load.remote(names) for _ in range(min(n, affordable()))]
+
+
+def wait(prepared: list[ray.ObjectRef], n: int) -> None:
+    """Wait until ``n`` of these processes, or all, are ready: Ray would start more beside those
+    that it takes for busy.
+    """
+    if prepared:
+        ray.wait(prepared, num_returns=min(n, len(prepared)), timeout=WAIT_SECONDS)

@@ -49,8 +49,7 @@ class TrialPayload:
 
 def load(names: Sequence[str]) -> None:
     """Run on a worker: import what final runs of these detectors need besides this file."""
-    for module in ("pandas", "sklearn.metrics"):
-        importlib.import_module(module)
+    importlib.import_module("pandas")
     for name in names:
         detectors.load(name)
 

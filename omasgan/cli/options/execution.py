@@ -82,9 +82,6 @@ class Execution:
     @contextlib.contextmanager
     def opened(self, device: str, load: Callable[[], T]) -> Iterator[tuple[Backend, T]]:
         """Open the backend, and ``load`` data meanwhile; yield both, and close the backend."""
-        if self.backend == BackendName.ray:
-            where = "on this machine" if self.address is None else f"at {self.address}"
-            print(f"omasgan: starting trials and runs on Ray {where}", file=sys.stderr, flush=True)
         # Ray has to be opened by the main thread, whose signals it handles.
         with ThreadPoolExecutor(1) as pool:
             loading = pool.submit(load)
@@ -98,6 +95,8 @@ class Execution:
             from omasgan.backends.local import LocalBackend
 
             return LocalBackend()
+        start = "starting Ray here" if self.address is None else f"joining Ray at {self.address}"
+        print(f"omasgan: {start}", file=sys.stderr, flush=True)
         from omasgan.backends.ray.backend import RayBackend
 
         options = values.present(
