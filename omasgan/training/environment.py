@@ -43,7 +43,7 @@ def has_used_gpu() -> bool:
     """Return whether this process has used a GPU: only then it takes memory of one."""
     import torch
 
-    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
+    return bool(torch.cuda.is_initialized())
 
 
 def device_class(device: str) -> str:
