@@ -16,6 +16,9 @@ CURRENT := [ -f $(STAMP) ] && [ ! pyproject.toml -nt $(STAMP) ] && $(PYTHON) -P 
 	"import omasgan, pathlib; assert pathlib.Path(omasgan.__file__).samefile('omasgan/__init__.py')" \
 	2>/dev/null
 
+# In the order of their names: xdist would begin with the files that hold most tests, and so end
+# with those whose few tests take longest.
+SPREAD := -n 2 --dist loadfile --no-loadscope-reorder
 QUICK := tests/data tests/nn tests/study tests/checks tests/test_*.py
 
 .PHONY: test check test-faults demo docs lint types tests setup
@@ -24,7 +27,7 @@ test: lint types tests
 
 # What it leaves out starts Ray, servers, browsers or trainings; make test runs everything.
 check: lint types
-	$(PYTHON) -m pytest -q -n 2 --dist loadfile $(QUICK)
+	$(PYTHON) -m pytest -q $(SPREAD) $(QUICK)
 
 lint: setup
 	$(PYTHON) -m ruff check .
@@ -34,7 +37,7 @@ types: setup
 	$(PYTHON) -m mypy
 
 tests: setup
-	$(PYTHON) -m pytest -q -n 2 --dist loadfile
+	$(PYTHON) -m pytest -q $(SPREAD)
 
 test-faults: setup
 	$(PYTHON) -m pytest -q -m "" tests/faults

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import resource
+import shutil
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
@@ -34,6 +35,21 @@ def _one_thread() -> None:
 def _no_tracking_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server in the user's environment is not to receive what tests do."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(scope="session")
+def _new_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from omasgan.tracking.client import Mlflow
+
+    folder = tmp_path_factory.mktemp("mlflow")
+    Mlflow.open(f"sqlite:///{folder / 'new.db'}", folder)
+    return folder / "new.db"
+
+
+@pytest.fixture
+def mlflow_database(_new_database: Path, tmp_path: Path) -> Path:
+    """MLflow's database, in ``tmp_path`` where a store's own lies: making one takes seconds."""
+    return shutil.copy(_new_database, tmp_path / "mlflow.db")
 
 
 @pytest.fixture(scope="session")

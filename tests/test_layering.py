@@ -93,23 +93,23 @@ def test_imports_run_one_way(path: Path) -> None:
     assert not (own | libraries) & NOT_IN.get(inside, set())
 
 
-@pytest.mark.parametrize(
-    "module", ["omasgan", "omasgan.cli", "omasgan.errors", "omasgan.detectors"]
-)
-def test_what_help_imports_is_light(module: str) -> None:
-    code = f"import {module}, sys; print(*{{name.split('.')[0] for name in sys.modules}})"
+def imported_by(*modules: str) -> set[str]:
+    """The packages that a fresh process has once it has imported all of these."""
+    code = (
+        f"import {', '.join(modules)}, sys; print(*{{name.split('.')[0] for name in sys.modules}})"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not HEAVY & set(done.stdout.split())
+    return set(done.stdout.split())
 
 
-@pytest.mark.parametrize(
-    "module",
-    ["omasgan.training.evaluate", "omasgan.backends.local", "omasgan.report.results.write"],
-)
-def test_what_workers_import_knows_no_cluster_and_no_tracking(module: str) -> None:
-    code = f"import {module}, sys; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {"ray", "mlflow"} & set(done.stdout.split())
+def test_what_help_imports_is_light() -> None:
+    light = ("omasgan", "omasgan.cli", "omasgan.errors", "omasgan.detectors")
+    assert not HEAVY & imported_by(*light)
+
+
+def test_what_workers_import_knows_no_cluster_and_no_tracking() -> None:
+    of_workers = ("omasgan.training.evaluate", "omasgan.backends.local")
+    assert not {"ray", "mlflow"} & imported_by(*of_workers, "omasgan.report.results.write")
 
 
 def test_the_detector_of_the_name_is_there_for_python() -> None:

@@ -274,7 +274,7 @@ class NeuralDetector(IterativeDetector):
         """Take one step of these networks' optimisers down the gradient of ``loss``."""
         for name in names:
             self._optimisers[name].zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         for name in names:
             self._optimisers[name].step()
 

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -55,6 +55,9 @@ from omasgan.nn.divergences import Divergence, DivergenceName, abnormality, dive
 PICTURES = 10
 HEALTH_BATCH = 128
 SNAPSHOT = "early"
+
+Term: TypeAlias = tuple[float, Callable[[Tensor], Tensor], Tensor]
+"""A term of a critic's loss: its weight, the loss by raw outputs, and the samples."""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -352,14 +355,15 @@ class OMASGAN(NeuralDetector):
         self._move_average("G'")
         return {"c": loss_c, "g": loss_g}
 
-    def _retrain_terms(
-        self, m: Divergence, x: Tensor, base: Tensor, z: Tensor
-    ) -> list[tuple[float, Callable[[Tensor], Tensor], Tensor]]:
+    def _retrain_terms(self, m: Divergence, x: Tensor, base: Tensor, z: Tensor) -> list[Term]:
         """Return the terms of eq. 5 as C sees them: weight, loss and samples. Real samples and
         those of G' come first; samples without weight are not computed.
         """
         real, new = (self._resampled(y, self.form) for y in (x, self._networks["G'"](z)))
-        terms = [(self.alpha, m.positive_loss, real), (self.beta, m.negative_loss, new)]
+        terms: list[Term] = [
+            (self.alpha, m.positive_loss, real),
+            (self.beta, m.negative_loss, new),
+        ]
         if self.delta:
             old = self._resampled(self._networks["G"](z), self.form)
             terms.append((self.delta, m.positive_loss, old))

@@ -68,6 +68,9 @@ class PreparedStudy:
             seed=study_seed(spec.seed, self.study.name),
             replay=self.replay,
         )
+        sharing = spec.sharing
+        if sharing is not None:
+            guide.share(sharing)
         self.folder.delete_unknown(guide.n_asked)
         if spec.enqueue is not None:
             guide.enqueue(enqueued(spec), spec.enqueue)
@@ -84,11 +87,15 @@ class PreparedStudy:
         )
         objectives = {search.workdir(t.number): t.objective for t in guide.finished()}
         disk.watch(self.folder.path, objectives)
+        if sharing is not None:
+            search.drop_stages(guide.needed_groups())
         return search
 
     def end(self, search: Search, store: Store, searched: Searched, on_event: OnEvent) -> None:
         """Write down the winner of a search that has ended, and add its jobs to ``searched``."""
         guide = search.guide
+        if self.spec.share_stages is not None:
+            search.drop_stages(())
         if guide.limit < search.n_trials:
             on_event(
                 Note(

@@ -17,8 +17,10 @@ from omasgan.data.selection import Study
 from omasgan.errors import ConfigError
 from omasgan.store.journal import Row
 from omasgan.study import samplers
+from omasgan.study.groups import Sharing
 from omasgan.study.rehearsal import rehearse
 from omasgan.study.replay import digest_of, has_record
+from omasgan.study.sharing import sharing
 from omasgan.study.space import Space
 from omasgan.study.storage_copy import check_storage
 from omasgan.training.jobs import CheckpointPolicy
@@ -37,7 +39,9 @@ class SweepSpec:
     of each study's first trial, ``defaults`` or nothing; ``source`` is the benchmark that the rule
     ``transfer`` chooses on; ``seeds`` are the winners', by default the benchmark's.
     ``checkpoint_budget`` is in bytes, for all studies together; with ``checkpoints.keep`` trials
-    that have ended keep their last state within it.
+    that have ended keep their last state within it. ``share_stages`` is how many trials of a study
+    at most share what they train until the end of the phase ``share_until``, by default the last
+    that can be shared; None shares nothing.
     """
 
     benchmark: BenchmarkSpec
@@ -59,7 +63,20 @@ class SweepSpec:
     save: bool = False
     seeds: tuple[int, ...] | None = None
     checkpoint_budget: int | None = None
+    share_stages: int | None = None
+    share_until: str | None = None
     checkpoints: CheckpointPolicy = CheckpointPolicy()
+
+    @property
+    def sharing(self) -> Sharing | None:
+        """How trials share stages, if they do.
+
+        Raises:
+            ConfigError: they cannot.
+        """
+        if self.share_stages is None:
+            return None
+        return sharing(self.share_stages, self.detector, self.space, self.share_until)
 
 
 def check(spec: SweepSpec) -> None:
@@ -77,7 +94,7 @@ def check(spec: SweepSpec) -> None:
         raise ConfigError(f"seed must be at least 0, got {spec.seed}")
     spec.space.check(detectors.load(spec.detector))
     selection.check_negatives(spec.rule, spec.space.to_dict())
-    rehearse(spec.space, spec.sampler, spec.pruner)
+    rehearse(spec.space, spec.sampler, spec.pruner, spec.sharing)
     if spec.enqueue is not None:
         _check_enqueued(spec)
     if spec.replay is not None and not has_record(spec.replay):
@@ -131,6 +148,8 @@ def studies(spec: SweepSpec, dataset: Dataset, source: Dataset | None) -> list[S
 
 def identity(spec: SweepSpec, study: Study, dataset: Dataset, source: Dataset | None) -> Row:
     """Return all that the trials of a study depend on."""
+    how = spec.sharing
+    shared = None if how is None else {"trials": how.n_trials, "until": how.phase}
     return {
         "detector": spec.detector,
         "selection": spec.rule,
@@ -148,6 +167,8 @@ def identity(spec: SweepSpec, study: Study, dataset: Dataset, source: Dataset | 
         "replay": spec.replay and digest_of(spec.replay),
         "source": spec.source and spec.source.identity(),
         "source_sha256": source and source.sha256,
+        # Studies that share nothing are the same as before there was sharing.
+        **({} if shared is None else {"share_stages": shared}),
     }
 
 

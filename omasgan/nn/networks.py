@@ -199,7 +199,8 @@ def jointly(critic: nn.Module, *samples: Tensor) -> Sequence[Tensor]:
     same numbers, but for one step of spectral norm's power iteration instead of several.
     """
     outputs: Tensor = critic(torch.cat(samples))
-    return outputs.split([len(each) for each in samples])
+    parts: Sequence[Tensor] = outputs.split([len(each) for each in samples])
+    return parts
 
 
 @contextmanager

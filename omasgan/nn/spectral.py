@@ -58,7 +58,7 @@ class SpectralNorm(nn.Module):
             u = F.normalize(torch.mv(matrix, self._v), dim=0)
             self._u.copy_(u)
         image = torch.mv(matrix.T, u)
-        norm = torch.linalg.vector_norm(image)
+        norm: Tensor = torch.linalg.vector_norm(image)
         with torch.no_grad():
             self._v.copy_(image / norm.clamp_min(1e-12))
         return norm

@@ -16,12 +16,32 @@ import optuna
 from optuna.trial import TrialState
 
 from omasgan.errors import unknown
-from omasgan.study.record import ATTEMPTS, ENDING, ENQUEUED, FILE, VALUES, Journal, trial_of
-from omasgan.study.samplers import make_pruner, make_sampler, n_different, open_study, replaying
+from omasgan.study.groups import Group, groups_of, is_promising
+from omasgan.study.record import (
+    ATTEMPTS,
+    ENDING,
+    ENQUEUED,
+    FILE,
+    GROUP,
+    LAST,
+    VALUES,
+    Journal,
+    trial_of,
+)
+from omasgan.study.samplers import (
+    check_holding,
+    holding,
+    make_pruner,
+    make_sampler,
+    n_different,
+    open_study,
+    replaying,
+)
 from omasgan.training.trials import OUTCOMES, Ending, Trial
 
 if TYPE_CHECKING:
     from omasgan.store.files import AnyPath
+    from omasgan.study.groups import Sharing
     from omasgan.study.space import Params, Space
 
 INFEASIBLE = frozenset({"diverged", "out-of-memory"})
@@ -63,10 +83,13 @@ class Guide:
             DamagedError: the record is damaged.
         """
         self._space, self._seed, self._sampler, self._replay = space, seed, sampler, replay
+        self.sharing: Sharing | None = None
         make_sampler(sampler, seed, 0, space)
         self._n_different = n_different(sampler, space)
         self._journal = None if folder is None else Journal(folder / FILE)
         self._live: dict[int, optuna.Trial] = {}
+        self._resumed: set[int] = set()
+        self._ready: set[int] = set()
         with self._journal.understood() if self._journal else contextlib.nullcontext():
             self._study = open_study(_storage(self._journal), name, make_pruner(pruner))
             self.finished()
@@ -84,6 +107,18 @@ class Guide:
             with self._together():
                 self._study.enqueue_trial(params, user_attrs={ENQUEUED: reason})
 
+    def share(self, sharing: Sharing) -> None:
+        """Let new trials share stages in groups.
+
+        As long as no trial of a group has come through in this start, its stages may not be there
+        yet, so that only one trial at a time is of this group.
+
+        Raises:
+            ConfigError: the sampler cannot draw some params while others are given.
+        """
+        check_holding(self._sampler)
+        self.sharing = sharing
+
     def ask(self) -> Trial:
         """Return the next trial to run: an abandoned one, or else a new one.
 
@@ -98,13 +133,38 @@ class Guide:
         if abandoned:
             self._study.sampler = replaying(abandoned[0].params)
             trial = optuna.Trial(self._study, abandoned[0]._trial_id)
+            self._resumed.add(trial.number)
         else:
-            self._study.sampler = self._sampler_for(self.n_asked)
-            with self._together():
-                trial = self._study.ask()
-                self._space.suggest(trial)
+            trial = self._ask_anew()
         self._live[trial.number] = trial
         return trial_of(self._trials()[trial.number], self._space)
+
+    def _ask_anew(self) -> optuna.Trial:
+        number = self.n_asked
+        group = None if self.sharing is None else self._group_for(number, self.sharing)
+        self._study.sampler = self._sampler_for(number)
+        if group is not None:
+            self._study.sampler = holding(self._study.sampler, group.held)
+        with self._together():
+            trial = self._study.ask()
+            if group is not None:
+                trial.set_user_attr(GROUP, group.number)
+            self._space.suggest(trial)
+        return trial
+
+    def _group_for(self, number: int, sharing: Sharing) -> Group:
+        """Return the group of the next trial: the best that waits for one, else a new one.
+
+        A replayed trial has its params, and so belongs to whatever group agrees with them.
+        """
+        groups = self.groups()
+        waiting = [group for group in groups if group.is_open(sharing)]
+        if number < len(self._replay):
+            held = sharing.held(self._replay[number])
+            waiting = [group for group in waiting if group.held == held]
+        else:
+            waiting = [g for g in waiting if g.number in self._ready or g.n_running == 0]
+        return max(waiting, key=lambda group: group.best or WORST, default=Group(len(groups), {}))
 
     def report(self, number: int, step: int, values: Mapping[str, float]) -> None:
         """Record the values by stage of a running trial's task; a step that was reported stays as
@@ -158,13 +218,23 @@ class Guide:
             facts = {k: v for k, v in asdict(ending).items() if v is not None}
             trial.set_user_attr(ENDING, facts | {"objective": objective})
             trial.set_user_attr(ATTEMPTS, attempts)
+            if GROUP in trial.user_attrs and not self._goes_on(trial.user_attrs[GROUP]):
+                trial.set_user_attr(LAST, True)
             # Every feasible trial says so too: TPE compares the constraints of all trials.
             trial.set_constraint("trains", 1.0 if ending.outcome in INFEASIBLE else 0.0)
             self._tell(trial, ending.outcome, objective)
             if self._study.has_stopped:
                 self._study.set_user_attr(EXHAUSTED, True)
         del self._live[number]
-        return trial_of(self._trials()[number], self._space)
+        told = trial_of(self._trials()[number], self._space)
+        # One that went on from a checkpoint may not have left the beginning for others.
+        is_whole = attempts == 1 and number not in self._resumed
+        if told.group is not None and objective is not None and is_whole:
+            self._ready.add(told.group)
+        return told
+
+    def _goes_on(self, group: int) -> bool:
+        return self.sharing is not None and is_promising(group, self.groups())
 
     def _tell(self, trial: optuna.Trial, outcome: str, objective: float | None) -> None:
         if outcome == "ok":
@@ -206,6 +276,16 @@ class Guide:
         """
         ok = [trial for trial in self.finished() if trial.outcome == "ok"]
         return max(ok, key=lambda trial: trial.objective or WORST, default=None)
+
+    def groups(self) -> list[Group]:
+        """Return the groups of trials that share stages, by number."""
+        return [] if self.sharing is None else groups_of(self._trials(), self.sharing)
+
+    def needed_groups(self) -> list[int]:
+        """Return the numbers of the groups of which a trial runs or is to come."""
+        if self.sharing is None:
+            return []
+        return [group.number for group in self.groups() if not group.is_over(self.sharing)]
 
     def stored(self) -> Sequence[optuna.trial.FrozenTrial]:
         """Return the trials as Optuna has them, to be read only."""

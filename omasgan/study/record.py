@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 FILE = "journal.jsonl"
 
 VALUES, ENDING, ATTEMPTS, ENQUEUED = "values", "ending", "attempts", "enqueued"
+GROUP, LAST = "group", "last"
 """The user attributes of a trial that hold what Optuna has no field for."""
 
 CONTINUES = "continues"
@@ -145,6 +146,7 @@ def trial_of(stored: optuna.trial.FrozenTrial, space: Space) -> Trial:
         attempts=attributes.get(ATTEMPTS, 1),
         ended_at=None if ended is None else ended.timestamp(),
         enqueued=attributes.get(ENQUEUED),
+        group=attributes.get(GROUP),
     )
 
 

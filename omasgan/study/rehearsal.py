@@ -10,14 +10,17 @@ from omasgan.study.samplers import hurried, make_pruner, make_sampler
 from omasgan.training.trials import Ending
 
 if TYPE_CHECKING:
+    from omasgan.study.groups import Sharing
     from omasgan.study.space import Space
 
-TRIALS, STEPS = 3, 2
-"""How many trials there are and how often each is judged: the last one is no longer random."""
+TRIALS, STEPS = 4, 2
+"""How many trials there are and how often each is judged: the last ones are no longer random, and
+one of them keeps params of another where trials share stages.
+"""
 
 
-def rehearse(space: Space, sampler: str, pruner: str) -> None:
-    """Try a sampler and a pruner on ``space``.
+def rehearse(space: Space, sampler: str, pruner: str, sharing: Sharing | None = None) -> None:
+    """Try a sampler and a pruner on ``space``, with trials in groups if they are to share stages.
 
     Raises:
         ConfigError: there is none of this name, it does not take these arguments, a package is
@@ -32,6 +35,8 @@ def rehearse(space: Space, sampler: str, pruner: str) -> None:
             sampler=hurried("sampler", sampler),
             pruner=hurried("pruner", pruner),
         )
+        if sharing is not None:
+            guide.share(sharing)
         for number in range(int(min(TRIALS, guide.limit))):
             guide.ask()
             for step in range(STEPS):

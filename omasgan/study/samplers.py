@@ -17,12 +17,16 @@ import numpy as np
 import optuna
 
 from omasgan.errors import ConfigError, StoreError, unknown
+from omasgan.study.pruners import TaskPercentilePruner
 
 if TYPE_CHECKING:
     from omasgan.study.space import Params, Space
 
 KEEP_THEIR_SEED = frozenset({"GridSampler", "QMCSampler"})
 """Samplers whose trials are points of one order or sequence, which the seed decides."""
+
+HOLDS_NOTHING = frozenset({"BruteForceSampler", "CmaEsSampler", "GridSampler", "QMCSampler"})
+"""Samplers of whole points: they have an order of their own, or learn from no others."""
 
 NEEDS = {"PartialFixedSampler": "fix the params in the search space instead"}
 """Samplers that need arguments which are no literals, and what to do instead."""
@@ -112,6 +116,27 @@ def n_different(text: str, space: Space) -> float:
     return math.inf
 
 
+def check_holding(text: str) -> None:
+    """Check that the sampler ``text`` can draw some params while others are given.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    name, _ = _parse("sampler", text)
+    if name in HOLDS_NOTHING:
+        raise ConfigError(
+            f"{name} draws all params of a trial or none, but --share-stages holds some of them; "
+            "use TPESampler, RandomSampler, GPSampler or NSGAIISampler, or leave it out"
+        )
+
+
+def holding(sampler: optuna.samplers.BaseSampler, params: Params) -> optuna.samplers.BaseSampler:
+    """Return a sampler that hands out ``params`` and draws the others as ``sampler`` does."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return optuna.samplers.PartialFixedSampler(params, sampler)
+
+
 def has_first_trial(text: str) -> bool:
     """Return whether the sampler ``text`` allows no first trial but its own."""
     return _parse("sampler", text)[0] == "GridSampler"
@@ -164,7 +189,7 @@ def _make(kind: str, name: str, arguments: Mapping[str, Any], defaults: Mapping[
 
 
 def _find(kind: str, name: str) -> Any:
-    """Return the class ``name`` of Optuna's samplers or pruners.
+    """Return the class ``name`` of Optuna's samplers or pruners, or our own pruner.
 
     Raises:
         ConfigError: there is none.
@@ -172,9 +197,12 @@ def _find(kind: str, name: str) -> Any:
     module = optuna.samplers if kind == "sampler" else optuna.pruners
     suffix = kind.capitalize()
     names = [n for n in module.__all__ if n.endswith(suffix) and not n.startswith("Base")]
-    if name not in names:
-        raise unknown(kind, name, names)
-    return getattr(module, name)
+    classes = {n: getattr(module, n) for n in names}
+    if kind == "pruner":
+        classes["TaskPercentilePruner"] = TaskPercentilePruner
+    if name not in classes:
+        raise unknown(kind, name, classes)
+    return classes[name]
 
 
 def _check_types(factory: Any, arguments: Mapping[str, Any]) -> None:

@@ -44,6 +44,7 @@ class _Open:
     ending: Ending | None = None
     is_cut: bool = False
     furthest: tuple[int, int] = (0, -1)
+    cached_seconds: float | None = None
 
 
 class TrialLog:
@@ -126,6 +127,8 @@ class TrialLog:
         number = entry.trial.number
         entry.furthest = max(entry.furthest, (row.step + 1, -1))
         self._guide.report(number, row.step, row.values)
+        if row.cached_seconds is not None:
+            entry.cached_seconds = (entry.cached_seconds or 0.0) + row.cached_seconds
         if not self.search.checkpoints.keep:
             delete(task_checkpoint(self.search.workdir(number), row.step))
         entry.trial = replace(entry.trial, values={**entry.trial.values, row.step: row.values})
@@ -139,9 +142,11 @@ class TrialLog:
         ending = entry.ending or death(error or "its process died")
         if ending.seconds is None:
             ending = replace(ending, seconds=time.monotonic() - entry.began)
+        ending = replace(ending, cached_seconds=entry.cached_seconds)
         trial = self._guide.tell(number, ending, entry.attempts)
         del self._open[number]
         self.search.disk.end(self.search.workdir(number), trial.objective)
+        self._end_group(trial)
         self._n_finished += 1
         if trial.objective is not None:
             self._best = max(trial.objective, self._best or trial.objective)
@@ -150,6 +155,12 @@ class TrialLog:
                 trial, self.search.folder, self._n_finished, self.search.n_trials, self._best
             )
         )
+
+    def _end_group(self, trial: Trial) -> None:
+        """Delete what a trial's group has shared, if the trial was the last of it."""
+        needed = self._guide.needed_groups()
+        if trial.group is not None and trial.group not in needed:
+            self.search.drop_stages(needed)
 
     def outcome(self, number: int) -> str | None:
         """Return what a running trial has said of its ending; None as long as it has not."""
@@ -164,7 +175,7 @@ class TrialLog:
         """Put a running trial back, to be begun again with the same params."""
         self._on_event(Note(f"trial {number} is repeated: {cause}"))
         entry = self._open.pop(number)
-        entry.ending, entry.is_cut = None, False
+        entry.ending, entry.is_cut, entry.cached_seconds = None, False, None
         entry.attempts += 1
         self._again.append(entry)
 

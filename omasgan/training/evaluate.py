@@ -93,8 +93,10 @@ def _train_on_task(
 ) -> Iterator[EpochRow | ValueRow]:
     """Yield the rows of one task of a trial: its epochs, then its value."""
     task = data.tasks[step]
+    X = data.pool[task.train]
     checkpoint = None if job.workdir is None else task_checkpoint(job.workdir, step)
-    training = Training(detector, data.pool[task.train], checkpoint, job.checkpoints)
+    shared = None if job.cache is None else job.cache.open(detector, X)
+    training = Training(detector, X, checkpoint, job.checkpoints, shared)
     for epoch in training.epochs():
         yield EpochRow(task.name, step, epoch.index, epoch.phase, dict(epoch.losses))
         if training.is_due:
@@ -102,7 +104,7 @@ def _train_on_task(
     values = _values(detector, job, data, step)
     if job.checkpoints.keep:
         training.save()
-    yield ValueRow(task.name, step, values)
+    yield ValueRow(task.name, step, values, None if shared is None else shared.seconds)
 
 
 def _values(

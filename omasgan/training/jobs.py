@@ -28,7 +28,8 @@ class TrialJob:
 
     ``stages`` are those that are judged, by default the one that is the detector's score.
     ``values``, by step and stage, are of the tasks that an earlier attempt has finished, which are
-    not trained again. Without a ``workdir`` no state is saved.
+    not trained again. Without a ``workdir`` no state is saved. With a ``cache`` each training
+    shares beginnings with those of other trials.
     """
 
     detector: str
@@ -37,6 +38,7 @@ class TrialJob:
     workdir: AnyPath | None = None
     stages: tuple[str, ...] = ()
     values: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    cache: StageCache | None = None
     checkpoints: CheckpointPolicy = CheckpointPolicy()
 
 

@@ -47,6 +47,7 @@ class Training:
         self._checkpoint, self._policy = checkpoint, policy
         self.is_resumed = self._resume()
         self._shared = None if self.is_resumed else shared
+        self._is_replaying = False
         self._saved_at = time.monotonic()
 
     def _resume(self) -> bool:
@@ -70,7 +71,9 @@ class Training:
             TrainingDiverged: a loss is not finite.
         """
         if self._shared is not None:
+            self._is_replaying = True
             yield from self._shared.replay()
+            self._is_replaying = False
         for epoch in self._detector.fit_epochs(self._X):
             if self._shared is not None:
                 self._shared.keep(epoch)
@@ -78,9 +81,13 @@ class Training:
 
     @property
     def is_due(self) -> bool:
-        """Whether the last checkpoint is older than the policy allows."""
+        """Whether the last checkpoint is older than the policy allows.
+
+        None is due during a replay: the detector is ahead of the epochs then, and who went on from
+        there would miss some.
+        """
         is_old = time.monotonic() - self._saved_at >= self._policy.seconds
-        return self._checkpoint is not None and is_old
+        return self._checkpoint is not None and is_old and not self._is_replaying
 
     def save(self) -> None:
         """Write the checkpoint.

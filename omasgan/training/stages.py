@@ -43,10 +43,12 @@ class StageCache:
 
     A training goes on from the states of others, and saves its own at the ends of ``phases``
     (None: of all that can be shared). Each takes a few times the size of the networks' weights.
+    ``mark`` begins the names of its files, where others lie in the same folder.
     """
 
     folder: AnyPath
     phases: tuple[str, ...] | None = None
+    mark: str = ""
 
     def open(self, detector: IterativeDetector, X: NDArray[Any]) -> SharedTraining:
         """Return the training of ``detector`` on ``X``, which has not begun."""
@@ -114,7 +116,7 @@ class SharedTraining:
             logger.warning("the state after phase '%s' is not saved: %s", beginning.phase, error)
 
     def _path(self, key: str) -> AnyPath:
-        return self._cache.folder / f"{key}.safetensors"
+        return self._cache.folder / f"{self._cache.mark}{key}.safetensors"
 
 
 def _key(beginning: Beginning, surroundings: Mapping[str, Any]) -> str:

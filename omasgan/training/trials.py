@@ -33,11 +33,16 @@ class EpochRow:
 
 @dataclass(frozen=True, slots=True)
 class ValueRow:
-    """The value of a finished task for each stage that is judged, in [0, 1]."""
+    """The value of a finished task for each stage that is judged, in [0, 1].
+
+    ``cached_seconds`` is the training time that another trial has saved this one; None where
+    trials share nothing.
+    """
 
     task: str
     step: int
     values: Mapping[str, float]
+    cached_seconds: float | None = None
 
     @property
     def value(self) -> float:
@@ -52,7 +57,9 @@ class Ending:
     ``outcome`` is one of ``OUTCOMES``. Unless it is ok, ``objective`` and ``stage``, the stage
     whose mean value that is, are None. ``seconds`` and ``peak_memory_mb`` are those of the last
     attempt, None where its process died. ``gpus`` is its share of a GPU and
-    ``predicted_gpu_memory_mb`` what it was measured to need; None without one.
+    ``predicted_gpu_memory_mb`` what it was measured to need; None without one. ``cached_seconds``
+    is the training time, not in ``seconds``, that other trials have saved its finished tasks; None
+    where trials share nothing.
     """
 
     outcome: str
@@ -64,6 +71,7 @@ class Ending:
     gpu_peak_memory_mb: float | None = None
     gpus: float | None = None
     predicted_gpu_memory_mb: float | None = None
+    cached_seconds: float | None = None
 
 
 def death(error: str) -> Ending:
@@ -90,7 +98,7 @@ class Trial:
 
     ``values`` are those of its finished tasks, by step and stage; ``attempts`` counts the
     processes that trained it; ``ended_at`` is in seconds since 1970. ``enqueued`` says why its
-    params were given instead of drawn.
+    params were given instead of drawn. ``group`` is the number of those that share stages with it.
     """
 
     number: int
@@ -100,6 +108,7 @@ class Trial:
     attempts: int = 1
     ended_at: float | None = None
     enqueued: str | None = None
+    group: int | None = None
 
     @property
     def outcome(self) -> str | None:

@@ -7,10 +7,7 @@ from pathlib import Path
 import pytest
 
 from omasgan import detectors
-from omasgan.config import BenchmarkSpec
-from omasgan.data.datasets import Dataset
 from omasgan.store.results import Store
-from omasgan.training.jobs import RunJob
 from tests.cli.calls import SMALL, omasgan, run
 from tests.detectors.test_foreign import MINE
 
@@ -52,20 +49,6 @@ def test_it_is_searched_compared_and_measured(folder: Path) -> None:
     assert {row["selection"] for row in rows} == {"nested", "fixed"}
     names = {path.name for path in (folder / "out").glob("digits-loo*/*")}
     assert detectors.folder_name(f"{folder}/{own}") in names
-
-
-@pytest.mark.usefixtures("ray_cluster")
-def test_workers_import_it_by_its_full_name(
-    folder: Path, small_spec: BenchmarkSpec, small_dataset: Dataset
-) -> None:
-    from omasgan.backends.ray.backend import RayBackend
-
-    name = detectors.full_name("./mine.py:Mine")
-    job = RunJob(0, name, {"power": 2.0}, 0, "fixed", Store(folder / "out"))
-    (row,) = RayBackend(cpus_per_trial=8).runs(
-        [job], small_spec, small_dataset, lambda event: None
-    )
-    assert (row["outcome"], row["error"]) == ("ok", None)
 
 
 REFUSED = {

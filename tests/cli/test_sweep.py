@@ -1,20 +1,14 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
-import signal
-import subprocess
-import sys
 from pathlib import Path
-from subprocess import PIPE
 
 import pytest
 
-from omasgan import cli
 from omasgan.cli.options.execution import Execution
 from omasgan.report.results.inputs import read_study
 from omasgan.store.results import Store
-from tests.cli.calls import MAIN, SMALL, SPACE, omasgan, run, sweep
+from tests.cli.calls import run, sweep
 
 
 def test_sweep_searches_then_trains_the_winners_on_fresh_seeds(
@@ -37,30 +31,8 @@ def test_sweep_searches_then_trains_the_winners_on_fresh_seeds(
     assert "seed: 0 -> 1" in capsys.readouterr().err
 
 
-def test_the_same_command_goes_on_with_an_interrupted_sweep(tmp_path: Path) -> None:
-    (tmp_path / "space.toml").write_text(f"{SPACE}seconds = 0.2\n")
-    arguments = ["sweep", "digits-loo", "tests.toy:SlowDetector", *SMALL, "--trials", "3"]
-    arguments += ["--backend", "local"]
-    arguments += ["--selection", "proxy", "--folds", "0"]
-    arguments += ["--space", str(tmp_path / "space.toml"), "--out", str(tmp_path / "out")]
-    with subprocess.Popen(
-        [sys.executable, "-c", MAIN, *arguments], stdout=PIPE, stderr=PIPE, text=True
-    ) as process:
-        assert process.stdout is not None and process.stderr is not None
-        assert "1 of 3, ok" in process.stdout.readline()
-        process.send_signal(signal.SIGINT)
-        error = process.stderr.read()
-    assert process.returncode == cli.INTERRUPTED
-    assert "Traceback" not in error
-    assert error.strip().endswith(f"to go on: {shlex.join(['omasgan', *arguments])}")
-
-    assert omasgan(*arguments) == 0
-    (study,) = Store(tmp_path / "out").studies()
-    assert [trial.number for trial in read_study(study).ended] == [0, 1, 2]
-
-
-def test_mlflow_shows_a_sweep_and_the_runs(tmp_path: Path) -> None:
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+def test_mlflow_shows_a_sweep_and_the_runs(tmp_path: Path, mlflow_database: Path) -> None:
+    uri = f"sqlite:///{mlflow_database}"
     assert sweep(tmp_path, "--trials", "2", "--folds", "0", "--tracking-uri", uri) == 0
     assert run(tmp_path / "out", "--folds", "0", "--tracking-uri", uri) == 0
     import mlflow

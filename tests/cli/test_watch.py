@@ -31,6 +31,7 @@ def statuses(tracker: Tracker) -> dict[str, str]:
     return {run.data.tags["omasgan.key"]: run.info.status for run in runs}
 
 
+@pytest.mark.usefixtures("mlflow_database")
 def test_a_comparison_is_mirrored_and_ended_however_it_ends(tmp_path: Path) -> None:
     store = claimed(tmp_path)
     tracker = Tracker(None, store)
@@ -41,7 +42,7 @@ def test_a_comparison_is_mirrored_and_ended_however_it_ends(tmp_path: Path) -> N
     begin, end = (ComparisonChanged(SPEC.id, status) for status in ("running", "complete"))
     run = RunEnded(row, 1, 1, SPEC.id)
 
-    tracker.sync()  # creates the database, which may take longer than Ctrl-C waits
+    tracker.sync()  # opens the database, which may take longer than Ctrl-C waits
     for error, status in ((KeyboardInterrupt, "KILLED"), (OSError, "FAILED")):
         with pytest.raises(error), Watch(tracker) as watch:
             watch(begin)
@@ -55,11 +56,12 @@ def test_a_comparison_is_mirrored_and_ended_however_it_ends(tmp_path: Path) -> N
     assert statuses(tracker) == {compared: "FINISHED", child: "FINISHED"}
 
 
+@pytest.mark.usefixtures("mlflow_database")
 def test_a_study_that_stops_is_shown_with_its_trials_as_interrupted(tmp_path: Path) -> None:
     store = claimed(tmp_path)
     tracker = Tracker(None, store)
     folder = add_study(store, status="running", outcomes=())
-    tracker.sync()  # creates the database, which may take longer than Ctrl-C waits
+    tracker.sync()  # opens the database, which may take longer than Ctrl-C waits
     with pytest.raises(KeyboardInterrupt), Watch(tracker) as watch:
         watch(StudyChanged(folder, "running", 0, 2))
         watch(TrialEnded(add_trial(folder, 0), folder, 1, 2, objective(0)))
@@ -68,6 +70,7 @@ def test_a_study_that_stops_is_shown_with_its_trials_as_interrupted(tmp_path: Pa
     assert statuses(tracker) == {study: "KILLED", f"{study}/trials/0000": "FINISHED"}
 
 
+@pytest.mark.usefixtures("mlflow_database")
 def test_runs_of_no_comparison_are_mirrored_on_their_own(tmp_path: Path) -> None:
     store = claimed(tmp_path)
     tracker = Tracker(None, store)

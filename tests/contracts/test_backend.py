@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from omasgan.backends.contract import Backend
 from omasgan.backends.local import LocalBackend
+from omasgan.backends.ray import attempts
 from omasgan.config import BenchmarkSpec
 from omasgan.data import protocols, selection
 from omasgan.data.datasets import Dataset
@@ -17,7 +20,7 @@ from omasgan.errors import StoreError
 from omasgan.progress import EpochEnded, Event, RunEnded, TrialEnded
 from omasgan.store.files import find
 from omasgan.store.journal import Row, read_rows
-from omasgan.store.results import Store
+from omasgan.store.results import RunKey, Store
 from omasgan.study.guide import Guide
 from omasgan.study.record import read_trials
 from omasgan.study.search import Search
@@ -25,11 +28,15 @@ from omasgan.study.space import Space
 from omasgan.study.trial_log import EPOCHS
 from omasgan.training.jobs import RunJob
 from omasgan.training.trials import Trial
+from tests.detectors.test_foreign import MINE
 
 pytestmark = pytest.mark.timeout(180)
 
 SPACE = {"lr": {"low": 1e-4, "high": 1.0, "log": True}}
 GOOD_OR_BAD = {"lr": {"choices": [0.01, 1.0]}}
+FINE_BAD_FINE = [{"lr": lr} for lr in (0.01, 1.0, 0.01)]
+
+T = TypeVar("T", EpochEnded, TrialEnded)
 
 
 @pytest.fixture(scope="module", params=["local", "ray"])
@@ -41,6 +48,14 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 
     request.getfixturevalue("ray_cluster")
     return RayBackend(cpus_per_trial=8)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _given_up_early() -> Iterator[None]:
+    """Two deaths at the same point are enough here, as each costs the start of a process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attempts, "DEATHS", 2)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -84,34 +99,89 @@ def ignore(event: Event) -> None:
     """Progress that nobody looks at."""
 
 
+BAD = {
+    "DivergingDetector": ("diverged", "loss is not finite at lr 1.0"),
+    "OutOfMemoryDetector": ("out-of-memory", "no memory left at lr 1.0"),
+    "FailingDetector": ("failed", "ValueError: a bug at lr 1.0"),
+    "CrashingDetector": ("failed", "died"),
+}
+"""What becomes of detectors at a bad rate, and why."""
+
+
+def survived(backend: Backend) -> list[str]:
+    """The detectors that go wrong without ending the backend: a crash of this process ends the
+    local one, to be started again.
+    """
+    is_local = isinstance(backend, LocalBackend)
+    return [name for name in BAD if not (is_local and name == "CrashingDetector")]
+
+
+@dataclass
+class Searched:
+    """Searches that are over, by name, and what the driver was told of them."""
+
+    by_name: dict[str, Search] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+
+    def told(self, name: str, kind: type[T]) -> list[T]:
+        folder = self.by_name[name].folder
+        return [e for e in self.events if isinstance(e, kind) and e.study == folder]
+
+
+@pytest.fixture(scope="module")
+def searched(
+    backend: Backend, data: TrialData, tmp_path_factory: pytest.TempPathFactory
+) -> Searched:
+    """All searches at once, which share processes on Ray; tests only look at them."""
+    folder, found = tmp_path_factory.mktemp("searched"), Searched()
+
+    def add(name: str, detector: str, space: dict[str, Any], n: int, **options: Any) -> None:
+        found.by_name[name] = search(folder / name, detector, space, data, n, **options)
+
+    for seed, name in enumerate("ab"):
+        add(name, "CurveDetector", SPACE | {"epochs": 4}, 4, seed=seed)
+    collapse, one_by_one = {"collapse": {"choices": [True, False]}}, "RandomSampler"
+    add("hopeless", "CurveDetector", SPACE, 5, pruner="ThresholdPruner(lower=0.7)")
+    add("asked", "CurveDetector", collapse, 3, prune_collapsed=True, sampler=one_by_one)
+    add("unasked", "CurveDetector", collapse, 3, sampler=one_by_one)
+    add("first", "CurveDetector", SPACE, 3, seed=1)
+    LocalBackend().search([found.by_name["first"]], ignore)
+    replay = [trial.params for trial in recorded(found.by_name["first"])]
+    add("again", "CurveDetector", SPACE, 3, seed=2, replay=replay)
+    for name in survived(backend):
+        add(name, name, GOOD_OR_BAD, 3, replay=FINE_BAD_FINE)
+    backend.search(list(found.by_name.values()), found.events.append)
+    return found
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
 def test_searches_find_good_points_and_record_every_trial(
-    backend: Backend, data: TrialData, tmp_path: Path
+    name: str, searched: Searched, data: TrialData
 ) -> None:
-    searches = [
-        search(tmp_path / name, "CurveDetector", SPACE | {"epochs": 4}, data, 4, seed=seed)
-        for seed, name in enumerate("ab")
-    ]
+    one = searched.by_name[name]
+    trials = one.guide.finished()
+    assert [(trial.number, trial.outcome) for trial in trials] == [(n, "ok") for n in range(4)]
+    assert recorded(one) == trials
+    for trial in trials:
+        _check_trial(one, trial, len(data.tasks))
+    best = one.guide.best()
+    assert best is not None
+    assert best.objective == max(trial.objective or 0 for trial in trials)
+    ended = searched.told(name, TrialEnded)
+    assert [(event.done, event.total) for event in ended] == [(n, 4) for n in range(1, 5)]
+    assert [event.trial for event in ended] == trials
+    assert ended[-1].best == best.objective
+    assert len(searched.told(name, EpochEnded)) == 4 * 3 * 4
+    assert find(one.folder, "trials/*/*.safetensors") == [], "nothing needs a checkpoint now"
+
+
+def test_searches_have_trials_of_their_own(searched: Searched) -> None:
+    assert outcomes(searched.by_name["a"]) != outcomes(searched.by_name["b"])
+
+
+def test_searches_that_are_over_are_not_carried_on(backend: Backend, searched: Searched) -> None:
     events: list[Event] = []
-    backend.search(searches, events.append)
-    for one in searches:
-        trials = one.guide.finished()
-        assert [(trial.number, trial.outcome) for trial in trials] == [(n, "ok") for n in range(4)]
-        assert recorded(one) == trials
-        for trial in trials:
-            _check_trial(one, trial, len(data.tasks))
-        best = one.guide.best()
-        assert best is not None
-        assert best.objective == max(trial.objective or 0 for trial in trials)
-        ended = [e for e in events if isinstance(e, TrialEnded) and e.study == one.folder]
-        assert [(event.done, event.total) for event in ended] == [(n, 4) for n in range(1, 5)]
-        assert [event.trial for event in ended] == trials
-        assert ended[-1].best == best.objective
-        trained = [e for e in events if isinstance(e, EpochEnded) and e.study == one.folder]
-        assert len(trained) == 4 * 3 * 4
-        assert find(one.folder, "trials/*/*.safetensors") == [], "nothing needs a checkpoint now"
-    assert outcomes(searches[0]) != outcomes(searches[1])
-    events.clear()
-    backend.search(searches, events.append)
+    backend.search(list(searched.by_name.values()), events.append)
     assert events == []
 
 
@@ -127,64 +197,31 @@ def _check_trial(one: Search, trial: Trial, n_tasks: int) -> None:
 
 
 def test_what_goes_wrong_is_told_as_what_it_is_and_the_search_goes_on(
-    backend: Backend, data: TrialData, tmp_path: Path
+    backend: Backend, searched: Searched
 ) -> None:
-    bad = {
-        "DivergingDetector": ("diverged", "loss is not finite at lr 1.0"),
-        "OutOfMemoryDetector": ("out-of-memory", "no memory left at lr 1.0"),
-        "FailingDetector": ("failed", "ValueError: a bug at lr 1.0"),
-        "CrashingDetector": ("failed", "died"),
-    }
-    replay = [{"lr": lr} for lr in (0.01, 1.0, 0.01)]
-    if isinstance(backend, LocalBackend):
-        # A crash of this process ends the local backend, to be started again.
-        del bad["CrashingDetector"]
-    searches = {
-        name: search(tmp_path / name, name, GOOD_OR_BAD, data, 3, replay=replay) for name in bad
-    }
-    events: list[Event] = []
-    backend.search(list(searches.values()), events.append)
-    for name, (outcome, error) in bad.items():
-        one = searches[name]
-        trials = recorded(one)
-        assert [trial.params for trial in trials] == replay
+    for name in survived(backend):
+        outcome, error = BAD[name]
+        trials = recorded(searched.by_name[name])
+        assert [trial.params for trial in trials] == FINE_BAD_FINE
         assert [trial.outcome for trial in trials] == ["ok", outcome, "ok"]
         for trial in trials:
             if trial.outcome != "ok":
                 assert error in str(trial.error)
                 assert "\n" not in str(trial.error)
                 assert trial.objective is None
-        ended = [e for e in events if isinstance(e, TrialEnded) and e.study == one.folder]
+        ended = searched.told(name, TrialEnded)
         assert sorted(str(e.trial.outcome) for e in ended) == sorted(
             str(t.outcome) for t in trials
         )
 
 
-def test_hopeless_and_collapsed_trials_are_pruned(
-    backend: Backend, data: TrialData, tmp_path: Path
-) -> None:
-    hopeless = search(
-        tmp_path / "a", "CurveDetector", SPACE, data, 5, pruner="ThresholdPruner(lower=0.7)"
-    )
-    collapse = {"collapse": {"choices": [True, False]}}
-    asked, unasked = (
-        search(
-            tmp_path / str(prune),
-            "CurveDetector",
-            collapse,
-            data,
-            3,
-            prune_collapsed=prune,
-            sampler="RandomSampler",
-        )
-        for prune in (True, False)
-    )
-    backend.search([hopeless, asked, unasked], ignore)
-    trials = recorded(hopeless)
+def test_hopeless_and_collapsed_trials_are_pruned(searched: Searched, data: TrialData) -> None:
+    trials = recorded(searched.by_name["hopeless"])
     assert {trial.outcome for trial in trials} == {"ok", "pruned"}
     for trial in trials:
         assert (trial.outcome == "pruned") == (len(trial.values) < 3)
         assert (trial.outcome == "pruned") == str(trial.error).startswith("pruned after class-")
+    asked, unasked = searched.by_name["asked"], searched.by_name["unasked"]
     trials = recorded(asked)
     assert {trial.params["collapse"]: trial.outcome for trial in trials} == {
         True: "pruned",
@@ -195,6 +232,10 @@ def test_hopeless_and_collapsed_trials_are_pruned(
             assert trial.error == f"collapsed in {data.tasks[0].name}, epoch 0"
             assert len(epochs(asked, trial.number)) == 1
     assert {trial.outcome for trial in recorded(unasked)} == {"ok"}
+
+
+def test_a_replay_hands_out_the_same_params(searched: Searched) -> None:
+    assert outcomes(searched.by_name["again"]) == outcomes(searched.by_name["first"])
 
 
 class StoppedError(Exception):
@@ -236,7 +277,7 @@ def test_a_folder_that_cannot_be_written_is_no_trials_fault(
     assert blocked.guide.finished() == []
     (tmp_path / "a/trials").unlink()
     resumed = search(tmp_path / "a", "CurveDetector", SPACE, data, 4)
-    backend.search([resumed], ignore)
+    LocalBackend().search([resumed], ignore)
     assert [trial.outcome for trial in resumed.guide.finished()] == ["ok"] * 4
 
 
@@ -249,58 +290,63 @@ def test_a_run_that_cannot_be_stored_ends_the_others_too(
         backend.runs([job], small_spec, small_dataset, ignore)
 
 
-def test_a_replay_hands_out_the_same_params(
-    backend: Backend, data: TrialData, tmp_path: Path
-) -> None:
-    first = search(tmp_path / "first", "CurveDetector", SPACE, data, 3, seed=1)
-    LocalBackend().search([first], ignore)
-    replay = [trial.params for trial in recorded(first)]
-    again = search(tmp_path / "again", "CurveDetector", SPACE, data, 3, seed=2, replay=replay)
-    backend.search([again], ignore)
-    assert outcomes(again) == outcomes(first)
+@dataclass
+class Ran:
+    """Runs that are over, their rows as they came back, and what the driver was told of them."""
+
+    store: Store
+    rows: list[dict[str, Any]]
+    ended: list[RunEnded]
 
 
-def test_runs_come_back_in_order_and_lie_in_the_store(
-    backend: Backend, small_spec: BenchmarkSpec, small_dataset: Dataset, tmp_path: Path
-) -> None:
-    store = Store(tmp_path)
-    jobs = [
+@pytest.fixture(scope="module")
+def ran(
+    backend: Backend,
+    small_spec: BenchmarkSpec,
+    small_dataset: Dataset,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Ran:
+    """All runs at once, which share processes on Ray; tests only look at them."""
+    folder, events = tmp_path_factory.mktemp("ran"), list[Event]()
+    store = Store(folder / "out")
+    (folder / "mine.py").write_text(MINE)
+    fine = [
         RunJob(fold.index, "tests.toy:CurveDetector", {"lr": 0.01}, seed, "nested", store)
         for seed in (0, 1)
         for fold in protocols.folds(small_spec, small_dataset)
     ]
-    events: list[Event] = []
-    rows = backend.runs(jobs, small_spec, small_dataset, events.append)
+    mixed = [
+        RunJob(0, f"tests.toy:{name}", {"lr": lr}, 0, "fixed", store)
+        for name in survived(backend)
+        for lr in (1.0, 0.01)
+    ]
+    own = RunJob(0, f"{folder}/mine.py:Mine", {"power": 2.0}, 0, "fixed", store)
+    rows = backend.runs([*fine, own, *mixed], small_spec, small_dataset, events.append)
+    return Ran(store, rows, [event for event in events if isinstance(event, RunEnded)])
+
+
+def test_runs_come_back_in_order_and_lie_in_the_store(ran: Ran) -> None:
+    rows = ran.rows[:4]
     assert [(row["seed"], row["fold"]) for row in rows] == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert {row["outcome"] for row in rows} == {"ok"}
     assert {row["selection"] for row in rows} == {"nested"}
-    assert store.results() == rows
-    ended = [event for event in events if isinstance(event, RunEnded)]
-    assert [event.done for event in ended] == [1, 2, 3, 4]
-    assert sorted((e.row["seed"], e.row["fold"]) for e in ended) == [
-        (0, 0),
-        (0, 1),
-        (1, 0),
-        (1, 1),
-    ]
+    by_key = {RunKey.of(row): row for row in ran.rows}
+    assert {RunKey.of(row): row for row in ran.store.results()} == by_key
+    assert len(by_key) == len(ran.rows)
+    assert [event.done for event in ran.ended] == list(range(1, len(ran.rows) + 1))
+    assert {RunKey.of(event.row) for event in ran.ended} == by_key.keys()
 
 
-def test_a_run_that_goes_wrong_does_not_end_the_others(
-    backend: Backend, small_spec: BenchmarkSpec, small_dataset: Dataset, tmp_path: Path
-) -> None:
-    outcomes = {"DivergingDetector": "diverged", "FailingDetector": "failed"}
-    if not isinstance(backend, LocalBackend):
-        outcomes["CrashingDetector"] = "failed"
-    fold = protocols.folds(small_spec, small_dataset)[0]
-    store = Store(tmp_path)
-    jobs = [
-        RunJob(fold.index, f"tests.toy:{name}", {"lr": lr}, 0, "fixed", store)
-        for name in outcomes
-        for lr in (1.0, 0.01)
-    ]
-    rows = backend.runs(jobs, small_spec, small_dataset, ignore)
+def test_a_detector_of_ones_own_is_imported_by_its_full_name(ran: Ran) -> None:
+    assert ran.rows[4]["detector"].endswith("/mine.py:Mine")
+    assert (ran.rows[4]["outcome"], ran.rows[4]["error"]) == ("ok", None)
+
+
+def test_a_run_that_goes_wrong_does_not_end_the_others(backend: Backend, ran: Ran) -> None:
+    rows = ran.rows[5:]
     assert [row["outcome"] for row in rows] == [
-        outcome for bad in outcomes.values() for outcome in (bad, "ok")
+        outcome for name in survived(backend) for outcome in (BAD[name][0], "ok")
     ]
-    assert all((row["error"] is None) == (row["outcome"] == "ok") for row in rows)
-    assert len(store.results()) == len(jobs)
+    for row in rows:
+        error = BAD[row["detector"].removeprefix("tests.toy:")][1]
+        assert row["error"] is None if row["outcome"] == "ok" else error in row["error"]

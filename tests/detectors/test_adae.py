@@ -135,6 +135,6 @@ def test_scores_are_the_distances_that_they_are_said_to_be(maker: Any) -> None:
 def test_training_is_worth_something() -> None:
     # One digit is normal, as in GANomaly's test.
     trained, untrained = trained_and_untrained(
-        "adae", "digits-occ", 3, {"train_steps": 1}, width=16, train_steps=300, lr=1e-3
+        "adae", "digits-occ", 3, {"train_steps": 1}, width=16, train_steps=150, lr=1e-3
     )
     assert trained > max(untrained, 0.5) + 0.1

@@ -61,6 +61,6 @@ def test_decision_function_is_the_stage_that_score_names() -> None:
 def test_training_is_worth_something() -> None:
     # The fold of GANomaly's test, for the same reason.
     trained, untrained = trained_and_untrained(
-        "aed", "digits-occ", 3, {"train_steps": 1}, width=16, train_steps=300, lr=1e-3
+        "aed", "digits-occ", 3, {"train_steps": 1}, width=16, train_steps=150, lr=1e-3
     )
     assert trained > max(untrained, 0.5) + 0.1

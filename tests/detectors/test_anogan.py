@@ -178,5 +178,7 @@ def test_training_beats_no_training() -> None:
     """One-vs-rest: a GAN of one digit alone has no latent for another. Not a fold like that of 0,
     where even untrained networks, which put out blanks, score 0.8.
     """
-    trained, untrained = trained_and_untrained("anogan", "digits-occ", 4, {"train_steps": 1})
+    trained, untrained = trained_and_untrained(
+        "anogan", "digits-occ", 4, {"train_steps": 1}, width=16, train_steps=200, search_steps=50
+    )
     assert trained > max(0.8, untrained + 0.1)

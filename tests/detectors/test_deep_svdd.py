@@ -112,5 +112,7 @@ def test_training_pays(fold: int) -> None:
     the others (0: AUROC 0.99).
     """
     untrained = {"pretrain_steps": 0, "train_steps": 1}
-    trained, before = trained_and_untrained("deep-svdd", "digits-occ", fold, untrained)
+    trained, before = trained_and_untrained(
+        "deep-svdd", "digits-occ", fold, untrained, width=16, train_steps=200, pretrain_steps=200
+    )
     assert trained > max(before, 0.5) + 0.1

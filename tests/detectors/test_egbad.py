@@ -101,5 +101,7 @@ def test_decision_function_is_the_stage_that_score_names() -> None:
 
 def test_training_beats_no_training() -> None:
     """One-vs-rest: what G makes of an encoded digit of another kind is the one kind it knows."""
-    trained, untrained = trained_and_untrained("egbad", "digits-occ", 4, {"train_steps": 1})
+    trained, untrained = trained_and_untrained(
+        "egbad", "digits-occ", 4, {"train_steps": 1}, width=16, train_steps=200
+    )
     assert trained > max(0.7, untrained + 0.1)

@@ -90,5 +90,7 @@ def test_training_pays() -> None:
     Fold 3, since the untrained D ranks it no worse than chance.
     """
     untrained = {"pretrain_steps": 0, "train_steps": 1}
-    trained, before = trained_and_untrained("fencegan", "digits-occ", 3, untrained)
+    trained, before = trained_and_untrained(
+        "fencegan", "digits-occ", 3, untrained, width=16, train_steps=200
+    )
     assert trained > max(before, 0.5) + 0.1

@@ -170,7 +170,7 @@ def test_every_variant_trains(params: dict[str, Any], maker: Any) -> None:
 
 def test_epochs_count_through_the_phases_and_carry_b_s_health() -> None:
     epochs = list(quick("omasgan").fit_epochs(images()))
-    assert [e.index for e in epochs] == list(range(12))
+    assert [e.index for e in epochs] == list(range(8))
     for epoch in epochs:
         health = {"spread", "alike", "distance", "collapsed"}
         assert health & set(epoch.losses) == (set() if epoch.phase == "gan" else health)
@@ -263,16 +263,12 @@ def test_the_scores_of_critics_are_their_raw_outputs(divergence: str) -> None:
         np.testing.assert_allclose(scores[stage], -raw.numpy(), rtol=1e-4, atol=1e-5)
 
 
-@pytest.fixture(
-    scope="module",
-    params=[(name, seed) for name in ("gaussian", "two-gaussians") for seed in (0, 1)],
-    ids=str,
-)
+@pytest.fixture(scope="module", params=["gaussian", "two-gaussians"])
 def synthetic(request: pytest.FixtureRequest) -> tuple[OMASGAN, np.ndarray, np.ndarray]:
     """A detector trained on a 2-D set, its training samples, the mode that each belongs to."""
-    name, seed = request.param
+    name = request.param
     X = datasets.load(name).train.X
-    detector = OMASGAN(**SYNTHETIC, seed=seed, device="cpu").fit(X)
+    detector = OMASGAN(**SYNTHETIC, seed=0, device="cpu").fit(X)
     sides = X[:, 0] > 0 if name == "two-gaussians" else np.zeros(len(X), dtype=bool)
     return detector, X, sides
 

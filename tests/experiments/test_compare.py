@@ -119,7 +119,6 @@ def test_every_winner_is_frozen_before_the_first_run(
     assert kinds == [TrialEnded] * n_trials + [RunEnded] * n_runs
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.usefixtures("ray_cluster")
 def test_no_test_image_is_sent_before_all_winners_are_frozen(
     spec: CompareSpec, small_dataset: Dataset, tmp_path: Path

@@ -531,7 +531,6 @@ def test_transfer_chooses_on_another_benchmark(
         sweep([replace(spec, source=None)], Store(tmp_path), LocalBackend(), small_dataset)
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.usefixtures("ray_cluster")
 def test_no_test_image_is_sent_before_the_winner_is_frozen(
     spec: SweepSpec, small_dataset: Dataset, tmp_path: Path

@@ -34,7 +34,7 @@ DOWNSTREAM: dict[str, Any] = {
     "gamma": 0.1,
     "zeta": 1.0,
     "detector_width": 12,
-    "detector_steps": 4,
+    "detector_steps": 6,
     "neighbours": 7,
 }
 
