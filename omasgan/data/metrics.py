@@ -72,9 +72,7 @@ def compute(names: Iterable[str], labels: NDArray[Any], scores: NDArray[Any]) ->
     return values
 
 
-def _counts(
-    labels: NDArray[Any], scores: NDArray[Any]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _counts(labels: NDArray[Any], scores: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return how many anomalies and how many normal samples reach each threshold, the highest
     first; the thresholds are the different scores.
 
