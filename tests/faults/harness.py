@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -150,11 +151,12 @@ class Sweep:
     def interrupt(self) -> None:
         """Ctrl-C: the driver must stop within 10 s and say how to go on."""
         assert self.driver is not None
+        command = shlex.join(["omasgan", *self.arguments(*self.options)])
         started = time.monotonic()
         self.driver.send_signal(signal.SIGINT)
         text = self.finish(130, seconds=30)
         assert time.monotonic() - started < 10
-        assert "interrupted; to go on: omasgan sweep" in text.splitlines()[-1]
+        assert text.splitlines()[-1].endswith(f"interrupted; to go on: {command}")
         assert "Traceback" not in text
 
     def note(self, text: str) -> None:
