@@ -9,7 +9,7 @@ from scipy.stats import multivariate_normal
 
 from omasgan import config, detectors
 from omasgan.data import metrics, protocols
-from omasgan.detectors.gmm import GMM
+from omasgan.detectors.gmm import FLOORS, GMM
 from omasgan.detectors.isolation_forest import IsolationForest
 from omasgan.detectors.knn import KNN
 from omasgan.detectors.ocsvm import OCSVM
@@ -41,10 +41,51 @@ def test_pca_is_the_distance_to_the_leading_subspace() -> None:
 
 def test_a_mixture_of_one_is_a_gaussian() -> None:
     X, test = samples(400), samples(10, seed=1)
-    scores = GMM(mixture=1, components=4).fit(X).decision_function(test)
-    covariance = np.cov(X.T, bias=True) + 1e-4 * np.eye(4)
+    scores = GMM(mixture=1, floor=0.01, components=4).fit(X).decision_function(test)
+    covariance = np.cov(X.T, bias=True)
+    covariance += 0.01 * np.trace(covariance) / 4 * np.eye(4)
     expected = -multivariate_normal(X.mean(0), covariance).logpdf(test)
     np.testing.assert_allclose(scores, expected, rtol=1e-3)
+
+
+def groups(n: int, seed: int) -> np.ndarray:
+    """Three tight groups in the plane, ``(n, 2)``."""
+    rng = np.random.default_rng(seed)
+    centres = np.array([(0, 0), (4, 0), (0, 4)])[rng.integers(3, size=n)]
+    return np.asarray(centres + rng.normal(0, 0.1, (n, 2)), dtype=np.float32)
+
+
+def test_the_mixture_has_as_many_gaussians_as_there_are_groups() -> None:
+    detector = GMM().fit(groups(400, seed=0))
+    assert detector.mixture_ == 3
+    assert detector.floor_ == min(FLOORS), "each group is round and narrow"
+
+
+def test_few_samples_in_many_dimensions_need_a_floor() -> None:
+    """Without one each Gaussian would fit its own few samples alone."""
+    X = np.random.default_rng(0).normal(size=(120, 30)).astype(np.float32)
+    assert GMM(mixture=10).fit(X).floor_ == max(FLOORS)
+
+
+def test_a_chosen_mixture_is_the_stated_one() -> None:
+    X, test = groups(300, seed=0), groups(20, seed=1)
+    (epoch,) = (chosen := GMM()).fit_epochs(X)
+    stated = GMM(mixture=chosen.mixture_, floor=chosen.floor_).fit(X)
+    assert epoch.losses == {"mixture": chosen.mixture_, "floor": chosen.floor_}
+    assert np.array_equal(chosen.decision_function(test), stated.decision_function(test))
+
+
+def test_a_mixture_does_not_depend_on_the_units_of_the_data() -> None:
+    X, test = samples(200), samples(10, seed=1)
+    scores = GMM().fit(X).decision_function(test)
+    scaled = GMM().fit(X * 8).decision_function(test * 8)
+    np.testing.assert_allclose(scaled - 4 * np.log(8), scores, rtol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered in divide")
+def test_samples_that_are_all_equal_have_a_likelihood() -> None:
+    scores = GMM(mixture=1).fit(np.ones((20, 3), np.float32)).decision_function(samples(5, d=3))
+    assert np.isfinite(scores).all()
 
 
 def test_isolation_forest_cuts_off_the_far_sample() -> None:
