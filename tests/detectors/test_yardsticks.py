@@ -12,6 +12,7 @@ from omasgan.data import metrics, protocols
 from omasgan.detectors.gmm import FLOORS, GMM
 from omasgan.detectors.isolation_forest import IsolationForest
 from omasgan.detectors.knn import KNN
+from omasgan.detectors.lof import LOF
 from omasgan.detectors.ocsvm import OCSVM
 from omasgan.detectors.pca import PCA
 from omasgan.errors import ConfigError
@@ -123,7 +124,48 @@ def test_ocsvm_is_fitted_to_a_bounded_draw() -> None:
     assert OCSVM(samples=30).fit(samples(200))._svm.shape_fit_[0] == 30
 
 
-@pytest.mark.parametrize("name", ["knn", "pca", "gmm", "isolation-forest", "ocsvm"])
+@pytest.mark.parametrize("k", [1, 3])
+def test_lof_follows_its_definition(k: int) -> None:
+    X, test = samples(50), samples(10, seed=1)
+    between = cdist(X, X)
+    np.fill_diagonal(between, np.inf)
+    nearest = np.argsort(between, axis=1)[:, :k]
+    kth = np.sort(between, axis=1)[:, k - 1]
+
+    def lrd(distances: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
+        reached = np.take_along_axis(distances, neighbours, axis=1)
+        return np.asarray(1 / np.maximum(kth[neighbours], reached).mean(axis=1))
+
+    to_test = cdist(test, X)
+    of_test = np.argsort(to_test, axis=1)[:, :k]
+    expected = lrd(between, nearest)[of_test].mean(axis=1) / lrd(to_test, of_test)
+    np.testing.assert_allclose(LOF(k=k).fit(X).decision_function(test), expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("spacing", [0.01, 1.0, 30.0])
+def test_lof_is_one_where_samples_are_spread_evenly(spacing: float) -> None:
+    X = spacing * np.arange(101, dtype=np.float32)[:, None]
+    scores = LOF(k=2).fit(X).decision_function(X[40:60])
+    # A training sample is its own nearest here, so it is one spacing from the next.
+    np.testing.assert_allclose(scores, 1.0, rtol=1e-4)
+
+
+def test_lof_finds_what_lies_beside_a_tight_group() -> None:
+    """The plain distance ranks it below the normal samples of a wide group."""
+    rng = np.random.default_rng(0)
+    tight, wide = rng.normal(0, 0.01, (100, 2)), rng.normal(5, 1, (100, 2))
+    X = np.concatenate([tight, wide]).astype(np.float32)
+    test = np.concatenate([np.full((1, 2), 0.1), rng.normal(5, 1, (50, 2))]).astype(np.float32)
+    local, plain = (cls(k=5).fit(X).decision_function(test) for cls in (LOF, KNN))
+    assert local[0] == local.max()
+    assert plain[0] < np.median(plain)
+
+
+def test_lof_compares_to_a_bounded_draw() -> None:
+    assert LOF(samples=30).fit(samples(200))._lof.n_samples_fit_ == 30
+
+
+@pytest.mark.parametrize("name", ["knn", "lof", "pca", "gmm", "isolation-forest", "ocsvm"])
 def test_every_yardstick_knows_a_zero_from_other_digits(name: str) -> None:
     spec = config.load_benchmark("digits-occ")
     dataset = protocols.load_data(spec)
@@ -140,3 +182,8 @@ def test_every_yardstick_knows_a_zero_from_other_digits(name: str) -> None:
 def test_more_neighbours_than_samples_are_refused() -> None:
     with pytest.raises(ConfigError, match="k must be at most the 3 training samples, got 4"):
         KNN(k=4).fit(np.zeros((3, 2), np.float32))
+
+
+def test_as_many_neighbours_as_samples_are_refused() -> None:
+    with pytest.raises(ConfigError, match="k must be below the 3 training samples, got 3"):
+        LOF(k=3).fit(np.zeros((3, 2), np.float32))
