@@ -9,7 +9,7 @@ OMASGAN := $(VENV)/bin/omasgan
 STAMP := $(VENV)/.installed
 DEMO := out/demo
 DEMO_FOLDS := 1,8
-YARDSTICKS := knn pca gmm isolation-forest
+YARDSTICKS := knn lof pca gmm isolation-forest
 
 # -P: the package must be found through the environment, not because we stand beside it.
 CURRENT := [ -f $(STAMP) ] && [ ! pyproject.toml -nt $(STAMP) ] && $(PYTHON) -P -c \

@@ -1,6 +1,11 @@
 """Reconstruction error from the leading principal components.
 
 Score: squared Euclidean distance between a sample and its projection.
+
+The number of components is not chosen by held-out likelihood: that of probabilistic PCA takes as
+many as it is offered, and what they leave of a sample says less and less. AUROC of classes held
+out of the training samples, with 8, 16 and 48 components: digits 0.81, 0.73, 0.60 for 3s and
+0.86, 0.86, 0.50 for 8s; MNIST 0.28, 0.39, 0.21 for 1s and 0.51, 0.51, 0.50 for 9s.
 """
 
 from __future__ import annotations

@@ -29,13 +29,17 @@ class Yardstick(IterativeDetector):
     def _score(self, X: NDArray[np.float32]) -> NDArray[Any]:
         """Return scores ``(n,)``, higher = more anomalous."""
 
+    def _figures(self) -> dict[str, float]:
+        """Return what fitting chose, by name; by default nothing."""
+        return {}
+
     def fit_epochs(self, X: NDArray[Any]) -> Iterator[Epoch]:
         """Fit in a single epoch; there is none after a state was loaded."""
         if self.__dict__.pop("_resume", False):
             return
         self._trained_on = X
         self._fit(flat(X))
-        yield Epoch(0, "fit", {})
+        yield Epoch(0, "fit", self._figures())
 
     def stage_scores(self, X: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
         """Return the one score there is."""

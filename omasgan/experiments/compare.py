@@ -26,7 +26,7 @@ from omasgan.store.results import Store, params_id
 from omasgan.study.space import load_space
 from omasgan.training.jobs import CheckpointPolicy, RunJob
 
-YARDSTICKS = ("knn", "pca", "gmm", "isolation-forest")
+YARDSTICKS = ("knn", "lof", "pca", "gmm", "isolation-forest")
 """What no table goes without."""
 
 CONTROLS = ("noise", "patch-shuffle", "early-generator", "deformation")

@@ -18,7 +18,7 @@ def test_compare_sets_detectors_beside_the_yardsticks(
     assert compare(tmp_path / "out", *options) == 0
     rows = Store(tmp_path / "out").results()
     assert {row["detector"] for row in rows} == {
-        "knn", "pca", "gmm", "isolation-forest", "vae", CURVE
+        "knn", "lof", "pca", "gmm", "isolation-forest", "vae", CURVE
     }  # fmt: skip
     (pca,) = {row["params"]["components"] for row in rows if row["detector"] == "pca"}
     assert pca == 3
