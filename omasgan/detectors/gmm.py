@@ -5,7 +5,8 @@ Score: negative log-likelihood of the sample's leading principal components.
 How many Gaussians, and how much is added to their variances, is chosen by the likelihood of a
 fifth of the training samples under mixtures of the others: no anomaly is looked at. On digits this
 is what matters: a mixture of 30 with next to nothing added (1e-4) knows its training samples by
-heart.
+heart. It isn't always the best for ranking: MNIST's 9s, held out of the training samples, have an
+AUROC of 0.79 at what it chooses (30 and 0.01) and of 0.81 at 0.03.
 
 The number of components is not chosen. The likelihood of whole samples, with one variance for all
 that the components leave over, takes as many as it is offered, and neither it nor more of them
