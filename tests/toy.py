@@ -118,13 +118,13 @@ class SlowDetector(CurveDetector):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class HangingDetector(SlowDetector):
-    """Hangs once, while the file ``place`` does not exist yet."""
+    """Hangs once, in its last epoch, while the file ``place`` does not exist yet."""
 
     place: str = ""
 
     def _step(self) -> None:
         super()._step()
-        if HURRY not in os.environ:
+        if HURRY not in os.environ and getattr(self, "epoch_", 0) + 1 == self.epochs:
             with contextlib.suppress(FileExistsError):
                 Path(self.place).touch(exist_ok=False)
                 time.sleep(1e6)
