@@ -325,7 +325,7 @@ def rows_of(
     **params: Any,
 ) -> Iterator[TrialRow]:
     """What a trial with a checkpoint after every epoch yields."""
-    job = TrialJob(detector, params, "cpu", workdir, stages, values or {}, ALWAYS)
+    job = TrialJob(detector, params, "cpu", workdir, stages, values or {}, checkpoints=ALWAYS)
     return evaluate.run_trial(job, data)
 
 
@@ -480,7 +480,7 @@ def test_the_state_of_an_ended_task_is_kept_where_that_is_asked_for(
 
 def test_every_trial_has_the_same_seeds(small_spec: BenchmarkSpec, small_dataset: Dataset) -> None:
     data = trial_data(small_spec, small_dataset)
-    other = replace(data, seed=data.seed + 1)
+    other = selection.TrialData(data.pool, data.tasks, data.seed + 1)
     assert trial(data)[0] != trial(other)[0]
 
 
