@@ -129,7 +129,11 @@ def whitening(d: Tensor, rank_tol: float) -> tuple[Tensor, Tensor]:
     """
     mean = d.double().mean(0)
     centred = d.double() - mean
-    variances, directions = torch.linalg.eigh(centred.T @ centred / len(d))
-    kept = variances > rank_tol * variances[-1]
+    if len(d) < d.shape[1]:  # most directions have no variance
+        _, deviations, rows = torch.linalg.svd(centred / len(d) ** 0.5, full_matrices=False)
+        variances, directions = deviations.square(), rows.T
+    else:
+        variances, directions = torch.linalg.eigh(centred.T @ centred / len(d))
+    kept = variances > rank_tol * variances.max()
     axes = directions[:, kept] / variances[kept].sqrt()
     return mean.to(d.dtype), axes.to(d.dtype)

@@ -107,7 +107,7 @@ def test_a_trial_that_hangs_is_ended_and_repeated(
         searching(tmp_path / name, "HangingDetector", space, data, 1) for name in ("study", "calm")
     )
     events: list[Event] = []
-    RayBackend(cpus_per_trial=8, stall_seconds=2).search([search], events.append)
+    RayBackend(cpus_per_trial=8, stall_seconds=4).search([search], events.append)
     (trial,) = search.guide.finished()
     assert (trial.outcome, trial.attempts) == ("ok", 2)
     assert notes_in(events) == [f"trial 0 is repeated: {STALLED}"]
@@ -125,7 +125,7 @@ def test_a_run_that_hangs_is_ended_and_repeated(
 ) -> None:
     params = {"lr": 0.01, "place": str(tmp_path / "hung")}
     job = RunJob(0, "tests.toy:HangingDetector", params, 0, "fixed", Store(tmp_path))
-    backend = RayBackend(cpus_per_trial=8, stall_seconds=2)
+    backend = RayBackend(cpus_per_trial=8, stall_seconds=4)
     events: list[Event] = []
     (row,) = backend.runs([job], small_spec, small_dataset, events.append)
     assert (row["outcome"], (tmp_path / "hung").exists()) == ("ok", True)
