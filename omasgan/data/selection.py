@@ -63,6 +63,10 @@ class TrialData:
         """The samples, read-only; the tasks' rows point into them."""
         return self._pool() if callable(self._pool) else self._pool
 
+    def in_memory(self) -> TrialData:
+        """Return the same with a copy of its own, for who asks for the samples more than once."""
+        return TrialData(self.pool, self.tasks, self.seed)
+
     def __reduce__(self) -> Any:
         return TrialData, (self.pool, self.tasks, self.seed)
 

@@ -130,7 +130,7 @@ class _Searches:
         self, params: AnoGAN, generate: nn.Module, features: nn.Module, x: Tensor, starts: Tensor
     ) -> None:
         self.params, self.generate, self.features = params, generate, features
-        slots = _of_device(SLOTS, x)
+        slots = batches.of_device(SLOTS, x.device)
         self.x, self.x_features, self.starts = x, _in_slots(features, x, slots), starts
         self.total, self.begun = len(x) * len(starts), 0
         self.results = x.new_empty(3, self.total)
@@ -152,7 +152,7 @@ class _Searches:
         step = self._recorded() if self.x.is_cuda and self.params.graphs else self._step
         self._begin(self.search == IDLE)
         while (self.search != IDLE).any():
-            for _ in range(_of_device(LOOK_EVERY, self.x)):
+            for _ in range(batches.of_device(LOOK_EVERY, self.x.device)):
                 step()
             ended = self.ended & (self.search != IDLE)
             if ended.any():
@@ -217,11 +217,6 @@ class _Searches:
         mean = self.mean / (1 - BETA1**self.steps).unsqueeze(1)
         square = self.square / (1 - BETA2**self.steps).unsqueeze(1)
         self.z -= self.params.search_lr * mean / (square.sqrt() + EPSILON)
-
-
-def _of_device(values: Mapping[str, int], x: Tensor) -> int:
-    """Return the value for the device of ``x``; any but a GPU is treated as a CPU."""
-    return values.get(x.device.type, values["cpu"])
 
 
 def _in_slots(features: nn.Module, x: Tensor, slots: int) -> Tensor:

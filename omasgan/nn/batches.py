@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal, TypeAlias
 
@@ -25,6 +25,11 @@ def resolve_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(name)
+
+
+def of_device(values: Mapping[str, int], device: torch.device) -> int:
+    """Return the value for a type of device; any but a GPU is treated as a CPU."""
+    return values.get(device.type, values["cpu"])
 
 
 def rows_of(X: NDArray[Any], rows: NDArray[np.int64], device: torch.device) -> Tensor:
@@ -62,7 +67,7 @@ def in_order(
 ) -> Iterator[Tensor]:
     """Yield all samples (or ``rows``) in order, in batches for scoring."""
     rows = np.arange(len(X)) if rows is None else rows
-    size = SCORING_BATCH.get(device.type, SCORING_BATCH["cpu"])
+    size = of_device(SCORING_BATCH, device)
     for start in range(0, len(rows), size):
         yield rows_of(X, rows[start : start + size], device)
 

@@ -19,10 +19,13 @@ BEST = 100
 
 
 class Outlook(optuna.Study):
-    """A study as its sampler sees it: the trials that are done are at most ``LOOKED_AT``."""
+    """A study as its sampler sees it while it draws one trial: the trials that are done are at
+    most ``LOOKED_AT``, and are looked through once.
+    """
 
     def __init__(self, study: optuna.Study) -> None:
         super().__init__(study.study_name, study._storage, study.sampler, study.pruner)
+        self._seen: dict[tuple[TrialState, ...] | None, list[FrozenTrial]] = {}
 
     def _get_trials(
         self,
@@ -30,9 +33,11 @@ class Outlook(optuna.Study):
         states: Container[TrialState] | None = None,
         use_cache: bool = False,
     ) -> list[FrozenTrial]:
-        # Optuna's cache within a thread holds for the real study alone.
-        trials = super()._get_trials(deepcopy=False, states=states, use_cache=False)
-        return looked_at(trials)
+        key = None if states is None else tuple(s for s in TrialState if s in states)
+        if key not in self._seen:
+            trials = super()._get_trials(deepcopy=False, states=states, use_cache=False)
+            self._seen[key] = looked_at(trials)
+        return self._seen[key]
 
 
 def looked_at(trials: list[FrozenTrial]) -> list[FrozenTrial]:
@@ -52,21 +57,26 @@ def looked_at(trials: list[FrozenTrial]) -> list[FrozenTrial]:
 
 
 class Bounded(optuna.samplers.BaseSampler):
-    """A sampler that looks at an ``Outlook`` of its study; the draws are the sampler's own."""
+    """A sampler that looks at an ``Outlook`` of its study, for one trial; the draws are its own."""
 
     def __init__(self, sampler: optuna.samplers.BaseSampler) -> None:
         self._sampler = sampler
+        self._outlook: Outlook | None = None
+
+    def _look(self, study: optuna.Study) -> Outlook:
+        self._outlook = self._outlook or Outlook(study)
+        return self._outlook
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> Any:
-        return self._sampler.infer_relative_search_space(Outlook(study), trial)
+        return self._sampler.infer_relative_search_space(self._look(study), trial)
 
     def sample_relative(self, study: optuna.Study, trial: FrozenTrial, search_space: Any) -> Any:
-        return self._sampler.sample_relative(Outlook(study), trial, search_space)
+        return self._sampler.sample_relative(self._look(study), trial, search_space)
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: Any
     ) -> Any:
-        study = Outlook(study)
+        study = self._look(study)
         return self._sampler.sample_independent(study, trial, param_name, param_distribution)
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:

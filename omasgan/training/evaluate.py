@@ -53,6 +53,7 @@ def run_trial(job: TrialJob, data: TrialData) -> Iterator[TrialRow]:
         cls = detectors.load(job.detector)
         device = resolve_device(job.device)
         measurement.on_device(device)
+        data = data.in_memory()
         for step in range(len(data.tasks)):
             if step not in values:
                 detector = cls(**job.params, seed=data.seed + step, device=device)

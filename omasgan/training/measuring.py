@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import resource
 import time
@@ -38,10 +37,9 @@ class Measurement:
         Torch gets one thread, unless the environment sets ``OMP_NUM_THREADS``: two trainings of
         one thread each are faster than one after the other with two.
         """
-        import torch
+        from omasgan.nn import threads
 
-        if "OMP_NUM_THREADS" not in os.environ:
-            torch.set_num_threads(1)
+        threads.suit((), 1)
         self._gpu: str | None = None
         try:
             Path("/proc/self/clear_refs").write_text("5")
