@@ -57,7 +57,7 @@ def looked_at(trials: list[FrozenTrial]) -> list[FrozenTrial]:
 
 
 class Bounded(optuna.samplers.BaseSampler):
-    """A sampler that looks at an ``Outlook`` of its study, for one trial; the draws are its own."""
+    """A sampler of one trial that looks at an ``Outlook`` of its study; the draws are its own."""
 
     def __init__(self, sampler: optuna.samplers.BaseSampler) -> None:
         self._sampler = sampler
