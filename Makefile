@@ -18,7 +18,7 @@ CURRENT := [ -f $(STAMP) ] && [ ! pyproject.toml -nt $(STAMP) ] && $(PYTHON) -P 
 
 # In the order of their names: xdist would begin with the files that hold most tests, and so end
 # with those whose few tests take longest.
-SPREAD := -n 2 --dist loadfile --no-loadscope-reorder
+SPREAD := -n 3 --dist loadfile --no-loadscope-reorder
 QUICK := tests/data tests/nn tests/study tests/checks tests/test_*.py
 
 .PHONY: test check test-faults demo docs lint types tests setup

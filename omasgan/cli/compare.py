@@ -15,6 +15,7 @@ from omasgan.cli.options.execution import Execution
 from omasgan.cli.options.groups import (
     BenchmarkArgument,
     DeviceOption,
+    EnsembleOption,
     InnerOption,
     SeedsOption,
 )
@@ -42,6 +43,7 @@ def compare(  # noqa: PLR0913 - typer reads an option from each
     controls: Annotated[
         bool, typer.Option("--controls", help="Also OMASGAN with other negatives instead of B's.")
     ] = False,
+    ensemble: EnsembleOption = None,
     tune: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="Also sweep each detector: N trials a study."),
@@ -81,6 +83,7 @@ def compare(  # noqa: PLR0913 - typer reads an option from each
         folds=None if wanted is None else tuple(wanted),
         seeds=None if run_seeds is None else tuple(run_seeds),
         controls=controls,
+        ensemble=ensemble,
         n_trials=tune,
         device=device,
         checkpoint_budget=checkpoints.budget,

@@ -8,6 +8,7 @@ from omasgan.cli.options.groups import (
     BenchmarkArgument,
     DetectorArgument,
     DeviceOption,
+    EnsembleOption,
     ParamsOption,
     SaveOption,
     SeedsOption,
@@ -24,6 +25,7 @@ def run(  # noqa: PLR0913 - typer reads an option from each
     params: ParamsOption = None,
     data: FoldedData,
     seeds: SeedsOption = None,
+    ensemble: EnsembleOption = None,
     output: Output,
     save: SaveOption = False,
     device: DeviceOption = "auto",
@@ -33,6 +35,7 @@ def run(  # noqa: PLR0913 - typer reads an option from each
     A finished run is not trained again; an interrupted one goes on from its checkpoint.
     """
     from omasgan.backends.local import LocalBackend
+    from omasgan.experiments import ensemble as ensembles
     from omasgan.experiments import versions
     from omasgan.training import environment
     from omasgan.training.jobs import RunJob
@@ -40,6 +43,8 @@ def run(  # noqa: PLR0913 - typer reads an option from each
     spec = data.benchmark(benchmark)
     run_params = values.params(detector, params, set_)
     run_seeds = values.seeds(seeds) or spec.seeds
+    if ensemble is not None:
+        ensembles.check_seeds(run_seeds)
     wanted = data.wanted()
     data.check(spec)
     store, tracker = output.open()
@@ -51,7 +56,7 @@ def run(  # noqa: PLR0913 - typer reads an option from each
             detector=detector,
             params=run_params,
             seed=seed,
-            selection="fixed",
+            selection="fixed" if ensemble is None else ensembles.rule(ensemble),
             store=store,
             device=device,
             save=save,
@@ -62,5 +67,8 @@ def run(  # noqa: PLR0913 - typer reads an option from each
     with at_work(store, tracker) as watch:
         store.claim_benchmark(spec, dataset.sha256)
         versions.note_others(jobs, spec, watch)
-        rows = LocalBackend().runs(jobs, spec, dataset, watch)
+        if ensemble is None:
+            rows = LocalBackend().runs(jobs, spec, dataset, watch)
+        else:
+            rows = ensembles.runs(jobs, ensemble, LocalBackend(), spec, dataset, watch)
     conclude(store, rows)

@@ -25,6 +25,8 @@ from omasgan.errors import ConfigError, unknown
 RULES = ("nested", "nested-shared", "proxy", "transfer", "oracle")
 SENSITIVITY = "sensitivity"
 """Not a rule that chooses: runs under it only show how the test AUROC moves with the params."""
+ENSEMBLE = "ensemble-"
+"""Not a rule that chooses either: before the number of trainings whose scores are combined."""
 PROXIES = ("patch-shuffle", "half-swap", "noise")
 NEGATIVES_LIKE_PROXIES = {"patch-shuffle": "patch-shuffle", "noise": "noise"}
 """Kinds of negatives that a detector may train against, and the pseudo-anomaly each resembles."""

@@ -17,7 +17,7 @@ from omasgan.checks import geometry
 from omasgan.config import BenchmarkSpec
 from omasgan.data import protocols
 from omasgan.data.datasets import Dataset
-from omasgan.experiments import sweep_spec, versions
+from omasgan.experiments import ensemble, sweep_spec, versions
 from omasgan.experiments.search import prepare, search
 from omasgan.experiments.sweep_spec import SweepSpec
 from omasgan.progress import ComparisonChanged, Event, Note, OnEvent, RunEnded
@@ -38,7 +38,8 @@ class CompareSpec:
     """What is compared, on which folds and seeds of which benchmark.
 
     ``params`` are those of each detector; one without any runs at its defaults. ``controls`` adds
-    OMASGAN with other negatives in B's place. With ``n_trials`` each detector is also swept, with
+    OMASGAN with other negatives in B's place. With ``ensemble`` each of ``detectors`` is also an
+    ensemble of so many members. With ``n_trials`` each detector is also swept, with
     as many trials a study, under each of ``rules``. ``folds`` and ``seeds`` None are all of the
     benchmark's. ``checkpoint_budget`` is that of the sweeps.
     """
@@ -49,6 +50,7 @@ class CompareSpec:
     folds: tuple[int, ...] | None = None
     seeds: tuple[int, ...] | None = None
     controls: bool = False
+    ensemble: int | None = None
     n_trials: int | None = None
     rules: tuple[str, ...] = ("nested",)
     inner: int = 2
@@ -82,6 +84,8 @@ def check(spec: CompareSpec) -> None:
         ConfigError: an unknown detector, params that it does not take, or no space to search.
     """
     fixed_entries(spec)
+    if spec.ensemble is not None:
+        ensemble.check_seeds(spec.seeds or spec.benchmark.seeds)
     for sweep in sweep_specs(spec):
         sweep_spec.check(sweep)
 
@@ -93,6 +97,15 @@ def fixed_entries(spec: CompareSpec) -> list[Entry]:
         params = spec.params.get("omasgan", {})
         entries += [_fixed("omasgan", {**params, "negatives": kind}) for kind in CONTROLS]
     return entries
+
+
+def ensemble_entries(spec: CompareSpec) -> list[Entry]:
+    """Return the ensembles of the detectors that were asked for, if any."""
+    if spec.ensemble is None:
+        return []
+    rule = ensemble.rule(spec.ensemble)
+    plain = [entry for entry in fixed_entries(spec) if entry.detector not in YARDSTICKS]
+    return [replace(entry, selection=rule) for entry in plain]
 
 
 def sweep_specs(spec: CompareSpec) -> list[SweepSpec]:
@@ -136,14 +149,18 @@ def compare(
         ConfigError: ``spec`` cannot be carried out, or no trial of a study ended well.
         StoreError: the store cannot be written, or holds another version of the benchmark.
     """
-    entries, sweeps = fixed_entries(spec), sweep_specs(spec)
+    entries, ensembles = fixed_entries(spec), ensemble_entries(spec)
+    sweeps = sweep_specs(spec)
     studies = prepare(sweeps, store, dataset)
     fixed = _fixed_jobs(spec, entries, store, dataset)
+    combined = _fixed_jobs(spec, ensembles, store, dataset)
     backend.check_out(store.root)
     store.claim_benchmark(spec.benchmark, dataset.sha256)
     status = ComparisonStatus(spec.benchmark.id, store, on_event)
-    status.begin([*entries, *(Entry(sweep.detector, sweep.rule, None) for sweep in sweeps)])
-    versions.note_others(fixed, spec.benchmark, on_event)
+    status.begin(
+        [*entries, *ensembles, *(Entry(sweep.detector, sweep.rule, None) for sweep in sweeps)]
+    )
+    versions.note_others([*fixed, *combined], spec.benchmark, on_event)
     searched = search(studies, store, backend, on_event=on_event)
     yardsticks = [job for job in fixed if job.detector in YARDSTICKS]
     others = [job for job in fixed if job.detector not in YARDSTICKS]
@@ -152,6 +169,9 @@ def compare(
         if card.inverted:
             on_event(Note(str(card)))
     rows += backend.runs(others, spec.benchmark, dataset, status.following(others))
+    if spec.ensemble is not None:
+        following = status.following(combined)
+        rows += ensemble.runs(combined, spec.ensemble, backend, spec.benchmark, dataset, following)
     versions.note_others(searched.jobs, spec.benchmark, on_event)
     rows += backend.runs(searched.jobs, spec.benchmark, dataset, on_event)
     searched.refuse_lost()

@@ -150,7 +150,7 @@ def load(folder: AnyPath, *, device: str = "auto", foreign: bool = False) -> Sav
         StoreError: a file is missing, damaged, foreign or does not belong to the other.
         ConfigError: no such detector or params.
     """
-    description = _describe(folder / DESCRIPTION)
+    description = describe(folder)
     name = description.detector
     if ":" in name and not foreign:
         raise ConfigError(
@@ -181,7 +181,13 @@ def load(folder: AnyPath, *, device: str = "auto", foreign: bool = False) -> Sav
     return Saved(detector, description, calibration)
 
 
-def _describe(path: AnyPath) -> Description:
+def describe(folder: AnyPath) -> Description:
+    """Return what ``model.json`` says of the detector in ``folder``; its state is not read.
+
+    Raises:
+        StoreError: there is no such file, or it is damaged.
+    """
+    path = folder / DESCRIPTION
     content = files.read(path, MAX_DESCRIPTION_BYTES)
     if content is None:
         raise StoreError(f"'{path}' is missing; train again with omasgan run ... --save")

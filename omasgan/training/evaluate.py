@@ -149,7 +149,7 @@ def run_fold(
     measurement = Measurement(log.seconds_before(checkpoint))
     device = resolve_device(job.device)
     measurement.on_device(device)
-    row = _identity(job, spec, dataset, fold) | _device(device) | dict(job.about)
+    row = identity(job, spec, dataset, fold) | _device(device) | dict(job.about)
     scores = None
     try:
         detector = detectors.load(job.detector)(**job.params, seed=job.seed, device=device)
@@ -168,7 +168,7 @@ def run_fold(
         _save_pictures(detector, X[:PICTURES], job.store.run_dir(key))
         if job.save:
             saved.save(job.store.run_dir(key), detector, row, dataset.train.X[fold.validation])
-        row |= _metrics(spec, columns)
+        row |= judge(spec, columns)
         scores = columns
     except TrainingDiverged as error:
         row["outcome"], row["error"] = failure(error)
@@ -185,7 +185,7 @@ def lost_run(job: RunJob, spec: BenchmarkSpec, dataset: Dataset, ending: Ending)
     Its checkpoint stays, so that another start goes on from there.
     """
     key = run_key(job, spec)
-    row = _identity(job, spec, dataset, fold_of(job, spec, dataset)) | _device(job.device)
+    row = identity(job, spec, dataset, fold_of(job, spec, dataset)) | _device(job.device)
     row |= {"outcome": ending.outcome, "error": ending.error}
     row |= {"epochs": len(job.store.read_epochs(key)), "seconds": None, "peak_memory_mb": None}
     return job.store.write_run(key, None, row | _now())
@@ -225,7 +225,8 @@ def _finite(name: str, scores: NDArray[np.float32]) -> NDArray[np.float32]:
     return scores
 
 
-def _metrics(spec: BenchmarkSpec, columns: Mapping[str, NDArray[Any]]) -> Row:
+def judge(spec: BenchmarkSpec, columns: Mapping[str, NDArray[Any]]) -> Row:
+    """Return the metrics of all scores among the columns of ``scores.parquet``, for a row."""
     row: Row = {"outcome": "ok", "error": None}
     for name in sorted(columns.keys() - {"sample_id", "class", "label"}):
         values = metrics.compute(spec.metrics, columns["label"], columns[name])
@@ -234,7 +235,7 @@ def _metrics(spec: BenchmarkSpec, columns: Mapping[str, NDArray[Any]]) -> Row:
     return row
 
 
-def _identity(job: RunJob, spec: BenchmarkSpec, dataset: Dataset, fold: Fold) -> Row:
+def identity(job: RunJob, spec: BenchmarkSpec, dataset: Dataset, fold: Fold) -> Row:
     """Return everything that the numbers of a run depend on."""
     import torch
 

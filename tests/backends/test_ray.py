@@ -31,6 +31,9 @@ from tests.toy import HURRY
 
 pytestmark = pytest.mark.timeout(180)
 
+HANGS = 12.0
+"""Seconds after which a process hangs: more than its imports take on a busy machine."""
+
 
 def searching(
     folder: Path,
@@ -107,7 +110,7 @@ def test_a_trial_that_hangs_is_ended_and_repeated(
         searching(tmp_path / name, "HangingDetector", space, data, 1) for name in ("study", "calm")
     )
     events: list[Event] = []
-    RayBackend(cpus_per_trial=8, stall_seconds=4).search([search], events.append)
+    RayBackend(cpus_per_trial=8, stall_seconds=HANGS).search([search], events.append)
     (trial,) = search.guide.finished()
     assert (trial.outcome, trial.attempts) == ("ok", 2)
     assert notes_in(events) == [f"trial 0 is repeated: {STALLED}"]
@@ -125,7 +128,7 @@ def test_a_run_that_hangs_is_ended_and_repeated(
 ) -> None:
     params = {"lr": 0.01, "place": str(tmp_path / "hung")}
     job = RunJob(0, "tests.toy:HangingDetector", params, 0, "fixed", Store(tmp_path))
-    backend = RayBackend(cpus_per_trial=8, stall_seconds=4)
+    backend = RayBackend(cpus_per_trial=8, stall_seconds=HANGS)
     events: list[Event] = []
     (row,) = backend.runs([job], small_spec, small_dataset, events.append)
     assert (row["outcome"], (tmp_path / "hung").exists()) == ("ok", True)

@@ -30,18 +30,24 @@ from omasgan.training import evaluate
 from omasgan.training.jobs import RunJob, TrialJob
 
 
-@given(cpus=st.integers(1, 4096), threads=st.integers(1, 64))
-def test_processes_import_ahead_where_the_machine_holds_one_for_each_cpu(
-    cpus: int, threads: int
+@given(cpus=st.integers(1, 64), cores=st.integers(1, 64), held=st.integers(0, 64))
+def test_processes_import_ahead_where_the_machine_has_a_core_and_memory_for_each(
+    cpus: int, cores: int, held: int
 ) -> None:
-    variables = ready.settings(cpus, threads)
-    assert ("RAY_preload_python_modules" in variables) == (cpus <= ready.affordable())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ready.os, "cpu_count", lambda: cores)
+        patch.setattr(ready, "affordable", lambda: held)
+        assert ("RAY_preload_python_modules" in ready.settings(cpus, 1)) == (
+            cpus <= cores and cpus <= held
+        )
+        assert ready.settings(None, 1) == ready.settings(cores, 1)
 
 
 def test_threads_are_those_of_a_training_unless_the_user_says_otherwise(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ready, "affordable", lambda: 2)
+    monkeypatch.setattr(ready.os, "cpu_count", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert ready.settings(2, 3)["OMP_NUM_THREADS"] == "3"
     monkeypatch.setenv("OMP_NUM_THREADS", "5")

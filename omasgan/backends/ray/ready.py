@@ -37,7 +37,9 @@ def settings(num_cpus: int | None, threads: int) -> dict[str, str]:
     ``num_cpus`` as Ray takes it.
     """
     variables = {"RAY_idle_worker_killing_time_threshold_ms": f"{1000 * IDLE_SECONDS:.0f}"}
-    if (num_cpus or os.cpu_count() or 1) <= affordable():
+    cores = os.cpu_count() or 1
+    # More processes than cores would keep the driver from its own imports, and few would be used.
+    if (num_cpus or cores) <= min(cores, affordable()):
         variables["RAY_preload_python_modules"] = MODULES
         # Libraries read it as they are imported, which is before Ray would set it.
         variables["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(threads))

@@ -38,6 +38,15 @@ StoreArgument = Annotated[str, typer.Argument(metavar="DIR", help="The --out fol
 SeedsOption = Annotated[
     str | None, typer.Option(metavar="0,1", help="Seeds to train on.  [default: the benchmark's]")
 ]
+EnsembleOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="K",
+        min=2,
+        max=1000,
+        help="Train K members with seeds of their own; combine scores.",
+    ),
+]
 SaveOption = Annotated[bool, typer.Option("--save", help="Save the trained detectors.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<n>.")]
 ParamsOption = Annotated[

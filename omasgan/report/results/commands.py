@@ -10,11 +10,12 @@ from typing import Any
 import pandas as pd
 
 from omasgan.config import digest
+from omasgan.data.selection import ENSEMBLE
 from omasgan.detectors import folder_name
 from omasgan.report.page import formats
 from omasgan.report.page.blocks import Command
 from omasgan.report.results.inputs import Benchmark, StoredStudy
-from omasgan.report.results.runs import entry
+from omasgan.report.results.runs import entry, is_fixed
 
 SWEEP_FLAGS = ("selection", "inner", "sampler", "pruner", "seed")
 
@@ -39,15 +40,18 @@ def producing(commands: Sequence[Command], rows: Iterable[Iterable[str]]) -> lis
 
 
 def _runs(benchmark: Benchmark, frame: pd.DataFrame) -> Iterator[Command]:
-    fixed = frame if frame.empty else frame[frame["selection"] == "fixed"]
+    fixed = frame if frame.empty else frame[is_fixed(frame)]
     if fixed.empty:
         return
-    for (detector, params_id), group in fixed.groupby(["detector", "params_id"], sort=False):
+    by = ["detector", "selection", "params_id"]
+    for (detector, selection, params_id), group in fixed.groupby(by, sort=False):
+        _, _, members = selection.partition(ENSEMBLE)
         file = f"params/{params_id}.toml"
         yield Command(
             f"omasgan run {_with_caps(benchmark)} {detector} "
             f"--folds {formats.distinct(group['fold'])} "
-            f"--seeds {formats.distinct(group['seed'])} --params report/{file}",
+            f"--seeds {formats.distinct(group['seed'])} --params report/{file}"
+            + (f" --ensemble {members}" if members else ""),
             tuple(group["entry"].unique()),
             {file: _toml(json.loads(group["params"].iloc[0]))},
         )

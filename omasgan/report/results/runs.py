@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from omasgan.data.selection import ENSEMBLE
 from omasgan.report.page import formats
 from omasgan.report.results.inputs import StoredStudy
 
@@ -51,6 +52,11 @@ def ok(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame["outcome"] == "ok"]
 
 
+def is_fixed(frame: pd.DataFrame) -> pd.Series[bool]:
+    """Whether the params of each run were given, and not chosen by a sweep."""
+    return (frame["selection"] == "fixed") | frame["selection"].str.startswith(ENSEMBLE)
+
+
 def device_class(device: object) -> str:
     """The kind of a device: numbers of one kind can be repeated on another device of it.
 
@@ -89,7 +95,7 @@ def _entries(frame: pd.DataFrame) -> list[str]:
 
 def _variants(frame: pd.DataFrame) -> list[str]:
     """What sets the params of each row apart, where a detector has several under ``fixed``."""
-    fixed = frame[frame["selection"] == "fixed"]
+    fixed = frame[is_fixed(frame)]
     names: dict[tuple[str, str, str], str] = {}
     for (benchmark, detector), group in fixed.groupby(["benchmark", "detector"]):
         unique = group.drop_duplicates("params_id")
@@ -101,10 +107,8 @@ def _variants(frame: pd.DataFrame) -> list[str]:
             short = _variant(params_id, values, differing)
             names[str(benchmark), str(detector), params_id] = short if len(params) > 1 else ""
     return [
-        names.get((row["benchmark"], row["detector"], row["params_id"]), "")
-        if row["selection"] == "fixed"
-        else ""
-        for row in frame.to_dict("records")
+        names.get((row["benchmark"], row["detector"], row["params_id"]), "") if fixed else ""
+        for row, fixed in zip(frame.to_dict("records"), is_fixed(frame), strict=True)
     ]
 
 
