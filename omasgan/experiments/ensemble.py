@@ -157,7 +157,7 @@ def _write(job: RunJob, parts: Sequence[RunJob], spec: BenchmarkSpec, dataset: D
         frame = _frame(
             [store.scores(key) for key in keys], [_held_out(store, key) for key in keys]
         )
-        row |= evaluate.judge(spec, {name: frame[name].to_numpy() for name in frame})
+        row |= evaluate.judge(spec, {str(name): frame[name].to_numpy() for name in frame})
     else:
         error = f"the member with seed {failed['seed']}: {failed['error']}"
         row |= {"outcome": failed["outcome"], "error": error}

@@ -45,7 +45,7 @@ def _runs(benchmark: Benchmark, frame: pd.DataFrame) -> Iterator[Command]:
         return
     by = ["detector", "selection", "params_id"]
     for (detector, selection, params_id), group in fixed.groupby(by, sort=False):
-        _, _, members = selection.partition(ENSEMBLE)
+        _, _, members = str(selection).partition(ENSEMBLE)
         file = f"params/{params_id}.toml"
         yield Command(
             f"omasgan run {_with_caps(benchmark)} {detector} "
