@@ -23,10 +23,11 @@ Cap = Annotated[int, Field(ge=1)] | None
 class BenchmarkSpec(BaseModel):
     """What is compared: data, protocol, seeds, metrics and the version of these rules.
 
-    ``dataset`` and ``anomalies`` are names of ``datasets.names()``; only out-of-dataset has
-    ``anomalies``. ``validation_fraction`` is the share of the normal training samples that no
-    detector trains on. ``max_folds`` takes the first folds; ``max_train`` caps a fold's train and
-    validation samples together, ``max_test`` its test samples. A cap changes ``id``.
+    ``dataset`` is a name of ``datasets.names()``; only out-of-dataset has ``anomalies``, another
+    such name or one of ``shifts.SETS``. ``validation_fraction`` is the share of the normal
+    training samples that no detector trains on. ``max_folds`` takes the first folds; ``max_train``
+    caps a fold's train and validation samples together, ``max_test`` its test samples. A cap
+    changes ``id``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

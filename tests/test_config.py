@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omasgan import config
-from omasgan.data import datasets
+from omasgan.data import datasets, shifts
 from omasgan.errors import ConfigError
 
 VALID = {"name": "toy", "version": 1, "protocol": "leave-one-out", "dataset": "digits"}
@@ -31,7 +31,7 @@ def test_shipped_benchmarks(name: str) -> None:
     assert spec.id == f"{name}-v{spec.version}"
     assert spec.description.endswith(".")
     assert spec.dataset in datasets.names()
-    assert spec.anomalies is None or spec.anomalies in datasets.names()
+    assert spec.anomalies is None or spec.anomalies in (*datasets.names(), *shifts.SETS)
 
 
 def test_shipped_benchmarks_are_the_promised_ones() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from omasgan.data import image_files, synthetic
+from omasgan.data import image_files, shifts, synthetic
 from omasgan.errors import ConfigError, DataError, unknown
 
 
@@ -114,6 +114,17 @@ def join(normal: Dataset, anomalous: Dataset) -> Dataset:
     )
     class_names = (*normal.class_names, *(f"{anomalous.name}/{c}" for c in anomalous.class_names))
     return _dataset(f"{normal.name}+{anomalous.name}", normal.train, test, class_names)
+
+
+def join_shifts(normal: Dataset, name: str) -> Dataset:
+    """Join a data set with the anomalies of ``shifts.SETS`` that are made from it.
+
+    Raises:
+        ConfigError: the samples are no uint8 images.
+    """
+    X, kinds = shifts.anomalies(name, normal.train.X, normal.test.X)
+    names = tuple(shifts.SETS[name])
+    return join(normal, Dataset(name, normal.train, Split(X, kinds), names, ""))
 
 
 def as_float(X: NDArray[Any]) -> NDArray[np.float32]:

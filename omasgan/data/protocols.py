@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omasgan.config import BenchmarkSpec
-from omasgan.data import datasets
+from omasgan.data import datasets, shifts
 from omasgan.data.datasets import Dataset
-from omasgan.errors import ConfigError
+from omasgan.errors import ConfigError, unknown
 
 Rows = NDArray[np.int64]
 
@@ -41,7 +41,8 @@ class Fold:
 
 
 def load_data(spec: BenchmarkSpec, *, root: Path | None = None, download: bool = False) -> Dataset:
-    """Load the data of a benchmark; for out-of-dataset both data sets, joined.
+    """Load the data of a benchmark; for out-of-dataset both data sets, joined, or one with the
+    anomalies that are made from it.
 
     Raises:
         ConfigError, DataError: see ``datasets.load`` and ``datasets.join``.
@@ -49,7 +50,23 @@ def load_data(spec: BenchmarkSpec, *, root: Path | None = None, download: bool =
     normal = datasets.load(spec.dataset, root=root, download=download)
     if spec.anomalies is None:
         return normal
+    if spec.anomalies in shifts.SETS:
+        return datasets.join_shifts(normal, spec.anomalies)
     return datasets.join(normal, datasets.load(spec.anomalies, root=root, download=download))
+
+
+def check_files(spec: BenchmarkSpec, *, root: Path | None = None) -> None:
+    """See that all files of a benchmark are there, before any of them is read.
+
+    Raises:
+        ConfigError: there is no such data set.
+        DataError: a file is missing.
+    """
+    datasets.check_files(spec.dataset, root=root)
+    if spec.anomalies is not None and spec.anomalies not in shifts.SETS:
+        if spec.anomalies not in datasets.names():
+            raise unknown("anomalies", spec.anomalies, [*datasets.names(), *shifts.SETS])
+        datasets.check_files(spec.anomalies, root=root)
 
 
 def folds(spec: BenchmarkSpec, dataset: Dataset) -> list[Fold]:

@@ -56,13 +56,12 @@ class Data:
             ConfigError: there is no such data set.
             DataError: a file is missing, and is not to be downloaded.
         """
-        from omasgan.data import datasets
+        from omasgan.data import protocols
 
         if self.download:
             return
         for spec in filter(None, specs):
-            for name in filter(None, (spec.dataset, spec.anomalies)):
-                datasets.check_files(name, root=self.data_root)
+            protocols.check_files(spec, root=self.data_root)
 
     def load(
         self, spec: BenchmarkSpec, folds: list[int] | None = None
