@@ -180,7 +180,7 @@ def test_detectors_say_what_they_are_built_on() -> None:
         "vae", "ganomaly", "adae", "aed", "rapp"
     }  # fmt: skip
     assert {name for name in properties if "GAN" in properties[name]} == {
-        "omasgan", "anogan", "egbad", "fencegan"
+        "omasgan", "anogan", "egbad", "fencegan", "wgan"
     }  # fmt: skip
 
 
