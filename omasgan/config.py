@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,11 +24,11 @@ Cap = Annotated[int, Field(ge=1)] | None
 class BenchmarkSpec(BaseModel):
     """What is compared: data, protocol, seeds, metrics and the version of these rules.
 
-    ``dataset`` is a name of ``datasets.names()``; only out-of-dataset has ``anomalies``, another
-    such name or one of ``shifts.SETS``. ``validation_fraction`` is the share of the normal
-    training samples that no detector trains on. ``max_folds`` takes the first folds; ``max_train``
-    caps a fold's train and validation samples together, ``max_test`` its test samples. A cap
-    changes ``id``.
+    ``dataset`` is a name of ``datasets.names()`` or the path of data that ``data/own.py`` reads;
+    only out-of-dataset has ``anomalies``, another such one or one of ``shifts.SETS``.
+    ``validation_fraction`` is the share of the normal training samples that no detector trains
+    on. ``max_folds`` takes the first folds; ``max_train`` caps a fold's train and validation
+    samples together, ``max_test`` its test samples. A cap changes ``id``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,8 +69,14 @@ class BenchmarkSpec(BaseModel):
         return f"{self.name}-v{self.version}" + "".join(parts)
 
     def identity(self) -> dict[str, Any]:
-        """Return everything that the numbers depend on, ready for JSON."""
-        return self.model_dump(mode="json", exclude={"description"})
+        """Return everything that the numbers depend on, ready for JSON; of data at a path their
+        name, since a folder may be moved and its checksum is compared anyway.
+        """
+        content = self.model_dump(mode="json", exclude={"description"})
+        for key in ("dataset", "anomalies"):
+            if content[key] is not None and is_data_path(content[key]):
+                content[key] = data_name(Path(content[key]))
+        return content
 
 
 def resource(kind: Kind, name: str) -> Path:
@@ -110,21 +117,53 @@ def load_benchmark(
     max_train: int | None = None,
     max_test: int | None = None,
 ) -> BenchmarkSpec:
-    """Return a shipped benchmark by name, or another one by the path of its TOML.
+    """Return a shipped benchmark by name, another one by the path of its TOML, or leave-one-out on
+    data of the user's own by their path.
 
     The caps override those of the TOML.
 
     Raises:
         ConfigError: no such benchmark, or a TOML that does not describe one.
     """
-    is_path = name_or_path.endswith(".toml") or "/" in name_or_path
-    path = Path(name_or_path) if is_path else resource("benchmarks", name_or_path)
+    path = Path(name_or_path)
     caps = {"max_folds": max_folds, "max_train": max_train, "max_test": max_test}
-    table = load_toml(path) | {key: cap for key, cap in caps.items() if cap is not None}
+    if path.is_dir() or path.suffix == ".npz":
+        table = _own_benchmark(path)
+    else:
+        is_path = path.suffix == ".toml" or "/" in name_or_path
+        path = path if is_path else resource("benchmarks", name_or_path)
+        table = load_toml(path)
+    table |= {key: cap for key, cap in caps.items() if cap is not None}
     try:
         return BenchmarkSpec.model_validate(table)
     except ValidationError as error:
         raise _one_line(path, error) from error
+
+
+def is_data_path(name: str) -> bool:
+    """Return whether ``name`` is a path to data and not the name of a data set.
+
+    >>> is_data_path("mnist"), is_data_path("my/images"), is_data_path("parts.npz")
+    (False, True, True)
+    """
+    return "/" in name or name.endswith(".npz")
+
+
+def data_name(path: Path) -> str:
+    """Return the name of the data at ``path``, as a benchmark may bear it.
+
+    >>> data_name(Path("data/My images/")), data_name(Path("parts_v2.npz"))
+    ('my-images', 'parts-v2')
+    """
+    name = re.sub(r"[^a-z0-9]+", "-", path.absolute().stem.lower())
+    return name.strip("-")[:80] or "data"
+
+
+def _own_benchmark(path: Path) -> dict[str, Any]:
+    """Return the table of leave-one-out on the data at ``path``."""
+    dataset = str(path) if is_data_path(str(path)) else f"./{path}"
+    name = f"{data_name(path)}-loo"
+    return {"name": name, "version": 1, "protocol": "leave-one-out", "dataset": dataset}
 
 
 def _one_line(path: Path, error: ValidationError) -> ConfigError:

@@ -39,7 +39,7 @@ ONLY_IN = {
     "optuna": "study/",
     "typer": "cli/",
     "torchvision": "data/image_files.py",
-    "PIL": "checks/scoring.py",
+    "PIL": "data/sample_files.py",
     "matplotlib": "report/",
 }
 """Where alone a library may be imported, at whatever level of the file."""

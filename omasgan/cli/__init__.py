@@ -20,6 +20,7 @@ from omasgan import __version__
 from omasgan.cli import (
     audit,
     compare,
+    fit,
     listing,
     paper,
     plan,
@@ -49,6 +50,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "sensitivity": sensitivity.sensitivity,
     "paper": paper.paper,
     "audit": audit.audit,
+    "fit": fit.fit,
     "score": score.score,
     "report": report.report,
     "ui": ui.ui,

@@ -42,13 +42,16 @@ def score(
     average, and only where normal means what it meant in that benchmark.
     """
     from omasgan.checks import scoring
+    from omasgan.data import sample_files
     from omasgan.store import saved
     from omasgan.store.files import open_root, write_atomic
     from omasgan.training import environment
 
     device = environment.resolve_device(device)
     loaded = saved.load(saved.find(open_root(folder)), device=device)
-    text = scoring.to_csv(loaded, scoring.read(images, loaded.description.shape, resize=resize))
+    text = scoring.to_csv(
+        loaded, sample_files.read(images, loaded.description.shape, resize=resize)
+    )
     if out is None:
         print(text, end="")
     else:

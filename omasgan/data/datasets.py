@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from omasgan.data import image_files, shifts, synthetic
+from omasgan.config import data_name, is_data_path
+from omasgan.data import image_files, own, shifts, synthetic
 from omasgan.errors import ConfigError, DataError, unknown
 
 
@@ -51,7 +52,7 @@ def load(name: str, *, root: Path | None = None, download: bool = False) -> Data
     """Load the data set ``name``, with read-only arrays.
 
     Args:
-        name: one of ``names()``.
+        name: one of ``names()``, or the path of data that ``own`` reads.
         root: folder with the files, in torchvision's layout; see ``data_root``.
         download: fetch missing files into ``root`` first.
 
@@ -68,6 +69,8 @@ def load(name: str, *, root: Path | None = None, download: bool = False) -> Data
         return _dataset(name, Split(*train), Split(*test), synthetic.CLASS_NAMES)
     if name == "digits":
         return _digits()
+    if is_data_path(name):
+        return _own(Path(name))
     raise unknown("data set", name, names())
 
 
@@ -78,6 +81,9 @@ def check_files(name: str, *, root: Path | None = None) -> None:
         ConfigError: there is no such data set.
         DataError: a file is missing.
     """
+    if is_data_path(name):
+        own.check(Path(name))
+        return
     if name not in names():
         raise unknown("data set", name, names())
     if name in image_files.SOURCES:
@@ -147,6 +153,16 @@ def _dataset(name: str, train: Split, test: Split, class_names: tuple[str, ...])
         total.update(np.ascontiguousarray(array).data)
         array.flags.writeable = False
     return Dataset(name, train, test, class_names, total.hexdigest())
+
+
+def _own(path: Path) -> Dataset:
+    (X_train, train), (X_test, test) = own.read(path)
+    class_names = tuple(sorted({*train, *test}))
+    number = {name: i for i, name in enumerate(class_names)}
+    y_train, y_test = (
+        np.array([number[c] for c in classes], np.int64) for classes in (train, test)
+    )
+    return _dataset(data_name(path), Split(X_train, y_train), Split(X_test, y_test), class_names)
 
 
 def _digits() -> Dataset:

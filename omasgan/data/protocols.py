@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from omasgan.config import BenchmarkSpec
+from omasgan.config import BenchmarkSpec, is_data_path
 from omasgan.data import datasets, shifts
 from omasgan.data.datasets import Dataset
 from omasgan.errors import ConfigError, unknown
@@ -64,7 +64,7 @@ def check_files(spec: BenchmarkSpec, *, root: Path | None = None) -> None:
     """
     datasets.check_files(spec.dataset, root=root)
     if spec.anomalies is not None and spec.anomalies not in shifts.SETS:
-        if spec.anomalies not in datasets.names():
+        if not is_data_path(spec.anomalies) and spec.anomalies not in datasets.names():
             raise unknown("anomalies", spec.anomalies, [*datasets.names(), *shifts.SETS])
         datasets.check_files(spec.anomalies, root=root)
 

@@ -42,11 +42,11 @@ def _gaussian(draw: np.random.RandomState, train: Images, test: Images) -> NDArr
 
 
 def _horizontal(draw: np.random.RandomState, train: Images, test: Images) -> NDArray[Any]:
-    return test[..., ::-1]
+    return np.flip(test, -1)
 
 
 def _vertical(draw: np.random.RandomState, train: Images, test: Images) -> NDArray[Any]:
-    return test[..., ::-1, :]
+    return np.flip(test, -2)
 
 
 def _noise_step(draw: np.random.RandomState, train: Images, test: Images) -> NDArray[Any]:
@@ -60,7 +60,8 @@ def _image_step(draw: np.random.RandomState, train: Images, test: Images) -> NDA
 def _step(x: NDArray[Any], train: Images) -> NDArray[Any]:
     # In integers, so that every machine makes the same samples.
     total = train.sum(axis=0, dtype=np.int64)
-    return x + STEP * np.sign(total - len(train) * x.astype(np.int64))
+    moved: NDArray[Any] = x + STEP * np.sign(total - len(train) * x.astype(np.int64))
+    return moved
 
 
 SETS: dict[str, dict[str, Shift]] = {
