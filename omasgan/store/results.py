@@ -183,6 +183,11 @@ class Store:
         """
         return read_results(self.root, f"{benchmark}/*/*/*/seed-*/fold-*/result.json")
 
+    def folds(self, benchmark: str) -> set[int]:
+        """Return the folds of a benchmark that have a finished run; no row is read."""
+        paths = find(self.root, f"{benchmark}/*/*/*/seed-*/fold-*/result.json")
+        return {int(path.parent.name.removeprefix("fold-")) for path in paths}
+
     def scores(self, key: RunKey) -> pd.DataFrame:
         """Return a run's ``sample_id``, ``class``, ``label``, ``score`` and one column a stage.
 

@@ -69,6 +69,12 @@ class Mlflow:
             )
         return self.experiments[name]
 
+    def tag_experiment(self, name: str, tags: Mapping[str, str]) -> None:
+        """Set tags of the experiment ``name``."""
+        experiment = self.experiment(name)
+        for key, value in tags.items():
+            self.client.set_experiment_tag(experiment, key, value)
+
     def run(self, key: str, name: str, start: int, parent: Any = None) -> Any:
         """Return the MLflow run of ``key``, created with ``start`` (ms) if there is none."""
         self.shown.add(key)

@@ -24,7 +24,7 @@ from omasgan.errors import (
 from omasgan.store.files import AnyPath
 from omasgan.store.journal import read_json
 from omasgan.store.results import RunKey, Store
-from omasgan.tracking import comparison, mirror
+from omasgan.tracking import comparison, mirror, views
 from omasgan.tracking.client import Mlflow, as_backend_error, locked, prepare
 from omasgan.training.trials import Trial
 
@@ -87,7 +87,7 @@ class Tracker:
             ValueError: ``status`` is not complete, interrupted or failed.
         """
         shown = _in_mlflow(status, ENDINGS)
-        self._safely(lambda mlflow: mirror.study(mlflow, self.store, study_dir, shown))
+        self._safely(lambda mlflow: self._show_study(mlflow, study_dir, shown))
 
     def comparison(self, benchmark: str, status: str) -> None:
         """Show the comparison on a benchmark with its entries as stored.
@@ -96,7 +96,7 @@ class Tracker:
             ValueError: ``status`` is not running, complete, interrupted or failed.
         """
         shown = _in_mlflow(status, {"running": "RUNNING", **ENDINGS})
-        self._safely(lambda mlflow: comparison.comparison(mlflow, self.store, benchmark, shown))
+        self._safely(lambda mlflow: self._show_comparison(mlflow, benchmark, shown))
 
     def run_group(self, benchmark: str, detector: str, selection: str, params_id: str) -> None:
         """Show a detector's runs with one params: in their comparison, as the winner of a study
@@ -105,9 +105,7 @@ class Tracker:
         key = RunKey(benchmark, detector, selection, params_id, 0, 0)
         if comparison.holds(self.store, key):
             ended = comparison.ending(self.store, benchmark)
-            self._safely(
-                lambda mlflow: comparison.comparison(mlflow, self.store, benchmark, ended)
-            )
+            self._safely(lambda mlflow: self._show_comparison(mlflow, benchmark, ended))
         else:
             self._safely(lambda mlflow: self._show_runs(mlflow, key))
 
@@ -124,10 +122,10 @@ class Tracker:
             for folder in self.store.studies():
                 complete = read_json(folder / "study.json").get("status") == "complete"
                 ending = "complete" if complete else "interrupted"
-                mirror.study(mlflow, self.store, folder, ENDINGS[ending])
+                self._show_study(mlflow, folder, ENDINGS[ending])
             for name in comparison.benchmarks(self.store):
                 ended = comparison.ending(self.store, name)
-                comparison.comparison(mlflow, self.store, name, ended)
+                self._show_comparison(mlflow, name, ended)
             keys = {mirror.group_key(RunKey.of(row)) for row in self.store.results()}
             for key in sorted(keys, key=lambda key: key.path):
                 if not comparison.holds(self.store, key):
@@ -135,6 +133,24 @@ class Tracker:
             shown = len(mlflow.shown)
         self._has_missed = False
         return shown
+
+    def pages(self, server: str) -> dict[str, str]:
+        """Return by benchmark where a server shows its best results first, or its best trials as
+        long as there are no results.
+
+        Raises:
+            BackendError: MLflow cannot be reached or refuses.
+        """
+        pages = {}
+        studied = {folder.parents[3].name for folder in self.store.studies()}
+        tested = {str(row["benchmark"]) for row in self.store.results()}
+        with self._connected() as mlflow:
+            for benchmark in sorted(studied | tested):
+                folds = self.store.folds(benchmark)
+                view = views.results(folds) if benchmark in tested else views.TRIALS
+                mlflow.tag_experiment(benchmark, views.tags(view))
+                pages[benchmark] = views.address(server, mlflow.experiment(benchmark), view)
+        return pages
 
     def attach(self, folder: AnyPath, of: Mapping[str, Iterable[str]]) -> None:
         """Attach a report's files to the MLflow runs above its results.
@@ -160,9 +176,23 @@ class Tracker:
             with contextlib.suppress(BackendError, StoreError):
                 self.sync()
 
+    def _show_study(self, mlflow: Mlflow, folder: AnyPath, status: str) -> None:
+        mirror.study(mlflow, self.store, folder, status)
+        mlflow.tag_experiment(folder.parents[3].name, views.tags(views.TRIALS))
+
     def _show_runs(self, mlflow: Mlflow, key: RunKey) -> None:
         mirror.group(mlflow, self.store, key)
         comparison.winners(mlflow, self.store, key.benchmark, key.detector, key.selection)
+        self._show_results(mlflow, key.benchmark)
+
+    def _show_comparison(self, mlflow: Mlflow, benchmark: str, status: str) -> None:
+        comparison.comparison(mlflow, self.store, benchmark, status)
+        self._show_results(mlflow, benchmark)
+
+    def _show_results(self, mlflow: Mlflow, benchmark: str) -> None:
+        """Make the view of the benchmark's results reachable, with its folds of now."""
+        view = views.results(self.store.folds(benchmark))
+        mlflow.tag_experiment(benchmark, views.tags(view))
 
     def _safely(self, send: Callable[[Mlflow], None]) -> None:
         if time.monotonic() < self._try_again:

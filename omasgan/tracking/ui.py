@@ -13,7 +13,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,8 +26,9 @@ HOST = "127.0.0.1"
 START_SECONDS = 120.0
 
 
-def serve(store: Store, port: int, on_ready: Callable[[str], None]) -> None:
-    """Serve until interrupted; ``on_ready`` gets the address once the server answers.
+def serve(store: Store, port: int, on_ready: Callable[[str, Mapping[str, str]], None]) -> None:
+    """Serve until interrupted; ``on_ready`` gets the address once the server answers, and by
+    benchmark that of the page with its best results first.
 
     A store without a database of its own is mirrored into a new one first; a store on an object
     store into a temporary one.
@@ -43,9 +44,11 @@ def serve(store: Store, port: int, on_ready: Callable[[str], None]) -> None:
     _check_free(port)
     with _local_folder(store) as folder:
         uri = default_uri(folder)
+        tracker, address = Tracker(uri, store), f"http://{HOST}:{port}"
         if not (folder / DATABASE).exists():
-            Tracker(uri, store).sync()
-        _serve(folder, uri, port, on_ready)
+            tracker.sync()
+        pages = tracker.pages(address)
+        _serve(folder, uri, port, lambda: on_ready(address, pages))
 
 
 @contextlib.contextmanager
@@ -58,7 +61,7 @@ def _local_folder(store: Store) -> Iterator[Path]:
             yield Path(folder)
 
 
-def _serve(folder: Path, uri: str, port: int, on_ready: Callable[[str], None]) -> None:
+def _serve(folder: Path, uri: str, port: int, on_ready: Callable[[], None]) -> None:
     log = folder / "mlflow-ui.log"
     with log.open("wb") as output:
         server = subprocess.Popen(
@@ -72,7 +75,7 @@ def _serve(folder: Path, uri: str, port: int, on_ready: Callable[[str], None]) -
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         _wait_until_ready(server, f"http://{HOST}:{port}", log)
-        on_ready(f"http://{HOST}:{port}")
+        on_ready()
         server.wait()
         raise BackendError(f"the MLflow server has ended by itself: {_last_line(log)}")
     finally:

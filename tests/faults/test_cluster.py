@@ -129,9 +129,10 @@ def test_a_trial_that_leaks_memory_is_ended_and_told(sweep: MakeSweep) -> None:
     if threshold > 0.9:
         pytest.skip(f"{available:.0f} GB of memory are too few to leak some")
     one = sweep(
-        n_trials=4,
+        n_trials=2,
         detector="tests.toy:LeakingDetector",
-        options=ON_RAY,
+        space="lr = { choices = [0.01, 0.5] }",
+        options=(*ON_RAY, "--sampler", "GridSampler"),
         environment={
             "RAY_memory_usage_threshold": f"{threshold:.4f}",
             "RAY_memory_monitor_refresh_ms": "100",

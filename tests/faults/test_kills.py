@@ -19,7 +19,7 @@ from tests.faults.servers import Cluster, Services
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
 
-LONG = SPACE.replace("0.15", "0.4")
+LONG = SPACE.replace("0.15", "0.8")
 """For faults that last seconds."""
 
 
