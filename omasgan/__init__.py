@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-__all__ = ["OMASGAN", "__version__"]
 __version__ = "0.1.0"
 
-if TYPE_CHECKING:
-    from omasgan.detectors.omasgan import OMASGAN
-else:
+DETECTORS = {
+    "ADAE": "adae",
+    "AED": "aed",
+    "AnoGAN": "anogan",
+    "DeepSVDD": "deep-svdd",
+    "EGBAD": "egbad",
+    "FenceGAN": "fencegan",
+    "GANomaly": "ganomaly",
+    "GMM": "gmm",
+    "IsolationForest": "isolation-forest",
+    "KNN": "knn",
+    "LOF": "lof",
+    "OCSVM": "ocsvm",
+    "OMASGAN": "omasgan",
+    "PCA": "pca",
+    "RaPP": "rapp",
+    "VAE": "vae",
+    "WGAN": "wgan",
+}
+"""The detectors by the names of their classes; each is imported when it is asked for."""
 
-    def __getattr__(name: str) -> Any:
-        """Import ``OMASGAN`` when it is asked for: ``--help`` need not wait for torch."""
-        if name == "OMASGAN":
-            from omasgan.detectors.omasgan import OMASGAN
+__all__ = ["__version__", *DETECTORS]
 
-            return OMASGAN
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __getattr__(name: str) -> Any:
+    """Import a detector's class when it is asked for: ``--help`` need not wait for torch."""
+    if name in DETECTORS:
+        from omasgan import detectors
+
+        return detectors.load(DETECTORS[name])
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *DETECTORS])

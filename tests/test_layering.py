@@ -116,6 +116,6 @@ def test_the_detector_of_the_name_is_there_for_python() -> None:
     from omasgan import OMASGAN
 
     assert detectors.load("omasgan") is OMASGAN
-    assert set(omasgan.__all__) == {"OMASGAN", "__version__"}
+    assert set(omasgan.__all__) == {*omasgan.DETECTORS, "__version__"}
     with pytest.raises(AttributeError, match="no attribute 'NoSuchGAN'"):
         omasgan.NoSuchGAN  # noqa: B018

@@ -36,7 +36,9 @@ __all__ = [
     "summary",
 ]
 
-PRIVATE = frozenset({"base", "estimator", "foreign", "neural", "params", "ranges", "yardstick"})
+PRIVATE = frozenset(
+    {"base", "estimator", "foreign", "labels", "neural", "params", "ranges", "yardstick"}
+)
 """Files in this folder that hold no detector of their own."""
 
 

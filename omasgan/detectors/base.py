@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omasgan.detectors.estimator import Estimator
+from omasgan.detectors.labels import Labels
 
 State: TypeAlias = dict[str, Any]
 """A nested dict whose leaves are torch tensors, numpy arrays, numbers, strings, bools or None."""
@@ -59,7 +60,7 @@ class Beginning:
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class IterativeDetector(Estimator, ABC):
+class IterativeDetector(Estimator, Labels, ABC):
     """An anomaly detector that is trained step by step.
 
     A detector is a keyword-only dataclass whose fields are its params: each is annotated with its
@@ -77,11 +78,15 @@ class IterativeDetector(Estimator, ABC):
     """Of everything random here; no global generator is used."""
     device: str = "auto"
     """``auto``, ``cpu``, ``cuda`` ...; what computes without torch accepts and ignores it."""
+    contamination: float = 0.1
+    """For labels alone (``Labels``): the share of the training samples that is called anomalous,
+    in (0, 0.5]. No score depends on it."""
 
     def fit(self, X: NDArray[Any], y: object = None) -> Self:
         """Train to the end; ``y`` is ignored (scikit-learn's convention)."""
         for _ in self.fit_epochs(X):
             pass
+        self._remember(X)
         return self
 
     @abstractmethod

@@ -136,6 +136,7 @@ class NeuralDetector(IterativeDetector):
             threads.suit([], most)
             for _ in self.fit_epochs(X):
                 threads.suit(self._networks.values(), most)
+        self._remember(X)
         return self
 
     def fit_epochs(self, X: NDArray[Any]) -> Iterator[Epoch]:

@@ -13,6 +13,9 @@ from omasgan.errors import ConfigError, unknown
 NOT_PARAMS = frozenset({"seed", "device"})
 """Constructor arguments that are not params: a run has its own seed, a machine its own device."""
 
+NO_MATTER = "contamination"
+"""A constructor argument on which no score depends; a detector need not have it."""
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -137,7 +140,7 @@ def parameters(cls: type[Any]) -> dict[str, Parameter]:
     params = {}
     for argument in arguments:
         name = argument.name
-        if name in NOT_PARAMS:
+        if name in NOT_PARAMS or name == NO_MATTER:
             continue
         if name not in annotations:
             raise ConfigError(

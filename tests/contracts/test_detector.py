@@ -142,7 +142,7 @@ def test_params_round_trip(name: str) -> None:
     cls = detectors.load(name)
     params = detectors.check_params(cls, {})
     detector = cls(**params, seed=4, device="cpu")
-    everything = params | {"seed": 4, "device": "cpu"}
+    everything = params | {"seed": 4, "device": "cpu", "contamination": 0.1}
     assert clone(detector).get_params() == detector.get_params() == everything
     kinds = {p.kind for p in inspect.signature(cls).parameters.values()}
     assert kinds == {inspect.Parameter.KEYWORD_ONLY}
