@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from torch import Tensor, nn
 
 from omasgan.nn import networks
@@ -20,6 +22,30 @@ class Autoencoder(nn.Module):
         self.decoder = networks.generator(
             shape, latent_dim=latent_dim, width=width, depth=depth, seed=seed + 1
         )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decoder(self.encoder(x))  # type: ignore[no-any-return]
+
+
+class MapAutoencoder(nn.Module):
+    """Images to their reconstructions through ``latent_dim`` numbers at each place of a map, the
+    lowest resolution: a latent that is no smaller than the image.
+    """
+
+    def __init__(
+        self, shape: networks.Shape, *, latent_dim: int, width: int, depth: int, seed: int
+    ) -> None:
+        super().__init__()
+        size = {"width": width, "depth": depth}
+        encoder = networks.encoder(shape, outputs=1, **size, seed=seed)
+        decoder = networks.generator(shape, latent_dim=1, **size, seed=seed + 1)
+        *down, _, _ = cast(nn.Sequential, encoder)
+        up = cast(networks.ImageGenerator, decoder).body
+        channels = cast(nn.BatchNorm2d, up[0]).num_features
+        with networks.initialised_from(seed + 2):
+            narrow, widen = nn.Conv2d(channels, latent_dim, 1), nn.Conv2d(latent_dim, channels, 1)
+        self.encoder = nn.Sequential(*down, narrow)
+        self.decoder = nn.Sequential(widen, *up)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.decoder(self.encoder(x))  # type: ignore[no-any-return]

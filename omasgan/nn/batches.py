@@ -55,8 +55,18 @@ class Sampler:
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw ``n`` samples, float32 in [-1, 1], with a generator of the sampler's device."""
-        size, device = (n,), generator.device
-        chosen = torch.randint(len(self.rows), size, generator=generator, device=device)
+        return self._at(self._choose(len(self.rows), n, generator))
+
+    def draw_pairs(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw ``n`` pairs of two different samples, as ``draw`` does."""
+        chosen = self._choose(len(self.rows), n, generator)
+        further = 1 + self._choose(len(self.rows) - 1, n, generator)
+        return self._at(chosen), self._at((chosen + further) % len(self.rows))
+
+    def _choose(self, among: int, n: int, generator: torch.Generator) -> Tensor:
+        return torch.randint(among, (n,), generator=generator, device=generator.device)
+
+    def _at(self, chosen: Tensor) -> Tensor:
         if self._held is not None:
             return as_samples(self._held[chosen])
         return rows_of(self.X, self.rows[chosen.numpy()], self.device)
