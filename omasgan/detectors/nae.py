@@ -68,7 +68,7 @@ class NAE(NeuralDetector):
     """Hidden layers of the encoder, and as many of the decoder; 0 are two."""
     sphere: Annotated[bool, Phase("pretrain")] = True
     """Scale latents to length 1."""
-    pretrain_steps: Annotated[Steps, Phase("pretrain")] = 1_000
+    pretrain_steps: Annotated[Steps, Phase("pretrain")] = 1_500
     pretrain_lr: Annotated[Positive, Phase("pretrain")] = 1e-3
     """Adam's rate, betas (0.9, 0.999), as in the other phase."""
 
@@ -131,8 +131,9 @@ class NAE(NeuralDetector):
 
     def _energy(self, x: Tensor, name: str = NORMALISED) -> Tensor:
         """Return E of samples ``(n, d)``, ``(n,)``, by one of the autoencoders."""
-        latents = self._onto(self._networks[name].encoder(x))
-        return (x - self._networks[name].decoder(latents)).square().mean(1)
+        autoencoder: Any = self._networks[name]
+        reconstruction: Tensor = autoencoder.decoder(self._onto(autoencoder.encoder(x)))
+        return (x - reconstruction).square().mean(1)
 
     def _onto(self, latents: Tensor) -> Tensor:
         return F.normalize(latents) if self.sphere else latents
@@ -169,7 +170,8 @@ class NAE(NeuralDetector):
 
     def _decode(self, z: Tensor) -> Tensor:
         """Return the samples that latents stand for, ``(n, d)`` in [-1, 1]."""
-        return in_range(self._networks[NORMALISED].decoder(z))
+        autoencoder: Any = self._networks[NORMALISED]
+        return in_range(autoencoder.decoder(z))
 
     def _finish(self, X: NDArray[Any]) -> None:
         self._fitted = {}  # scoring needs no chains
