@@ -1,4 +1,4 @@
-"""Spectral norm: layers whose largest singular value is about 1.
+"""Spectral norm: layers whose largest singular value is about 1, or at most a bound.
 
 Source: Miyato, Kataoka, Koyama, Yoshida, "Spectral Normalization for Generative Adversarial
 Networks" (2018), algorithm 1: one step of the power iteration a pass in training. Torch's own does
@@ -27,6 +27,14 @@ def normalised(layer: nn.Module) -> nn.Module:
     return parametrize.register_parametrization(layer, "weight", SpectralNorm(weight))
 
 
+def bounded(layer: nn.Module, bound: float) -> nn.Module:
+    """Divide the weight of ``layer`` such that its largest singular value is at most ``bound``,
+    and return the layer; a smaller weight stays as it is.
+    """
+    weight = cast(Tensor, layer.weight)
+    return parametrize.register_parametrization(layer, "weight", Bounded(weight, bound))
+
+
 class SpectralNorm(nn.Module):
     """The map of a weight ``(m, ...)`` to the weight over its largest singular value.
 
@@ -47,10 +55,16 @@ class SpectralNorm(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         with batches.exactly(weight.device):
-            matrix = weight.flatten(1)
-            if not self.training:
-                return weight / torch.dot(self._u, torch.mv(matrix, self._v))
-            return weight / self._step(matrix)
+            return weight / self._divisor(self._norm(weight.flatten(1)))
+
+    def _divisor(self, norm: Tensor) -> Tensor:
+        return norm
+
+    def _norm(self, matrix: Tensor) -> Tensor:
+        """Return the largest singular value, after a step of the iteration in training."""
+        if self.training:
+            return self._step(matrix)
+        return torch.dot(self._u, torch.mv(matrix, self._v))
 
     def _step(self, matrix: Tensor) -> Tensor:
         """Move u and v by one step; return ``u' W v = |W' u|``, with its gradient by W."""
@@ -62,3 +76,18 @@ class SpectralNorm(nn.Module):
         with torch.no_grad():
             self._v.copy_(image / norm.clamp_min(1e-12))
         return norm
+
+
+class Bounded(SpectralNorm):
+    """The map of a weight to itself, or to the weight of norm ``bound`` where it has a larger one.
+
+    Source: Gouk, Frank, Pfahringer, Cree, "Regularisation of Neural Networks by Enforcing
+    Lipschitz Continuity" (2018), eq. 8.
+    """
+
+    def __init__(self, weight: Tensor, bound: float) -> None:
+        super().__init__(weight)
+        self.bound = bound
+
+    def _divisor(self, norm: Tensor) -> Tensor:
+        return (norm / self.bound).clamp_min(1.0)

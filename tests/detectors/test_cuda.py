@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_leaves
 from omasgan import detectors
 from omasgan.detectors import anogan
 from omasgan.detectors.neural import NeuralDetector
-from omasgan.nn import batches, boundary, networks, penalties
+from omasgan.nn import batches, boundary, langevin, networks, penalties
 
 NEURAL = [name for name in detectors.names() if issubclass(detectors.load(name), NeuralDetector)]
 VARIANTS = [
@@ -110,6 +110,7 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(networks, "copy_of", copied)
     monkeypatch.setattr(NeuralDetector, "_update", updated)
     monkeypatch.setattr(penalties, "_gradient", lambda critic, x: 0 * x)
+    monkeypatch.setattr(langevin, "_gradient", lambda energy, x: energy(x)[:, None] * x)
     # Measured once a phase, by reading values.
     monkeypatch.setattr(boundary.Scale, "measure", lambda *samples: boundary.LITERAL)
     with FakeTensorMode(allow_non_fake_inputs=True):

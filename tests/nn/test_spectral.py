@@ -49,3 +49,17 @@ def test_the_norm_is_computed_in_float32_under_autocast() -> None:
     with batches.autocast(torch.device("cpu"), "bfloat16"):
         assert torch.equal(layer.weight, expected)
         assert layer(torch.randn(2, 400)).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("size", [0.01, 5.0])
+def test_a_bounded_weight_has_at_most_that_norm(size: float) -> None:
+    torch.manual_seed(0)
+    layer = spectral.bounded(nn.Linear(7, 4), 0.9)
+    original = layer.parametrizations.weight.original
+    original.data = size * torch.randn(4, 7)
+    for _ in range(50):
+        layer(torch.zeros(1, 7))
+    norm = torch.linalg.matrix_norm(original, 2)
+    expected = original * min(1, 0.9 / norm.item())
+    torch.testing.assert_close(layer.weight, expected, rtol=1e-3, atol=1e-5)
+    assert torch.equal(layer.weight, original) == (size < 1)

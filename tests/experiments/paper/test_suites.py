@@ -177,7 +177,7 @@ def test_detectors_say_what_they_are_built_on() -> None:
     properties = {name: detectors.load(name).properties for name in detectors.names()}
     assert max(properties, key=lambda name: len(properties[name])) == "omasgan"
     assert {name for name in properties if "autoencoder" in properties[name]} == {
-        "vae", "ganomaly", "adae", "aed", "rapp", "conad", "ognet"
+        "vae", "ganomaly", "adae", "aed", "rapp", "conad", "ognet", "nae"
     }  # fmt: skip
     assert {name for name in properties if "GAN" in properties[name]} == {
         "omasgan", "anogan", "egbad", "fencegan", "wgan"
