@@ -175,4 +175,5 @@ class VAE(NeuralDetector):
 
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     """Return KL(N(mean, diag(exp(log_variance))) || N(0, I)) of each row, ``(n,)``."""
-    return (mean.square() + log_variance.exp() - log_variance - 1).sum(1) / 2
+    # exp(v) - 1 itself would round away what is left where v is near 0.
+    return (mean.square() + torch.expm1(log_variance) - log_variance).sum(1) / 2

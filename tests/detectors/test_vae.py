@@ -36,7 +36,7 @@ def linear(*rows: tuple[float, float]) -> nn.Linear:
 def test_the_bounds_are_the_integrals_of_a_linear_model() -> None:
     """x = 0.8 z + 0.1 + N(0, 0.5^2) with a posterior that is a little off."""
     X = np.linspace(-1, 1, 5, dtype=np.float32)[:, None]
-    detector = quick("vae", latent_dim=1, scale=0.5, importance_samples=500).fit(X)
+    detector = quick("vae", latent_dim=1, scale=0.5, importance_samples=4000).fit(X)
     detector._networks["encoder"] = linear((0.7, 0.0), (0.1, -1.0))
     detector._networks["decoder"] = linear((0.8, 0.1))
     scores = detector.stage_scores(X)
@@ -149,7 +149,7 @@ def test_with_a_new_flow_as_prior_the_rate_is_near_the_closed_form() -> None:
     X = images()
     plain = quick("vae", train_steps=1, lr=1e-9).fit(X)
     flow = quick(
-        "vae", train_steps=1, lr=1e-9, prior_blocks=2, prior_width=8, importance_samples=4000
+        "vae", train_steps=1, lr=1e-9, prior_blocks=2, prior_width=8, importance_samples=500
     ).fit(X)
     by_flow, closed = flow.stage_scores(X), plain.stage_scores(X)
     np.testing.assert_allclose(by_flow["rate"], closed["rate"], atol=0.15)

@@ -413,8 +413,9 @@ class Rounds:
     def __init__(self, fault: str, number: int, n: int, trials: int) -> None:
         """``n`` moments of the sweep ``number`` with so many ``trials``."""
         self._random = random.Random(f"{fault}, {number}")
-        # The last two endings are left out: a fault after the end would be none.
-        self._after = sorted(self._random.sample(range(trials + SEEDS - 2), n))
+        # Before the last trial has ended, so that all faults come before the end: between two of
+        # them the final runs could end as well, and a fault after the end would be none.
+        self._after = sorted(self._random.sample(range(trials), n))
 
     def __iter__(self) -> Iterator[tuple[int, float]]:
         """After how many endings, and how many seconds later."""

@@ -132,7 +132,7 @@ def test_a_trial_that_leaks_memory_is_ended_and_told(sweep: MakeSweep) -> None:
         n_trials=2,
         detector="tests.toy:LeakingDetector",
         space="lr = { choices = [0.01, 0.5] }",
-        options=(*ON_RAY, "--sampler", "GridSampler"),
+        options=(*ON_RAY, "--sampler", "BruteForceSampler"),
         environment={
             "RAY_memory_usage_threshold": f"{threshold:.4f}",
             "RAY_memory_monitor_refresh_ms": "100",
