@@ -110,13 +110,16 @@ class Suite(_Table):
 
 
 def names() -> list[str]:
-    """The shipped suites, in the paper's order.
+    """The shipped suites, in the paper's order, then those of other sources.
 
-    >>> names()[:2], names()[-1]
-    (['figure-3', 'figure-4'], 'table-3')
+    >>> names()[:2], names()[-2:]
+    (['figure-3', 'figure-4'], ['table-3', 'bdsg'])
     """
     stems = [path.stem for path in config.paper_suites().glob("*.toml")]
-    return sorted(stems, key=lambda name: (name.split("-")[0], int(name.split("-")[1])))
+    parts = {stem: stem.partition("-")[::2] for stem in stems}
+    numbered = [stem for stem in stems if parts[stem][1].isdigit()]
+    others = sorted(set(stems) - set(numbered))
+    return sorted(numbered, key=lambda stem: (parts[stem][0], int(parts[stem][1]))) + others
 
 
 def load(name_or_path: str) -> Suite:

@@ -119,7 +119,7 @@ def plane(rows: Mapping[str, tuple[Mapping[str, Points], NDArray[np.float32]]]) 
         _fill(figure, row[2], field)
         _scatter(row[2], samples["B"], ANOMALOUS)
         row[0].set_ylabel(label, fontsize=9)
-    for axes, name in zip(grid[0], ("data, G", "data, B", "J, B"), strict=True):
+    for axes, name in zip(grid[0], ("data, G", "data, B", "score, B"), strict=True):
         axes.set_title(name, fontsize=9)
     return figure
 

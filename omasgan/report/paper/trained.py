@@ -1,4 +1,4 @@
-"""What 2-D suites ask of trained detectors: samples, J over the square, and thresholds."""
+"""What 2-D suites ask of trained detectors: samples, a score over the square, and thresholds."""
 
 from __future__ import annotations
 
@@ -33,11 +33,14 @@ def samples(store: Store, part: Part, key: RunKey) -> dict[str, NDArray[np.float
 
 
 def field(store: Store, key: RunKey) -> NDArray[np.float32]:
-    """J's raw output on an even grid over [-1, 1]^2, ``(SIDE, SIDE)``, rows along y."""
+    """J's raw output, or the score of a detector without J, on an even grid over [-1, 1]^2,
+    ``(SIDE, SIDE)``, rows along y.
+    """
     at = np.linspace(-1.0, 1.0, SIDE, dtype=np.float32)
     points = np.stack(np.meshgrid(at, at), axis=-1).reshape(-1, 2)
-    scores: NDArray[np.float32] = _detector(store, key).stage_scores(points)["j"]
-    return scores.reshape(SIDE, SIDE)
+    detector = _detector(store, key)
+    stages: dict[str, NDArray[np.float32]] = detector.stage_scores(points)
+    return stages["j" if "j" in stages else detector.stage].reshape(SIDE, SIDE)
 
 
 def rates(store: Store, part: Part, key: RunKey) -> dict[str, dict[str, float]]:
@@ -54,15 +57,18 @@ def rates(store: Store, part: Part, key: RunKey) -> dict[str, dict[str, float]]:
     }
 
 
-def equation_2(epochs: Sequence[Mapping[str, Any]], params: Mapping[str, Any]) -> list[float]:
-    """Task 2's loss of each epoch: ``-m(B, G) + mu d + nu s``, where ``-m`` is only the part that
-    depends on B.
+def boundary_losses(epochs: Sequence[Mapping[str, Any]], params: Mapping[str, Any]) -> list[float]:
+    """B's loss of each epoch: OMASGAN's eq. 2, ``-m(B, G) + mu d + nu s``, where ``-m`` is only
+    the part that depends on B, or BDSG's density, distance and scattering.
     """
-    return [
-        row["metric"] + params["mu"] * row["d"] + params["nu"] * row["s"]
-        for row in epochs
-        if row["phase"] == "boundary"
-    ]
+    losses = []
+    for row in epochs:
+        if row["phase"] == "boundary" and "metric" in row:
+            losses.append(row["metric"] + params["mu"] * row["d"] + params["nu"] * row["s"])
+        elif row["phase"] == "boundary":
+            distance = params["distance"] * row["distance"]
+            losses.append(row["density"] + distance + params["scattering"] * row["scattering"])
+    return losses
 
 
 def _rates(labels: NDArray[np.bool_], called: NDArray[np.bool_]) -> dict[str, float]:

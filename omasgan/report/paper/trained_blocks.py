@@ -25,7 +25,9 @@ from omasgan.store.results import RunKey
 
 
 def plane(request: Request) -> Iterator[Block]:
-    """Samples of G and B and the field of J, a row for each arm, a figure for each benchmark."""
+    """Samples of G and B and the field of J, or of the score of a detector without J: a row for
+    each arm, a figure for each benchmark.
+    """
     for one in request.results:
         rows = {
             variant.label: (
@@ -38,8 +40,9 @@ def plane(request: Request) -> Iterator[Block]:
             yield request.figure(
                 one,
                 "Blue: data; grey: samples of G; orange: samples of B; colours on the right: J's "
-                "raw output, higher = more anomalous. First seed.",
-                f"Data, G's and B's samples and the field of J for {', '.join(rows)}.",
+                "raw output, or the score where there is no J, higher = more anomalous. First "
+                "seed.",
+                f"Data, G's and B's samples and the field of the score for {', '.join(rows)}.",
                 partial(figures.plane, rows),
             )
 
@@ -56,8 +59,8 @@ def evolution(request: Request) -> Iterator[Block]:
         if panels:
             yield request.figure(
                 one,
-                "Blue: data; orange: samples of B after so many steps of Task 2, from the same G "
-                "and with the same seed. First seed.",
+                "Blue: data; orange: samples of B after so many steps of its training, from the "
+                "same G and with the same seed. First seed.",
                 f"B's samples after {', '.join(panels)}.",
                 partial(figures.evolution, panels),
             )
@@ -78,14 +81,17 @@ def losses(request: Request) -> Iterator[Block]:
 
 
 def grid(request: Request) -> Iterator[Block]:
-    """What two varied params do to a stage's AUROC and to Task 2's convergence."""
-    variants, (stage, *_) = request.variants, request.drawing.stages
+    """What two varied params do to a stage's AUROC, or the detector's, and to how B's training
+    converges.
+    """
+    variants = request.variants
+    metric = ".".join(("auroc", *request.drawing.stages[:1]))
     x, y = variants[0].varied
     values = {name: sorted({variant.varied[name] for variant in variants}) for name in (x, y)}
     for one in request.results:
         mean, half = (np.full((len(values[y]), len(values[x])), np.nan) for _ in range(2))
         for variant in variants:
-            cell = one.cell(variant, f"auroc.{stage}")
+            cell = one.cell(variant, metric)
             at = values[y].index(variant.varied[y]), values[x].index(variant.varied[x])
             mean[at], half[at] = cell.value, (cell.interval.high - cell.interval.low) / 2
         curves = _convergence(request, one)
@@ -93,15 +99,15 @@ def grid(request: Request) -> Iterator[Block]:
             continue
         yield request.figure(
             one,
-            f"Mean AUROC of stage {stage}, ± half the interval. {captions.INTERVAL}",
+            f"Mean {metric}, ± half the interval. {captions.INTERVAL}",
             f"Heat map of AUROC over {x} and {y}.",
             partial(heat_map, (_symbol(x), values[x]), (_symbol(y), values[y]), mean, half),
         )
         yield request.figure(
             one,
-            "Equation 2 by step of Task 2; of the metric term only the part that depends on B. "
-            "First seed.",
-            "Curves of equation 2, one for each N and Q.",
+            "B's loss by step of its training; of OMASGAN's metric only the part that depends on "
+            "B. First seed.",
+            "Curves of B's loss, one for each N and Q.",
             partial(figures.convergence, curves, variants[0].params["epoch_steps"]),
             what="convergence",
         )
@@ -139,7 +145,7 @@ def _convergence(request: Request, one: Results) -> dict[tuple[int, int], list[f
     for variant, key in _first_runs(request, one):
         first, second = variant.varied.values()
         epochs = request.store.read_epochs(key)
-        curves[int(first), int(second)] = trained.equation_2(epochs, variant.params)
+        curves[int(first), int(second)] = trained.boundary_losses(epochs, variant.params)
     return curves
 
 
