@@ -156,7 +156,8 @@ class ConAD(NeuralDetector):
     def _hypotheses(self, z: Tensor) -> Tensor:
         """Return the means of all heads, ``(n, heads, ...)``."""
         decoded: Tensor = self._networks["decoder"](z)
-        return decoded.unflatten(1, (self.heads, self._shape[0]))
+        hypotheses: Tensor = decoded.unflatten(1, (self.heads, self._shape[0]))
+        return hypotheses
 
     def _log_likelihoods(self, x: Tensor, hypotheses: Tensor, worst: int | None = None) -> Tensor:
         """Return log p_h(x|z) of each head, ``(n, heads)``, or of its ``worst`` entries alone."""
@@ -197,4 +198,5 @@ def in_use(winners: Tensor, heads: int) -> Tensor:
     """Return how many heads win, as the exponential of the entropy of their shares: from 1 to
     ``heads``.
     """
-    return torch.special.entr(shares(winners, heads, 0.0).mean(0)).sum().exp()
+    entropy: Tensor = torch.special.entr(shares(winners, heads, 0.0).mean(0)).sum()
+    return entropy.exp()
