@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from omasgan.errors import ConfigError, unknown
 
-Protocol = Literal["leave-one-out", "one-vs-rest", "out-of-dataset"]
+Protocol = Literal["leave-one-out", "one-vs-rest", "out-of-dataset", "semi-supervised"]
 Metric = Literal["auroc", "average_precision", "fpr95"]
 Kind = Literal["benchmarks", "search_spaces"]
 Seed = Annotated[int, Field(ge=0, lt=1_000_000)]
@@ -26,7 +26,9 @@ class BenchmarkSpec(BaseModel):
     ``dataset`` and ``anomalies`` are names of ``datasets.names()``; only out-of-dataset has
     ``anomalies``. ``validation_fraction`` is the share of the normal training samples that no
     detector trains on. ``max_folds`` takes the first folds; ``max_train`` caps a fold's train and
-    validation samples together, ``max_test`` its test samples. A cap changes ``id``.
+    validation samples together, ``max_test`` its test samples. ``labelled`` is how many
+    samples of the anomalous class in the train split a detector is shown as anomalies; only
+    semi-supervised has it. These numbers change ``id``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,12 +48,17 @@ class BenchmarkSpec(BaseModel):
     max_folds: Cap = None
     max_train: Cap = None
     max_test: Cap = None
+    labelled: Annotated[int, Field(ge=0)] | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> BenchmarkSpec:
         if (self.anomalies is not None) != (self.protocol == "out-of-dataset"):
             raise ValueError(
                 "anomalies must be given with protocol 'out-of-dataset', and only then"
+            )
+        if (self.labelled is not None) != (self.protocol == "semi-supervised"):
+            raise ValueError(
+                "labelled must be given with protocol 'semi-supervised', and only then"
             )
         if self.anomalies == self.dataset:
             raise ValueError("anomalies must be another data set than dataset")
@@ -61,14 +68,19 @@ class BenchmarkSpec(BaseModel):
 
     @property
     def id(self) -> str:
-        """Name, version and caps: ``digits-loo-v1`` or ``digits-loo-v1-f2-train500-test200``."""
+        """Name, version and numbers: ``digits-loo-v1``, ``digits-loo-v1-f2-train500-test200`` or
+        ``digits-few-labels-v1-labelled10``.
+        """
         caps = {"f": self.max_folds, "train": self.max_train, "test": self.max_test}
-        parts = (f"-{key}{cap}" for key, cap in caps.items() if cap is not None)
+        numbers = caps | {"labelled": self.labelled}
+        parts = (f"-{key}{number}" for key, number in numbers.items() if number is not None)
         return f"{self.name}-v{self.version}" + "".join(parts)
 
     def identity(self) -> dict[str, Any]:
         """Return everything that the numbers depend on, ready for JSON."""
-        return self.model_dump(mode="json", exclude={"description"})
+        # Benchmarks without labels are the same as before there were any.
+        unsaid = {"description"} | ({"labelled"} if self.labelled is None else set())
+        return self.model_dump(mode="json", exclude=unsaid)
 
 
 def resource(kind: Kind, name: str) -> Path:
@@ -108,10 +120,11 @@ def load_benchmark(
     max_folds: int | None = None,
     max_train: int | None = None,
     max_test: int | None = None,
+    labelled: int | None = None,
 ) -> BenchmarkSpec:
     """Return a shipped benchmark by name, or another one by the path of its TOML.
 
-    The caps override those of the TOML.
+    The numbers override those of the TOML.
 
     Raises:
         ConfigError: no such benchmark, or a TOML that does not describe one.
@@ -119,7 +132,8 @@ def load_benchmark(
     is_path = name_or_path.endswith(".toml") or "/" in name_or_path
     path = Path(name_or_path) if is_path else resource("benchmarks", name_or_path)
     caps = {"max_folds": max_folds, "max_train": max_train, "max_test": max_test}
-    table = load_toml(path) | {key: cap for key, cap in caps.items() if cap is not None}
+    numbers = caps | {"labelled": labelled}
+    table = load_toml(path) | {key: n for key, n in numbers.items() if n is not None}
     try:
         return BenchmarkSpec.model_validate(table)
     except ValidationError as error:

@@ -34,11 +34,12 @@ def run(  # noqa: PLR0913 - typer reads an option from each
     """
     from omasgan.backends.local import LocalBackend
     from omasgan.experiments import versions
-    from omasgan.training import environment
+    from omasgan.training import environment, labels
     from omasgan.training.jobs import RunJob
 
     spec = data.benchmark(benchmark)
     run_params = values.params(detector, params, set_)
+    labels.check_detector(detector, spec)
     run_seeds = values.seeds(seeds) or spec.seeds
     wanted = data.wanted()
     data.check(spec)

@@ -36,9 +36,8 @@ class MapAutoencoder(nn.Module):
         self, shape: networks.Shape, *, latent_dim: int, width: int, depth: int, seed: int
     ) -> None:
         super().__init__()
-        size = {"width": width, "depth": depth}
-        encoder = networks.encoder(shape, outputs=1, **size, seed=seed)
-        decoder = networks.generator(shape, latent_dim=1, **size, seed=seed + 1)
+        encoder = networks.encoder(shape, outputs=1, width=width, depth=depth, seed=seed)
+        decoder = networks.generator(shape, latent_dim=1, width=width, depth=depth, seed=seed + 1)
         *down, _, _ = cast(nn.Sequential, encoder)
         up = cast(networks.ImageGenerator, decoder).body
         channels = cast(nn.BatchNorm2d, up[0]).num_features
