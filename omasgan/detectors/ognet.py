@@ -18,8 +18,9 @@ Where released code differs: it squares its noise's deviation of 0.9 and uses th
 updates D and then G against what D said before; in the second phase D's batch normalisation sees
 one kind of samples at a time, whose statistics give the label away. Here D has no such layers. The
 paper stops the first phase early and finds the exact step of little weight; here both lengths are
-params. G has no bottleneck, as in the paper: with one it makes normal samples of anomalies, and D
-finds nothing wrong with them (digits left out in turn: AUROC below 0.5 on training samples).
+params. G's latent is a map and no bottleneck, close to the paper's: with a dense latent of 256
+numbers and all else equal, one digit against the others on the train split of three folds, the
+AUROC was 0.70 instead of 0.88 (one seed).
 """
 
 from __future__ import annotations
