@@ -12,6 +12,7 @@ DETECTORS = {
     "AnoGAN": "anogan",
     "BDSG": "bdsg",
     "ConAD": "conad",
+    "DeepSAD": "deep-sad",
     "DeepSVDD": "deep-svdd",
     "EGBAD": "egbad",
     "FenceGAN": "fencegan",

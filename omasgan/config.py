@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from omasgan.errors import ConfigError, unknown
 
-Protocol = Literal["leave-one-out", "one-vs-rest", "out-of-dataset"]
+Protocol = Literal["leave-one-out", "one-vs-rest", "out-of-dataset", "semi-supervised"]
 Metric = Literal["auroc", "average_precision", "fpr95"]
 Kind = Literal["benchmarks", "search_spaces"]
 Seed = Annotated[int, Field(ge=0, lt=1_000_000)]
@@ -28,7 +28,9 @@ class BenchmarkSpec(BaseModel):
     only out-of-dataset has ``anomalies``, another such one or one of ``shifts.SETS``.
     ``validation_fraction`` is the share of the normal training samples that no detector trains
     on. ``max_folds`` takes the first folds; ``max_train`` caps a fold's train and validation
-    samples together, ``max_test`` its test samples. A cap changes ``id``.
+    samples together, ``max_test`` its test samples. ``labelled`` is how many samples of the
+    anomalous class in the train split a detector is shown as anomalies; only semi-supervised has
+    it. These numbers change ``id``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,12 +50,17 @@ class BenchmarkSpec(BaseModel):
     max_folds: Cap = None
     max_train: Cap = None
     max_test: Cap = None
+    labelled: Annotated[int, Field(ge=0)] | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> BenchmarkSpec:
         if (self.anomalies is not None) != (self.protocol == "out-of-dataset"):
             raise ValueError(
                 "anomalies must be given with protocol 'out-of-dataset', and only then"
+            )
+        if (self.labelled is not None) != (self.protocol == "semi-supervised"):
+            raise ValueError(
+                "labelled must be given with protocol 'semi-supervised', and only then"
             )
         if self.anomalies == self.dataset:
             raise ValueError("anomalies must be another data set than dataset")
@@ -63,16 +70,21 @@ class BenchmarkSpec(BaseModel):
 
     @property
     def id(self) -> str:
-        """Name, version and caps: ``digits-loo-v1`` or ``digits-loo-v1-f2-train500-test200``."""
+        """Name, version and numbers: ``digits-loo-v1``, ``digits-loo-v1-f2-train500-test200`` or
+        ``digits-few-labels-v1-labelled10``.
+        """
         caps = {"f": self.max_folds, "train": self.max_train, "test": self.max_test}
-        parts = (f"-{key}{cap}" for key, cap in caps.items() if cap is not None)
+        numbers = caps | {"labelled": self.labelled}
+        parts = (f"-{key}{number}" for key, number in numbers.items() if number is not None)
         return f"{self.name}-v{self.version}" + "".join(parts)
 
     def identity(self) -> dict[str, Any]:
         """Return everything that the numbers depend on, ready for JSON; of data at a path their
         name, since a folder may be moved and its checksum is compared anyway.
         """
-        content = self.model_dump(mode="json", exclude={"description"})
+        # Benchmarks without labels are the same as before there were any.
+        unsaid = {"description"} | ({"labelled"} if self.labelled is None else set())
+        content = self.model_dump(mode="json", exclude=unsaid)
         for key in ("dataset", "anomalies"):
             if content[key] is not None and is_data_path(content[key]):
                 content[key] = data_name(Path(content[key]))
@@ -116,24 +128,26 @@ def load_benchmark(
     max_folds: int | None = None,
     max_train: int | None = None,
     max_test: int | None = None,
+    labelled: int | None = None,
 ) -> BenchmarkSpec:
     """Return a shipped benchmark by name, another one by the path of its TOML, or leave-one-out on
     data of the user's own by their path.
 
-    The caps override those of the TOML.
+    The numbers override those of the TOML.
 
     Raises:
         ConfigError: no such benchmark, or a TOML that does not describe one.
     """
     path = Path(name_or_path)
     caps = {"max_folds": max_folds, "max_train": max_train, "max_test": max_test}
+    numbers = caps | {"labelled": labelled}
     if path.is_dir() or path.suffix == ".npz":
         table = _own_benchmark(path)
     else:
         is_path = path.suffix == ".toml" or "/" in name_or_path
         path = path if is_path else resource("benchmarks", name_or_path)
         table = load_toml(path)
-    table |= {key: cap for key, cap in caps.items() if cap is not None}
+    table |= {key: n for key, n in numbers.items() if n is not None}
     try:
         return BenchmarkSpec.model_validate(table)
     except ValidationError as error:

@@ -28,7 +28,8 @@ def write(folder: Path, **changes: object) -> str:
 def test_shipped_benchmarks(name: str) -> None:
     spec = config.load_benchmark(name)
     assert spec.name == name
-    assert spec.id == f"{name}-v{spec.version}"
+    labelled = "" if spec.labelled is None else f"-labelled{spec.labelled}"
+    assert spec.id == f"{name}-v{spec.version}{labelled}"
     assert spec.description.endswith(".")
     assert spec.dataset in datasets.names()
     assert spec.anomalies is None or spec.anomalies in (*datasets.names(), *shifts.SETS)
@@ -57,6 +58,14 @@ def test_description_is_not_part_of_the_identity(tmp_path: Path) -> None:
     assert config.load_benchmark(write(tmp_path, split_seed=1)).identity() != before
 
 
+def test_labels_make_a_benchmark_of_another_name() -> None:
+    few, fewer = (config.load_benchmark("digits-few-labels", labelled=n) for n in (None, 0))
+    assert (few.id, few.labelled) == ("digits-few-labels-v1-labelled10", 10)
+    assert (fewer.id, fewer.labelled) == ("digits-few-labels-v1-labelled0", 0)
+    assert config.difference(few.identity(), fewer.identity()) == "labelled: 10 -> 0"
+    assert "labelled" not in config.load_benchmark("digits-loo").identity()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -77,6 +86,9 @@ def test_description_is_not_part_of_the_identity(tmp_path: Path) -> None:
             "anomalies must be another data set",
         ),
         ({"max_train": 0}, "max_train: .*got 0"),
+        ({"labelled": 5}, "labelled must be given with protocol 'semi-supervised'"),
+        ({"protocol": "semi-supervised"}, "labelled must be given"),
+        ({"protocol": "semi-supervised", "labelled": -1}, "labelled: .*got -1"),
     ],
 )
 def test_bad_benchmark_is_one_line(

@@ -37,11 +37,12 @@ def run(  # noqa: PLR0913 - typer reads an option from each
     from omasgan.backends.local import LocalBackend
     from omasgan.experiments import ensemble as ensembles
     from omasgan.experiments import versions
-    from omasgan.training import environment
+    from omasgan.training import environment, labelled
     from omasgan.training.jobs import RunJob
 
     spec = data.benchmark(benchmark)
     run_params = values.params(detector, params, set_)
+    labelled.check_detector(detector, spec)
     run_seeds = values.seeds(seeds) or spec.seeds
     if ensemble is not None:
         ensembles.check_seeds(run_seeds)

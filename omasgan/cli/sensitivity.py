@@ -151,8 +151,10 @@ def _from_trainings(
     from omasgan.report.sensitivity import content
     from omasgan.store.files import open_root
     from omasgan.store.results import Store
+    from omasgan.training import labelled
 
     spec = data.benchmark(benchmark)
+    labelled.check_detector(detector, spec)
     chosen = values.integers("--folds", settings.folds)
     # first without the data, since reading them may take long, then with the folds they have
     settings.plan(spec, detector, chosen or list(range(FOLDS)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,10 @@ class Fold:
     """One split of a data set into normal and anomalous classes.
 
     ``train`` and ``validation`` are rows of ``dataset.train`` and hold normal classes only;
-    ``test`` are rows of ``dataset.test`` with both. ``index`` is the fold's name in commands and
-    results: the anomalous class (leave-one-out), the normal class (one-vs-rest) or 0.
+    ``test`` are rows of ``dataset.test`` with both. ``labelled`` are rows of ``dataset.train`` of
+    the anomalous class that detectors are shown as such, none but under semi-supervised. ``index``
+    is the fold's name in commands and results: the anomalous class (leave-one-out and
+    semi-supervised), the normal class (one-vs-rest) or 0.
     """
 
     index: int
@@ -38,6 +40,7 @@ class Fold:
     test: Rows
     normal_classes: tuple[int, ...]
     anomalous_classes: tuple[int, ...]
+    labelled: Rows = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
 
 def load_data(spec: BenchmarkSpec, *, root: Path | None = None, download: bool = False) -> Dataset:
@@ -77,7 +80,8 @@ def folds(spec: BenchmarkSpec, dataset: Dataset) -> list[Fold]:
     what ``load_data`` returned.
 
     Raises:
-        ConfigError: no fold is left, or a cap is too small for the number of classes.
+        ConfigError: no fold is left, a cap is too small for the number of classes, or there are
+            too few anomalies to label.
     """
     in_train = set(np.unique(dataset.train.classes).tolist())
     in_test = set(np.unique(dataset.test.classes).tolist())
@@ -120,7 +124,7 @@ def _normal_classes(
 ) -> list[tuple[int, set[int]]]:
     """Return pairs of fold index and normal classes."""
     classes = sorted(in_train | in_test)
-    if spec.protocol == "leave-one-out":
+    if spec.protocol in ("leave-one-out", "semi-supervised"):
         return [(c, set(classes) - {c}) for c in classes]
     if spec.protocol == "one-vs-rest":
         return [(c, {c}) for c in classes]
@@ -140,7 +144,22 @@ def _fold(
         test=_frozen(test),
         normal_classes=tuple(normal),
         anomalous_classes=tuple(anomalous),
+        labelled=_labelled(spec, dataset, anomalous),
     )
+
+
+def _labelled(spec: BenchmarkSpec, dataset: Dataset, anomalous: list[int]) -> Rows:
+    """Return the anomalies that detectors are shown; fewer are the first of more."""
+    wanted = spec.labelled or 0
+    if not wanted:
+        return _frozen([])
+    rows = np.concatenate([_order(dataset.train.classes, c, spec.split_seed) for c in anomalous])
+    if len(rows) < wanted:
+        raise ConfigError(
+            f"labelled must be at most the {len(rows)} training samples of the anomalous class, "
+            f"got {wanted}"
+        )
+    return _frozen([rows[:wanted]])
 
 
 def _capped(
@@ -192,6 +211,6 @@ def _divide(rows: Rows, fraction: float) -> tuple[Rows, Rows]:
 
 
 def _frozen(parts: list[Rows]) -> Rows:
-    rows = np.sort(np.concatenate(parts)).astype(np.int64)
+    rows = np.sort(np.concatenate([np.empty(0, np.int64), *parts])).astype(np.int64)
     rows.flags.writeable = False
     return rows

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from omasgan.detectors.estimator import Estimator
 from omasgan.detectors.labels import Labels
+from omasgan.errors import ConfigError
 
 State: TypeAlias = dict[str, Any]
 """A nested dict whose leaves are torch tensors, numpy arrays, numbers, strings, bools or None."""
@@ -71,6 +72,8 @@ class IterativeDetector(Estimator, Labels, ABC):
     """
 
     properties: ClassVar[frozenset[Property]] = frozenset()
+    takes_anomalies: ClassVar[bool] = False
+    """Whether training takes labelled anomalies beside the normal samples."""
     defaults_saw: ClassVar[str] = ""
     """The test data that were looked at when the defaults were chosen; empty if there are none."""
 
@@ -82,19 +85,27 @@ class IterativeDetector(Estimator, Labels, ABC):
     """For labels alone (``Labels``): the share of the training samples that is called anomalous,
     in (0, 0.5]. No score depends on it."""
 
-    def fit(self, X: NDArray[Any], y: object = None) -> Self:
+    def fit(
+        self, X: NDArray[Any], y: object = None, *, anomalies: NDArray[Any] | None = None
+    ) -> Self:
         """Train to the end; ``y`` is ignored (scikit-learn's convention)."""
-        for _ in self.fit_epochs(X):
+        for _ in self.fit_epochs(*samples(X, anomalies)):
             pass
         self._remember(X)
         return self
 
     @abstractmethod
-    def fit_epochs(self, X: NDArray[Any]) -> Iterator[Epoch]:
+    def fit_epochs(
+        self, X: NDArray[Any], anomalies: NDArray[Any] | None = None
+    ) -> Iterator[Epoch]:
         """Train on normal samples ``X``, from the loaded state if there is one.
+
+        ``anomalies`` are samples ``(m, ...)`` that are known to be anomalous; a detector that does
+        not take any (``takes_anomalies``) may leave the argument out.
 
         Raises:
             TrainingDiverged: a loss is not finite.
+            ConfigError: there are anomalies, and the detector takes none.
         """
 
     def beginnings(self) -> Sequence[Beginning]:
@@ -135,3 +146,23 @@ class IterativeDetector(Estimator, Labels, ABC):
         none.
         """
         return {}
+
+
+def samples(X: NDArray[Any], anomalies: NDArray[Any] | None = None) -> tuple[NDArray[Any], ...]:
+    """Return what ``fit_epochs`` is given; a detector that takes no anomalies need not know that
+    there can be any.
+    """
+    return (X,) if anomalies is None else (X, anomalies)
+
+
+def check_takes_anomalies(detector: type[Any]) -> None:
+    """See that a detector takes labelled anomalies.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if not getattr(detector, "takes_anomalies", False):
+        raise ConfigError(
+            f"{detector.__name__} takes no labelled anomalies; leave them out, or choose a "
+            "detector that does, such as deep-sad or omasgan"
+        )

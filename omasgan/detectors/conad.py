@@ -50,6 +50,7 @@ class ConAD(NeuralDetector):
     """
 
     properties = frozenset({"autoencoder", "reconstruction", "likelihood"})
+    defaults_saw = "test anomalies of digits"
 
     heads: Count = 4
     """The paper's H: hypotheses of one latent."""

@@ -86,22 +86,27 @@ class DeepSVDD(NeuralDetector):
         return {"distance": loss}
 
     def _autoencoder_step(self, normals: batches.Sampler) -> dict[str, Tensor]:
-        x = normals.draw(self.batch_size, self._generator)
+        x = self._pretraining_samples(normals)
         with self._autocast():
             decoded = self._networks["decoder"](self._networks["phi"](x))
         loss = (x - decoded.float()).flatten(1).square().sum(1).mean()
         self._update(loss, "phi", "decoder")
         return {"reconstruction": loss}
 
+    def _pretraining_samples(self, normals: batches.Sampler) -> Tensor:
+        return normals.draw(self.batch_size, self._generator)
+
     @torch.no_grad()
-    def _centre(self, X: NDArray[Any]) -> Tensor:
-        """Compute c, ``(latent_dim,)``, from phi as it is now."""
+    def _centre(self, *X: NDArray[Any]) -> Tensor:
+        """Compute c, ``(latent_dim,)``, from all samples and from phi as it is now."""
         phi = self._networks["phi"]
         training = phi.training
         phi.eval()
-        total = sum(phi(x).double().sum(0) for x in batches.in_order(X, self._device))
+        total = sum(
+            phi(x).double().sum(0) for part in X for x in batches.in_order(part, self._device)
+        )
         phi.train(training)
-        return pushed_from_zero((total / len(X)).float(), self.centre_margin)
+        return pushed_from_zero((total / sum(map(len, X))).float(), self.centre_margin)
 
     def _squared_distance(self, codes: Tensor) -> Tensor:
         return (codes.float() - self._fitted["centre"]).square().sum(1)

@@ -20,7 +20,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from omasgan.detectors.base import Beginning, Epoch, IterativeDetector, State
+from omasgan.detectors.base import (
+    Beginning,
+    Epoch,
+    IterativeDetector,
+    State,
+    check_takes_anomalies,
+)
 from omasgan.detectors.estimator import not_fitted
 from omasgan.detectors.params import parameters
 from omasgan.detectors.ranges import Count, Depth, Pairs
@@ -124,7 +130,9 @@ class NeuralDetector(IterativeDetector):
 
     # Training
 
-    def fit(self, X: NDArray[Any], y: object = None) -> Self:
+    def fit(
+        self, X: NDArray[Any], y: object = None, *, anomalies: NDArray[Any] | None = None
+    ) -> Self:
         """Train to the end; ``y`` is ignored (scikit-learn's convention).
 
         Small networks are trained on one thread, see ``omasgan.nn.threads``; set the environment
@@ -134,22 +142,26 @@ class NeuralDetector(IterativeDetector):
         most = torch.get_num_threads()
         with threads.restored():
             threads.suit([], most)
-            for _ in self.fit_epochs(X):
+            for _ in self.fit_epochs(X, anomalies):
                 threads.suit(self._networks.values(), most)
         self._remember(X)
         return self
 
-    def fit_epochs(self, X: NDArray[Any]) -> Iterator[Epoch]:
+    def fit_epochs(
+        self, X: NDArray[Any], anomalies: NDArray[Any] | None = None
+    ) -> Iterator[Epoch]:
         """Train all phases; ``losses`` are means over the epoch's steps, and health figures.
 
         Raises:
             TrainingDiverged: a loss is not finite.
-            ConfigError: the samples do not fit the networks, or are too few.
+            ConfigError: the samples do not fit the networks, or are too few, or some are labelled
+                anomalies that the detector does not take.
         """
         schedule = self._schedule()
         if not self.__dict__.pop("_resume", False):
             self._begin(list(X.shape[1:]))
         normals = self._normals(X)
+        self._anomalies = self._known(X, anomalies)
         for index in range(self._position, len(schedule)):
             phase, steps = schedule[index]
             self._enter_up_to(phase)
@@ -207,10 +219,23 @@ class NeuralDetector(IterativeDetector):
         self._networks: dict[str, nn.Module] = {}
         self._optimisers: dict[str, torch.optim.Optimizer] = {}
         self._fitted: dict[str, Tensor] = {}
+        self._anomalies = None
 
     def _normals(self, X: NDArray[Any]) -> batches.Sampler:
         """Return what the steps draw their samples from."""
         return batches.Sampler(X, self._train_rows(len(X)), self._device)
+
+    def _known(self, X: NDArray[Any], anomalies: NDArray[Any] | None) -> batches.Sampler | None:
+        """Return what the steps draw labelled anomalies from; None without any."""
+        if anomalies is None or not len(anomalies):
+            return None
+        check_takes_anomalies(type(self))
+        if anomalies.shape[1:] != X.shape[1:]:
+            raise ConfigError(
+                f"anomalies must have the shape of the normal samples, {X.shape[1:]}, "
+                f"got {anomalies.shape[1:]}"
+            )
+        return batches.Sampler(anomalies, np.arange(len(anomalies)), self._device)
 
     def _end(self, X: NDArray[Any]) -> None:
         """Enter the phases that are left after the last step, and get ready to score."""

@@ -18,8 +18,8 @@ Where released code differs: it squares its noise's deviation of 0.9 and uses th
 updates D and then G against what D said before; in the second phase D's batch normalisation sees
 one kind of samples at a time, whose statistics give the label away. Here D has no such layers. The
 paper stops the first phase early and finds the exact step of little weight; here both lengths are
-params. G has no bottleneck, as in the paper: with one it makes normal samples of anomalies, and D
-finds nothing wrong with them (digits left out in turn: AUROC below 0.5 on training samples).
+params. G's latent is a map and no bottleneck, close to the paper's: what goes through a bottleneck
+comes back as a normal sample whatever it was, and D has nothing to find.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ class OGNet(NeuralDetector):
     properties = frozenset(
         {"autoencoder", "negative sampling", "negative training", "discriminator score"}
     )
+    defaults_saw = "test anomalies of digits"
 
     latent_dim: Count = 32
     """Numbers at each place of G's latent map; all there are for vectors."""

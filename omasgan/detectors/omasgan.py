@@ -18,7 +18,8 @@ gradient); eq. 3 measures to G(z_j) (the code to the data); eq. 4 is averaged ov
 (the code uses sample 0 alone); norms are not squared; mu and nu are used (one script ignores
 them); G' receives gradients; a score never contains a batch-level constant. One thing is added:
 Task 2 needs a critic that keeps training, which is a seventh instance that starts from D, so that
-Task 1's score stays what Task 1 made it.
+Task 1's score stays what Task 1 made it. And J may be shown labelled anomalies beside B's samples,
+which is another league: nothing in the paper is compared with that.
 """
 
 from __future__ import annotations
@@ -85,6 +86,7 @@ class OMASGAN(NeuralDetector):
         "GAN", "negative sampling", "negative training", "boundary loss", "f-divergence",
         "discriminator score",
     })  # fmt: skip
+    takes_anomalies = True
     defaults_saw = "test anomalies of MNIST and of digits"
 
     latent_dim: Count = 64
@@ -372,13 +374,16 @@ class OMASGAN(NeuralDetector):
         return terms
 
     def _detector_step(self, normals: batches.Sampler) -> dict[str, Tensor]:
-        """Update J once (eq. 6)."""
+        """Update J once (eq. 6); of labelled anomalies it gets as many as of B's samples."""
         n, J = self.detector_batch, self._networks["J"]
         kind = self.form if self.negatives == "boundary" else self.negatives
         x, z = normals.draw(n, self._generator), self._latents(n)
         with torch.no_grad(), self._autocast():
             x, generated = (self._resampled(y, kind) for y in (x, self._networks["G'"](z)))
             negative = self._negatives(z, normals.draw(n, self._generator))
+            if self._anomalies is not None:
+                known = self._anomalies.draw(n, self._generator)
+                negative = torch.cat([negative, self._resampled(known, kind)])
         with self._autocast():
             on_x, on_generated, on_negative = networks.jointly(J, x, generated, negative)
         loss_negative = F.softplus(-on_negative.float()).mean()

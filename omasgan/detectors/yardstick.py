@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from omasgan.detectors.base import Epoch, IterativeDetector, State
+from omasgan.detectors.base import Epoch, IterativeDetector, State, check_takes_anomalies
 from omasgan.detectors.estimator import not_fitted
 
 
@@ -33,8 +33,12 @@ class Yardstick(IterativeDetector):
         """Return what fitting chose, by name; by default nothing."""
         return {}
 
-    def fit_epochs(self, X: NDArray[Any]) -> Iterator[Epoch]:
+    def fit_epochs(
+        self, X: NDArray[Any], anomalies: NDArray[Any] | None = None
+    ) -> Iterator[Epoch]:
         """Fit in a single epoch; there is none after a state was loaded."""
+        if anomalies is not None and len(anomalies):
+            check_takes_anomalies(type(self))
         if self.__dict__.pop("_resume", False):
             return
         self._trained_on = X

@@ -24,10 +24,11 @@ from omasgan.progress import ComparisonChanged, Event, Note, OnEvent, RunEnded
 from omasgan.store.journal import Row, find_json, write_json
 from omasgan.store.results import Store, params_id
 from omasgan.study.space import load_space
+from omasgan.training import labelled
 from omasgan.training.jobs import CheckpointPolicy, RunJob
 
 YARDSTICKS = ("knn", "lof", "pca", "gmm", "isolation-forest")
-"""What no table goes without."""
+"""What no table goes without, but for those of detectors that are shown anomalies."""
 
 CONTROLS = ("noise", "patch-shuffle", "early-generator", "deformation")
 """OMASGAN's ``negatives`` that are not its method."""
@@ -60,8 +61,9 @@ class CompareSpec:
 
     @property
     def names(self) -> list[str]:
-        """The yardsticks, then the other detectors, each once."""
-        return list(dict.fromkeys((*YARDSTICKS, *self.detectors)))
+        """The yardsticks, unless there are labels, then the other detectors, each once."""
+        yardsticks = () if self.benchmark.labelled else YARDSTICKS
+        return list(dict.fromkeys((*yardsticks, *self.detectors)))
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,11 @@ def check(spec: CompareSpec) -> None:
     """Check all that can be checked without data, before any work starts.
 
     Raises:
-        ConfigError: an unknown detector, params that it does not take, or no space to search.
+        ConfigError: an unknown detector, params or labelled anomalies that it does not take, or no
+            space to search.
     """
-    fixed_entries(spec)
+    for entry in fixed_entries(spec):
+        labelled.check_detector(entry.detector, spec.benchmark)
     if spec.ensemble is not None:
         ensemble.check_seeds(spec.seeds or spec.benchmark.seeds)
     for sweep in sweep_specs(spec):

@@ -23,6 +23,7 @@ from omasgan.study.replay import digest_of, has_record
 from omasgan.study.sharing import sharing
 from omasgan.study.space import Space
 from omasgan.study.storage_copy import check_storage
+from omasgan.training import labelled
 from omasgan.training.jobs import CheckpointPolicy
 
 DEFAULTS = "defaults"
@@ -85,13 +86,16 @@ def check(spec: SweepSpec) -> None:
     Raises:
         ConfigError: a number out of its range, a sampler or pruner that there is not or that
             cannot work on the space, a space that does not fit the detector or the rule, params
-            to enqueue that the space does not hold, or a replay that cannot be read.
+            to enqueue that the space does not hold, a replay that cannot be read, or a
+            semi-supervised benchmark.
         BackendError: the storage cannot be used.
     """
     if spec.n_trials < 1:
         raise ConfigError(f"trials must be at least 1, got {spec.n_trials}")
     if spec.seed < 0:
         raise ConfigError(f"seed must be at least 0, got {spec.seed}")
+    labelled.check_unlabelled(spec.benchmark)
+    labelled.check_unlabelled(spec.source)
     spec.space.check(detectors.load(spec.detector))
     selection.check_negatives(spec.rule, spec.space.to_dict())
     rehearse(spec.space, spec.sampler, spec.pruner, spec.sharing)

@@ -153,9 +153,9 @@ def run_fold(
     scores = None
     try:
         detector = detectors.load(job.detector)(**job.params, seed=job.seed, device=device)
-        X = dataset.train.X[fold.train]
-        shared = None if job.cache is None else job.cache.open(detector, X)
-        training = Training(detector, X, checkpoint, job.checkpoints, shared)
+        X, *anomalies = _training_samples(dataset, fold)
+        shared = None if job.cache is None else job.cache.open(detector, X, *anomalies)
+        training = Training(detector, X, checkpoint, job.checkpoints, shared, *anomalies)
         with log.following(training):
             for epoch in training.epochs():
                 log.add(epoch, measurement.seconds, shared.seconds if shared else 0.0)
@@ -201,6 +201,11 @@ def fold_of(job: RunJob, spec: BenchmarkSpec, dataset: Dataset) -> Fold:
     """Return the fold that a job is trained on."""
     (fold,) = protocols.choose(protocols.folds(spec, dataset), [job.fold])
     return fold
+
+
+def _training_samples(dataset: Dataset, fold: Fold) -> list[NDArray[Any]]:
+    """Return the normal samples of a fold, and its labelled anomalies if there are any."""
+    return [dataset.train.X[rows] for rows in (fold.train, fold.labelled) if len(rows)]
 
 
 def _score(detector: IterativeDetector, dataset: Dataset, fold: Fold) -> dict[str, NDArray[Any]]:
@@ -255,6 +260,7 @@ def identity(job: RunJob, spec: BenchmarkSpec, dataset: Dataset, fold: Fold) -> 
         "anomalous_classes": list(fold.anomalous_classes),
         "n_folds": len(protocols.folds(spec, dataset)),
         "n_train": len(fold.train),
+        **({"n_labelled": len(fold.labelled)} if spec.labelled is not None else {}),
         "n_test": len(fold.test),
         "n_anomalous": int(labels.sum()),
         "epochs": 0,

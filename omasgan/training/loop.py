@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from omasgan.detectors.base import samples
 from omasgan.errors import DamagedError
 from omasgan.store.files import AnyPath, delete, exists
 from omasgan.store.journal import cause
@@ -23,7 +24,8 @@ logger = logging.getLogger(__name__)
 
 
 class Training:
-    """A detector in training on ``X``, whose state lies in ``checkpoint`` from time to time.
+    """A detector in training on ``X`` (and on labelled ``anomalies``), whose state lies in
+    ``checkpoint`` from time to time.
 
     It goes on from the checkpoint if there is one, else from the stages that it shares with other
     trainings, else from the beginning. The consumer takes one of ``epochs``, records it, and then
@@ -37,13 +39,14 @@ class Training:
         checkpoint: AnyPath | None = None,
         policy: CheckpointPolicy = CheckpointPolicy(),
         shared: SharedTraining | None = None,
+        anomalies: NDArray[Any] | None = None,
     ) -> None:
         """Load the checkpoint; a damaged one is deleted with a warning.
 
         Raises:
             StoreError: the checkpoint cannot be read.
         """
-        self._detector, self._X = detector, X
+        self._detector, self._samples = detector, samples(X, anomalies)
         self._checkpoint, self._policy = checkpoint, policy
         self.is_resumed = self._resume()
         self._shared = None if self.is_resumed else shared
@@ -74,7 +77,7 @@ class Training:
             self._is_replaying = True
             yield from self._shared.replay()
             self._is_replaying = False
-        for epoch in self._detector.fit_epochs(self._X):
+        for epoch in self._detector.fit_epochs(*self._samples):
             if self._shared is not None:
                 self._shared.keep(epoch)
             yield epoch

@@ -50,9 +50,11 @@ class StageCache:
     phases: tuple[str, ...] | None = None
     mark: str = ""
 
-    def open(self, detector: IterativeDetector, X: NDArray[Any]) -> SharedTraining:
-        """Return the training of ``detector`` on ``X``, which has not begun."""
-        return SharedTraining(self, detector, X)
+    def open(self, detector: IterativeDetector, *samples: NDArray[Any]) -> SharedTraining:
+        """Return the training of ``detector`` on ``samples`` (X, and labelled anomalies if there
+        are any), which has not begun.
+        """
+        return SharedTraining(self, detector, *samples)
 
 
 class SharedTraining:
@@ -62,7 +64,9 @@ class SharedTraining:
     ``seconds`` is what the replayed epochs had taken: the time that the cache saves.
     """
 
-    def __init__(self, cache: StageCache, detector: IterativeDetector, X: NDArray[Any]) -> None:
+    def __init__(
+        self, cache: StageCache, detector: IterativeDetector, *samples: NDArray[Any]
+    ) -> None:
         self.seconds = 0.0
         self._cache, self._detector = cache, detector
         self._started = time.monotonic()
@@ -70,7 +74,7 @@ class SharedTraining:
         self._keys: dict[int, tuple[Beginning, str]] = {}
         beginnings = detector.beginnings()
         if beginnings:
-            common = _surroundings(detector, X)
+            common = _surroundings(detector, *samples)
             self._keys = {b.epochs: (b, _key(b, common)) for b in beginnings}
 
     def replay(self) -> Iterator[Epoch]:
@@ -125,7 +129,7 @@ def _key(beginning: Beginning, surroundings: Mapping[str, Any]) -> str:
     return digest({**end, "params": dict(beginning.params), **surroundings})
 
 
-def _surroundings(detector: IterativeDetector, X: NDArray[Any]) -> dict[str, Any]:
+def _surroundings(detector: IterativeDetector, *samples: NDArray[Any]) -> dict[str, Any]:
     """Return what every state of this training depends on besides params."""
     import torch
 
@@ -133,7 +137,10 @@ def _surroundings(detector: IterativeDetector, X: NDArray[Any]) -> dict[str, Any
     return {
         "detector": f"{cls.__module__}:{cls.__qualname__}",
         "seed": detector.seed,
-        "data": f"{X.dtype} {X.shape} {hashlib.sha256(np.ascontiguousarray(X).data).hexdigest()}",
+        "data": " ".join(
+            f"{X.dtype} {X.shape} {hashlib.sha256(np.ascontiguousarray(X).data).hexdigest()}"
+            for X in samples
+        ),
         "code": _code(cls),
         "machine": _machine(detector.device),
         "torch": torch.__version__,

@@ -195,6 +195,34 @@ SEARCHING: dict[str, Case] = {
     "no space": (["sweep", "digits-loo", CURVE, "--trials", "1"], "give one with --space"),
 }
 
+LABELS: dict[str, Case] = {
+    "labels for who takes none": (
+        ["run", "digits-few-labels", "knn"],
+        "'knn' takes no labelled anomalies, and 'digits-few-labels' has labelled = 10",
+    ),
+    "labels for one of several": (
+        ["compare", "digits-few-labels", "--detectors", "deep-sad,vae"],
+        "use deep-sad or omasgan, or --labelled 0",
+    ),
+    "labels in a study of params": (
+        ["sensitivity", "digits-few-labels", "vae"],
+        "'vae' takes no labelled anomalies",
+    ),
+    "labels where the protocol has none": (run_of("--labelled", "3"), "'semi-supervised'"),
+    "fewer labels than none": (
+        ["run", "digits-few-labels", "deep-sad", "--labelled", "-1"],
+        "--labelled",
+    ),
+    "more labels than samples": (
+        ["run", "digits-few-labels", "deep-sad", "--labelled", "5000"],
+        "labelled must be at most",
+    ),
+    "a search with labels": (
+        ["sweep", "digits-few-labels", "deep-sad", "--trials", "1"],
+        "a sweep trains without labelled anomalies",
+    ),
+}
+
 COMPARING: dict[str, Case] = {
     "unknown detector": (compare_of("--detectors", "vea"), "did you mean 'vae'"),
     "a detector of no name": (compare_of("--detectors", "knn,,vae"), "--detectors must be names"),
@@ -297,6 +325,7 @@ TABLES = {
     "data": DATA,
     "devices": DEVICES,
     "searching": SEARCHING,
+    "labels": LABELS,
     "comparing": COMPARING,
     "planning": PLANNING,
     "other verbs": OTHER_VERBS,

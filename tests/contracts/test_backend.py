@@ -350,3 +350,16 @@ def test_a_run_that_goes_wrong_does_not_end_the_others(backend: Backend, ran: Ra
     for row in rows:
         error = BAD[row["detector"].removeprefix("tests.toy:")][1]
         assert row["error"] is None if row["outcome"] == "ok" else error in row["error"]
+
+
+def test_labelled_anomalies_reach_the_detector(
+    backend: Backend, small_spec: BenchmarkSpec, small_dataset: Dataset, tmp_path: Path
+) -> None:
+    """Those of the fold, from the train split, and nothing else."""
+    shown = small_spec.model_copy(update={"protocol": "semi-supervised", "labelled": 3})
+    job = RunJob(1, "tests.toy:LabelledDetector", {}, 0, "fixed", Store(tmp_path), device="cpu")
+    (row,) = backend.runs([job], shown, small_dataset, lambda event: None)
+    assert (row["outcome"], row["error"], row["n_labelled"]) == ("ok", None, 3)
+    fold = protocols.folds(shown, small_dataset)[1]
+    (epoch,) = job.store.read_epochs(RunKey.of(row))
+    assert epoch["labelled"] == small_dataset.train.X[fold.labelled].sum()

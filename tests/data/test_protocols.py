@@ -105,6 +105,36 @@ def test_labels_are_the_anomalous_classes(case) -> None:
         assert set(classes[labels == 1]) == set(fold.anomalous_classes)
 
 
+@given(benchmarks())
+def test_without_labels_no_anomaly_is_shown(case) -> None:
+    assert not any(len(fold.labelled) for fold in protocols.folds(*case))
+
+
+def test_labelled_anomalies_are_of_the_train_split_and_the_rest_is_leave_one_out() -> None:
+    data = dataset([0, 1, 2] * 10, [0, 1, 2])
+    out = protocols.folds(spec("leave-one-out"), data)
+    for n in (0, 1, 5):
+        for fold, same in zip(
+            protocols.folds(spec("semi-supervised", labelled=n), data), out, strict=True
+        ):
+            assert len(set(fold.labelled)) == n
+            assert set(data.train.classes[fold.labelled]) <= set(fold.anomalous_classes)
+            for rows in ("train", "validation", "test"):
+                assert np.array_equal(getattr(fold, rows), getattr(same, rows))
+
+
+def test_few_labelled_anomalies_are_among_more() -> None:
+    data = dataset([0, 1, 2] * 10, [0, 1, 2])
+    few, more = (protocols.folds(spec("semi-supervised", labelled=n), data) for n in (2, 6))
+    for a, b in zip(few, more, strict=True):
+        assert set(a.labelled) < set(b.labelled)
+
+
+def test_more_labelled_anomalies_than_there_are() -> None:
+    with pytest.raises(ConfigError, match=r"at most the 10 .* got 11"):
+        protocols.folds(spec("semi-supervised", labelled=11), dataset([0, 1] * 10, [0, 1]))
+
+
 def test_leave_one_out_and_one_vs_rest_mirror_each_other() -> None:
     data = dataset([0, 1, 2] * 10, [0, 1, 2])
     out = protocols.folds(spec("leave-one-out"), data)

@@ -118,7 +118,11 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def waits_of_steps(
-    name: str, params: dict[str, Any], X: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    params: dict[str, Any],
+    X: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+    anomalies: np.ndarray | None = None,
 ) -> dict[str, Counter[str]]:
     """Return what makes the host wait in one step of each phase of a detector."""
     with fake_cuda(monkeypatch):
@@ -127,6 +131,7 @@ def waits_of_steps(
         )
         detector._begin(list(X.shape[1:]))
         normals = detector._normals(X)
+        detector._anomalies = detector._known(X, anomalies)
         counts = {}
         for phase in detector._phases():
             detector._enter_up_to(phase)
@@ -149,6 +154,13 @@ def test_no_step_waits_for_the_gpu(
         X = np.zeros((40, *shape), dtype=np.float32)
     counts = waits_of_steps(name, {}, X, monkeypatch)
     assert counts
+    assert not any(counts.values()), counts
+
+
+@pytest.mark.parametrize("name", [n for n in NEURAL if detectors.load(n).takes_anomalies])
+def test_no_step_with_labelled_anomalies_waits(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    X = np.zeros((40, 1, 8, 8), dtype=np.uint8)
+    counts = waits_of_steps(name, {}, X, monkeypatch, anomalies=X[:3])
     assert not any(counts.values()), counts
 
 

@@ -55,6 +55,21 @@ def test_every_detector_runs_on_every_fold_and_seed_beside_the_yardsticks(
     assert set(ended) == {spec.benchmark.id}
 
 
+def test_no_yardstick_stands_beside_who_was_shown_anomalies(
+    spec: CompareSpec, small_spec: BenchmarkSpec
+) -> None:
+    labelled = {
+        n: small_spec.model_copy(update={"protocol": "semi-supervised", "labelled": n})
+        for n in (0, 3)
+    }
+    shown = replace(spec, benchmark=labelled[3], detectors=("deep-sad",))
+    assert shown.names == ["deep-sad"]
+    check(shown)
+    assert replace(shown, benchmark=labelled[0]).names == [*YARDSTICKS, "deep-sad"]
+    with pytest.raises(ConfigError, match="takes no labelled anomalies"):
+        check(replace(spec, benchmark=labelled[3]))
+
+
 def test_an_added_detector_is_the_only_one_trained(
     spec: CompareSpec, small_dataset: Dataset, tmp_path: Path
 ) -> None:

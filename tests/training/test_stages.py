@@ -191,6 +191,11 @@ def test_all_else_that_counts_is_in_the_key(
     assert not list(filled.open(detector, X).replay())
 
 
+def test_labelled_anomalies_are_in_the_key(filled: StageCache) -> None:
+    detector = quick("omasgan")
+    assert not list(filled.open(detector, images(), images(3, seed=5)).replay())
+
+
 def test_an_edited_source_is_another_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     package = tmp_path / "edited_detector"

@@ -43,11 +43,22 @@ class Data:
         typer.Option(min=1, help="Use at most so many test samples of a fold; as --max-train."),
     ] = None
 
+    labelled: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Show so many anomalies of the train split; for benchmarks with the protocol "
+            "semi-supervised, of which this makes another.",
+        ),
+    ] = None
+
     def benchmark(self, name: str) -> BenchmarkSpec:
-        """Return the benchmark of that name or file, with the caps."""
+        """Return the benchmark of that name or file, with the numbers given here."""
         from omasgan import config
 
-        return config.load_benchmark(name, max_train=self.max_train, max_test=self.max_test)
+        return config.load_benchmark(
+            name, max_train=self.max_train, max_test=self.max_test, labelled=self.labelled
+        )
 
     def check(self, *specs: BenchmarkSpec | None) -> None:
         """See that all files of these benchmarks are there, before any of them is read.
@@ -89,7 +100,11 @@ class FoldedData(Data):
         from omasgan import config
 
         return config.load_benchmark(
-            name, max_folds=self.max_folds, max_train=self.max_train, max_test=self.max_test
+            name,
+            max_folds=self.max_folds,
+            max_train=self.max_train,
+            max_test=self.max_test,
+            labelled=self.labelled,
         )
 
     def wanted(self) -> list[int] | None:

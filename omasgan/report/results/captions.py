@@ -7,6 +7,8 @@ from omasgan.report.statistics import LEVEL, MIN_FOLDS
 FOLDS = {
     "leave-one-out": "fold k: class k is the anomaly, all other classes are normal",
     "one-vs-rest": "fold k: class k is normal, all other classes are anomalies",
+    "semi-supervised": "fold k: class k is the anomaly, all other classes are normal; detectors "
+    "have been shown {labelled} of its training samples as anomalies",
     "out-of-dataset": "one fold: {dataset} is normal, the test split of {anomalies} anomalous",
 }
 """What a fold is, by protocol."""
