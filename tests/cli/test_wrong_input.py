@@ -77,7 +77,7 @@ NAMES: dict[str, Case] = {
     "set twice": (run_of("--set", "lr=1", "--set", "lr=2"), "twice"),
     "bad toml": (run_of("--params", BAD_TOML), "line 1"),
     "params in a folder": (run_of("--params", "."), "Is a directory"),
-    "benchmark in a folder": (["run", "./", CURVE], "Is a directory"),
+    "benchmark in a folder": (["run", "./", CURVE], "has no folder for a class"),
 }
 
 FOLDS_AND_SEEDS: dict[str, Case] = {
