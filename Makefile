@@ -16,10 +16,10 @@ CURRENT := [ -f $(STAMP) ] && [ ! pyproject.toml -nt $(STAMP) ] && $(PYTHON) -P 
 	"import omasgan, pathlib; assert pathlib.Path(omasgan.__file__).samefile('omasgan/__init__.py')" \
 	2>/dev/null
 
-# File by file, but tests on Ray in one process (tests/conftest.py), in the order of their names:
-# xdist would begin with the groups that hold most tests, and so end with those whose few tests take
-# longest. Three processes for two cores, since tests on Ray mostly wait.
-SPREAD := -n 3 --dist loadgroup --no-loadscope-reorder
+# In the order of their names: xdist would begin with the files that hold most tests, and so end
+# with those whose few tests take longest. Three processes for two cores, since tests on Ray mostly
+# wait.
+SPREAD := -n 3 --dist loadfile --no-loadscope-reorder
 QUICK := tests/data tests/nn tests/study tests/checks tests/test_*.py
 
 .PHONY: test check test-faults demo docs lint types tests setup

@@ -26,19 +26,6 @@ settings.register_profile("fast", deadline=None, max_examples=40, derandomize=Tr
 settings.load_profile("fast")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let tests on Ray share a process, and so one cluster; all others are spread file by file."""
-    for item in items:
-        group = "ray" if _is_on_ray(item) else item.path.relative_to(item.config.rootpath)
-        item.add_marker(pytest.mark.xdist_group(str(group)))
-
-
-def _is_on_ray(item: pytest.Item) -> bool:
-    params = getattr(getattr(item, "callspec", None), "params", {})
-    return "ray_cluster" in getattr(item, "fixturenames", ()) or params.get("backend") == "ray"
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)

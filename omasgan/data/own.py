@@ -132,7 +132,7 @@ def _images(files: Sequence[Path], shape: Sequence[int]) -> NDArray[np.uint8]:
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(path) as arrays:
             return dict(arrays)
     except Exception as error:  # a damaged archive has many ways to fail
         reason = " ".join((str(error) or type(error).__name__).split())[:200]

@@ -179,7 +179,7 @@ def test_every_variant_trains(params: dict[str, Any], maker: Any) -> None:
 
 def test_training_pays() -> None:
     trained, untrained = by_stage(
-        "conad", "digits-loo", 0, {"train_steps": 1}, width=16, train_steps=300
+        "conad", "digits-loo", 0, {"train_steps": 1}, width=16, train_steps=150
     )
     for stage, auroc in trained.items():
         assert auroc > max(untrained[stage], 0.5) + 0.2, stage

@@ -154,7 +154,7 @@ def test_training_pays() -> None:
     """Fold 1, whose digits an untrained D ranks the wrong way round."""
     untrained = {"reconstruct_steps": 1, "discriminate_steps": 1}
     trained, before = by_stage(
-        "ognet", "digits-loo", 1, untrained, width=16, reconstruct_steps=400
+        "ognet", "digits-loo", 1, untrained, width=16, reconstruct_steps=200
     )
     for stage in ("ognet", "baseline"):
         assert trained[stage] > max(before[stage], 0.5) + 0.1, stage

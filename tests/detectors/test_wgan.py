@@ -87,6 +87,6 @@ def test_every_variant_trains(params: dict[str, Any], maker: Any) -> None:
 def test_training_pays() -> None:
     trained, untrained = by_stage(
         "wgan", "digits-occ", 3, {"gan_steps": 1, "classifier_steps": 0},
-        width=16, gan_steps=150, classifier_steps=100,
+        width=16, gan_steps=80, classifier_steps=60,
     )  # fmt: skip
     assert trained["classifier"] > max(untrained["classifier"], 0.5) + 0.1
