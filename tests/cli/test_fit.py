@@ -1,4 +1,4 @@
-"""``omasgan fit``: normal images in, a detector out that judges others."""
+"""Data of the user's own on the command line: ``omasgan fit``, and a folder as a benchmark."""
 
 from __future__ import annotations
 
@@ -63,3 +63,13 @@ def test_wrong_input_is_refused_before_anything_is_trained(
     capsys.readouterr()
     told = refused(digits / "zeros", "--detector", "knn", "--save", out)
     assert "has a saved detector already; choose another --save folder" in told
+
+
+def test_a_folder_is_a_benchmark_and_its_folds_are_named(
+    digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["run", digits, "knn", "--seeds", "0", "--folds", "1,2", "--tracking-uri", "none"]
+    assert omasgan(*arguments, "--out", tmp_path / "out") == 0
+    told = capsys.readouterr().out
+    assert "folds by class: 1 sevens, 2 zeros" in told
+    assert list((tmp_path / "out").glob("*-loo-v1/knn/fixed/*/seed-0/fold-[12]/result.json"))

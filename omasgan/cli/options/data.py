@@ -78,11 +78,17 @@ class Data:
         self, spec: BenchmarkSpec, folds: list[int] | None = None
     ) -> tuple[Dataset, list[Fold]]:
         """Return the data of a benchmark, and these of its folds (all with None)."""
+        from omasgan.config import is_data_path
         from omasgan.data import protocols
 
         self.check(spec)
         dataset = protocols.load_data(spec, root=self.data_root, download=self.download)
-        return dataset, protocols.choose(protocols.folds(spec, dataset), folds)
+        chosen = protocols.choose(protocols.folds(spec, dataset), folds)
+        if is_data_path(spec.dataset) and spec.anomalies is None:
+            # Tables have the folds' numbers, and nobody else knows which class is which.
+            names = (f"{fold.index} {dataset.class_names[fold.index]}" for fold in chosen)
+            print(f"folds by class: {', '.join(names)}", flush=True)
+        return dataset, chosen
 
 
 @dataclass(frozen=True, kw_only=True)
