@@ -76,7 +76,7 @@ def read_normals(path: Path) -> NDArray[Any]:
     check(path)
     if path.is_dir():
         files = sample_files.images_in(path)
-        X = _images(files, _shape(path, files)) if files else np.empty(0)
+        X = _images(files, _shape(files)) if files else np.empty(0)
     else:
         X = _square(_samples(path, _arrays(path), "X"))
     if len(X) < MIN_SAMPLES:
@@ -89,7 +89,7 @@ def _read_folder(path: Path) -> list[Labelled]:
     if not all(root.is_dir() for root in roots):
         roots = [path]
     by_split = [_by_class(root) for root in roots]
-    shape = _shape(path, [file for split in by_split for _, file in split])
+    shape = _shape([file for split in by_split for _, file in split])
     return [(_images([f for _, f in split], shape), [c for c, _ in split]) for split in by_split]
 
 
@@ -107,7 +107,7 @@ def _by_class(root: Path) -> list[tuple[str, Path]]:
     return labelled
 
 
-def _shape(path: Path, files: Sequence[Path]) -> tuple[int, int, int]:
+def _shape(files: Sequence[Path]) -> tuple[int, int, int]:
     """Return the shape ``(c, s, s)`` that the images in ``files`` are brought to."""
     shapes = {sample_files.image_shape(file) for file in files}
     side = _side({(h, w) for _, h, w in shapes})
@@ -135,8 +135,7 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
         with np.load(path) as arrays:
             return dict(arrays)
     except Exception as error:  # a damaged archive has many ways to fail
-        reason = " ".join((str(error) or type(error).__name__).split())[:200]
-        raise DataError(f"'{path}' cannot be read: {reason}") from error
+        raise sample_files.unreadable(path, error) from error
 
 
 def _read_npz(path: Path) -> list[Labelled]:

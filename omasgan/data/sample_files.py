@@ -7,6 +7,7 @@ cannot be read is refused in one line that names the file.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import unicodedata
 import warnings
@@ -68,15 +69,8 @@ def image_shape(file: Path) -> tuple[int, int, int]:
     Raises:
         DataError: it is damaged, or no PNG or JPEG image.
     """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(file, formats=("PNG", "JPEG")) as raw:
-            return 1 if raw.mode in GREY_MODES else 3, raw.height, raw.width
-    except UnidentifiedImageError as error:
-        raise DataError(f"'{file}' is no PNG or JPEG image") from error
-    except Exception as error:  # Pillow has no error of its own for what is damaged
-        raise _unreadable(file, error) from error
+    with _opened(file) as raw:
+        return 1 if raw.mode in GREY_MODES else 3, raw.height, raw.width
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -113,24 +107,37 @@ def _images_in(folder: Path) -> Iterator[Path]:
 
 def _read_image(file: Path, shape: Sequence[int], resize: bool) -> NDArray[np.uint8]:
     """Read one image as ``(1, *shape)``."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import ImageOps
 
     if len(shape) == 1:
         raise DataError(f"'{file}': the detector knows vectors of {shape[0]} values, not images")
+    with _opened(file) as raw:
+        _check_pixels(file, raw.height, raw.width, shape, resize)
+        array = _pixels(file, ImageOps.exif_transpose(raw))
+    return np.asarray(_fit(file, array[None], shape, resize), dtype=np.uint8)
+
+
+@contextlib.contextmanager
+def _opened(file: Path) -> Iterator[Image]:
+    """Open an image; whatever goes wrong with it is one line that names the file.
+
+    Raises:
+        DataError: it is damaged, or no PNG or JPEG image.
+    """
+    from PIL import Image, UnidentifiedImageError
+
     try:
         with warnings.catch_warnings():
             # Our one line says what is wrong; a warning would be another.
             warnings.simplefilter("ignore")
             with Image.open(file, formats=("PNG", "JPEG")) as raw:
-                _check_pixels(file, raw.height, raw.width, shape, resize)
-                array = _pixels(file, ImageOps.exif_transpose(raw))
+                yield raw
     except DataError:
         raise
     except UnidentifiedImageError as error:
         raise DataError(f"'{file}' is no PNG or JPEG image") from error
     except Exception as error:  # Pillow has no error of its own for what is damaged
-        raise _unreadable(file, error) from error
-    return np.asarray(_fit(file, array[None], shape, resize), dtype=np.uint8)
+        raise unreadable(file, error) from error
 
 
 def _pixels(file: Path, image: Image) -> NDArray[np.uint8]:
@@ -152,7 +159,7 @@ def _read_array(file: Path, shape: Sequence[int], resize: bool) -> Samples:
         # or a pickle is refused.
         raw = np.lib.format.open_memmap(file, mode="r")
     except Exception as error:  # a hostile header has many ways to fail
-        raise _unreadable(file, error) from error
+        raise unreadable(file, error) from error
     X = values(file, raw)
     if len(shape) == 1:
         if X.shape[1:] != tuple(shape) or X.dtype == np.uint8:
@@ -251,6 +258,7 @@ def _resampled(channel: NDArray[Any], h: int, w: int) -> NDArray[Any]:
     return np.asarray(size.resize((w, h), Image.Resampling.BILINEAR))
 
 
-def _unreadable(file: Path, error: BaseException) -> DataError:
+def unreadable(file: Path, error: BaseException) -> DataError:
+    """Return the one line for a file whose reading has raised ``error``."""
     reason = " ".join((str(error) or type(error).__name__).split())[:200]
     return DataError(f"'{file}' cannot be read: {reason}")

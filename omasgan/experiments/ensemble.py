@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -161,8 +160,7 @@ def _write(job: RunJob, parts: Sequence[RunJob], spec: BenchmarkSpec, dataset: D
     else:
         error = f"the member with seed {failed['seed']}: {failed['error']}"
         row |= {"outcome": failed["outcome"], "error": error}
-    row["finished_at"] = datetime.now(UTC).isoformat(timespec="seconds")
-    return job.store.write_run(evaluate.run_key(job, spec), frame, row)
+    return job.store.write_run(evaluate.run_key(job, spec), frame, row | evaluate.now())
 
 
 def _frame(scores: Sequence[pd.DataFrame], held_out: Sequence[NDArray[Any]]) -> pd.DataFrame:

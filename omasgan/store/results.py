@@ -183,10 +183,13 @@ class Store:
         """
         return read_results(self.root, f"{benchmark}/*/*/*/seed-*/fold-*/result.json")
 
-    def folds(self, benchmark: str) -> set[int]:
-        """Return the folds of a benchmark that have a finished run; no row is read."""
-        paths = find(self.root, f"{benchmark}/*/*/*/seed-*/fold-*/result.json")
-        return {int(path.parent.name.removeprefix("fold-")) for path in paths}
+    def folds(self, benchmark: str = "*") -> dict[str, set[int]]:
+        """Return by benchmark, of all or of one, the folds with a finished run; no row is read."""
+        folds: dict[str, set[int]] = {}
+        for path in find(self.root, f"{benchmark}/*/*/*/seed-*/fold-*/result.json"):
+            fold = int(path.parent.name.removeprefix("fold-"))
+            folds.setdefault(path.parents[5].name, set()).add(fold)
+        return folds
 
     def scores(self, key: RunKey) -> pd.DataFrame:
         """Return a run's ``sample_id``, ``class``, ``label``, ``score`` and one column a stage.

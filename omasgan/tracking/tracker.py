@@ -107,7 +107,7 @@ class Tracker:
             ended = comparison.ending(self.store, benchmark)
             self._safely(lambda mlflow: self._show_comparison(mlflow, benchmark, ended))
         else:
-            self._safely(lambda mlflow: self._show_runs(mlflow, key))
+            self._safely(lambda mlflow: self._show_group(mlflow, key))
 
     def sync(self) -> int:
         """Mirror everything in the store; return the number of MLflow runs that show it.
@@ -130,6 +130,8 @@ class Tracker:
             for key in sorted(keys, key=lambda key: key.path):
                 if not comparison.holds(self.store, key):
                     self._show_runs(mlflow, key)
+            for benchmark in {key.benchmark for key in keys}:
+                self._show_results(mlflow, benchmark)
             shown = len(mlflow.shown)
         self._has_missed = False
         return shown
@@ -143,11 +145,11 @@ class Tracker:
         """
         pages = {}
         studied = {folder.parents[3].name for folder in self.store.studies()}
-        tested = {str(row["benchmark"]) for row in self.store.results()}
+        folds = self.store.folds()
         with self._connected() as mlflow:
-            for benchmark in sorted(studied | tested):
-                folds = self.store.folds(benchmark)
-                view = views.results(folds) if benchmark in tested else views.TRIALS
+            for benchmark in sorted(studied | folds.keys()):
+                tested = folds.get(benchmark)
+                view = views.results(tested) if tested else views.TRIALS
                 mlflow.tag_experiment(benchmark, views.tags(view))
                 pages[benchmark] = views.address(server, mlflow.experiment(benchmark), view)
         return pages
@@ -183,6 +185,9 @@ class Tracker:
     def _show_runs(self, mlflow: Mlflow, key: RunKey) -> None:
         mirror.group(mlflow, self.store, key)
         comparison.winners(mlflow, self.store, key.benchmark, key.detector, key.selection)
+
+    def _show_group(self, mlflow: Mlflow, key: RunKey) -> None:
+        self._show_runs(mlflow, key)
         self._show_results(mlflow, key.benchmark)
 
     def _show_comparison(self, mlflow: Mlflow, benchmark: str, status: str) -> None:
@@ -191,7 +196,7 @@ class Tracker:
 
     def _show_results(self, mlflow: Mlflow, benchmark: str) -> None:
         """Make the view of the benchmark's results reachable, with its folds of now."""
-        view = views.results(self.store.folds(benchmark))
+        view = views.results(self.store.folds(benchmark).get(benchmark, ()))
         mlflow.tag_experiment(benchmark, views.tags(view))
 
     def _safely(self, send: Callable[[Mlflow], None]) -> None:

@@ -188,7 +188,7 @@ def lost_run(job: RunJob, spec: BenchmarkSpec, dataset: Dataset, ending: Ending)
     row = identity(job, spec, dataset, fold_of(job, spec, dataset)) | _device(job.device)
     row |= {"outcome": ending.outcome, "error": ending.error}
     row |= {"epochs": len(job.store.read_epochs(key)), "seconds": None, "peak_memory_mb": None}
-    return job.store.write_run(key, None, row | _now())
+    return job.store.write_run(key, None, row | now())
 
 
 def run_key(job: RunJob, spec: BenchmarkSpec) -> RunKey:
@@ -290,11 +290,12 @@ def _store(job: RunJob, key: RunKey, scores: Mapping[str, Any] | None, row: Row)
     import pandas as pd
 
     frame = None if scores is None else pd.DataFrame(scores)
-    stored = job.store.write_run(key, frame, row | _now())
+    stored = job.store.write_run(key, frame, row | now())
     delete(job.store.run_dir(key) / "checkpoint.safetensors")
     delete_leftovers(job.store.run_dir(key))
     return stored
 
 
-def _now() -> Row:
+def now() -> Row:
+    """Return what a row says of when its run ended."""
     return {"finished_at": datetime.now(UTC).isoformat(timespec="seconds")}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,15 +18,9 @@ from omasgan.store.results import Store
 from omasgan.tracking import views
 from omasgan.tracking.client import Mlflow
 from omasgan.tracking.tracker import Tracker
+from tests.browser import opened
 from tests.results import add_run
 from tests.tracking.test_ui import MAIN, free_port
-
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--window-size=1500,900",
-)  # fmt: skip
 
 
 @pytest.fixture
@@ -69,14 +62,7 @@ def test_every_benchmark_has_a_page(store: Store) -> None:
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver")
-    if not (CHROMIUM and DRIVER):
-        pytest.skip("needs chromium and chromedriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(flag)
-    with webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER)) as driver:
+    with opened(tmp_path / "profile", "--window-size=1500,900") as driver:
         yield driver
 
 
