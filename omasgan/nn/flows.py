@@ -76,7 +76,7 @@ def log_abs_det(matrices: Tensor) -> Tensor:
     """Return log |det A| of matrices A ``(n, k, k)`` that are far from singular, ``(n,)``."""
     if matrices.is_cuda:
         return half_log_det_of_square(matrices)
-    return torch.linalg.slogdet(matrices).logabsdet
+    return torch.linalg.slogdet(matrices).logabsdet  # type: ignore[no-any-return]
 
 
 def half_log_det_of_square(matrices: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ def half_log_det_of_square(matrices: Tensor) -> Tensor:
     A GPU's decomposition of a batch into L U cannot be recorded in a CUDA graph. On a CPU this way
     is slower.
     """
-    lower = torch.linalg.cholesky_ex(matrices @ matrices.mT).L
+    lower: Tensor = torch.linalg.cholesky_ex(matrices @ matrices.mT).L
     return lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
 
