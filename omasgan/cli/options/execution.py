@@ -158,14 +158,9 @@ def check_device(device: str, *, may_be_elsewhere: bool) -> None:
     Raises:
         ConfigError: there is no such device.
     """
-    from omasgan.nn import batches
     from omasgan.training import environment
 
-    if not may_be_elsewhere:
+    if may_be_elsewhere:
+        environment.check_device_name(device)
+    else:
         environment.resolve_device(device)
-        return
-    try:
-        batches.resolve_device(device)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"device '{device}' cannot be used: {reason}; try auto") from error
