@@ -37,7 +37,8 @@ __all__ = [
 ]
 
 PRIVATE = frozenset(
-    {"base", "estimator", "foreign", "labels", "neural", "params", "ranges", "yardstick"}
+    {"bar", "base", "calibration", "estimator", "foreign", "inputs", "labels", "neural"}
+    | {"params", "ranges", "yardstick"}
 )
 """Files in this folder that hold no detector of their own."""
 

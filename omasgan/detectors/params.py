@@ -6,6 +6,7 @@ import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from omasgan.errors import ConfigError, unknown
@@ -72,6 +73,18 @@ class Parameter:
         if isinstance(value, bool) and not isinstance(checked, bool):
             raise self._error(f"must be {wanted}, got {value!r}; give a number")
         return checked
+
+    def check_unchanged(self, value: Any) -> None:
+        """See that ``value`` is one of the param as it stands, without a conversion that would
+        change it; numpy's numbers are numbers.
+
+        Raises:
+            ConfigError: it is none.
+        """
+        plain = value.item() if hasattr(value, "item") else value
+        checked = self.check(plain)
+        if isinstance(plain, float) and isinstance(checked, int):
+            raise self._error(f"must be int, got {plain!r}; give {checked}")
 
     def parse(self, text: str) -> Any:
         """Return the value that a text of the command line means.
@@ -167,6 +180,19 @@ def check_params(cls: type[Any], params: Mapping[str, Any]) -> dict[str, Any]:
             raise ConfigError(f"{cls.__name__}: {name} has no default; give it a value")
     defaults = {name: parameter.default for name, parameter in known.items()}
     return defaults | {name: known[name].check(value) for name, value in params.items()}
+
+
+def check_values(detector: Any) -> None:
+    """See that the params of ``detector`` have values that they can have.
+
+    Raises:
+        ConfigError: one has not: another type, not finite, or out of its range.
+    """
+    seed = detector.seed
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**32:
+        raise ConfigError(f"seed must be a whole number from 0 to 2^32 - 1, got {seed!r}")
+    for name, parameter in parameters(type(detector)).items():
+        parameter.check_unchanged(getattr(detector, name))
 
 
 def parse_params(cls: type[Any], texts: Mapping[str, str]) -> dict[str, Any]:

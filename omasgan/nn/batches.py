@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from omasgan.errors import ConfigError
+
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
 SCORING_BATCH = {"cpu": 512, "cuda": 4096}
@@ -21,10 +23,22 @@ may round otherwise.
 
 
 def resolve_device(name: str) -> torch.device:
-    """Return a device: ``auto`` is the GPU where there is one, else the CPU; others as torch's."""
+    """Return a device: ``auto`` is the GPU where there is one, else the CPU; others as torch's.
+
+    Raises:
+        ConfigError: torch knows no such device. Whether this machine has it is another question.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise unusable(name, error) from error
+
+
+def unusable(name: str, error: BaseException) -> ConfigError:
+    """Return the error for a device that is not there."""
+    return ConfigError(f"device '{name}' cannot be used: {str(error).splitlines()[0]}; try auto")
 
 
 def of_device(values: Mapping[str, int], device: torch.device) -> int:

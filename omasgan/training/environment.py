@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 
 from omasgan import __version__
-from omasgan.errors import ConfigError
 
 
 def resolve_device(device: str) -> str:
@@ -22,15 +21,14 @@ def resolve_device(device: str) -> str:
 
     from omasgan.nn import batches
 
+    resolved = batches.resolve_device(device)
     try:
-        resolved = batches.resolve_device(device)
         if resolved.type == "cuda" and torch.cuda.is_available():
             _check_index(resolved.index or 0, torch.cuda.device_count())
         else:
             torch.empty(0, device=resolved)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"device '{device}' cannot be used: {reason}; try auto") from error
+        raise batches.unusable(device, error) from error
     return str(resolved)
 
 

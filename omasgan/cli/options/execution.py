@@ -164,8 +164,4 @@ def check_device(device: str, *, may_be_elsewhere: bool) -> None:
     if not may_be_elsewhere:
         environment.resolve_device(device)
         return
-    try:
-        batches.resolve_device(device)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"device '{device}' cannot be used: {reason}; try auto") from error
+    batches.resolve_device(device)
