@@ -30,6 +30,7 @@ __all__ = [
     "folder_name",
     "full_name",
     "load",
+    "name_of",
     "names",
     "parameters",
     "parse_params",
@@ -37,7 +38,18 @@ __all__ = [
 ]
 
 PRIVATE = frozenset(
-    {"bar", "base", "calibration", "estimator", "foreign", "inputs", "labels", "neural"}
+    {
+        "adapter",
+        "notes",
+        "bar",
+        "base",
+        "calibration",
+        "estimator",
+        "foreign",
+        "inputs",
+        "labels",
+        "neural",
+    }
     | {"params", "ranges", "yardstick"}
 )
 """Files in this folder that hold no detector of their own."""
@@ -61,6 +73,18 @@ def summary(name: str) -> str:
     """
     path = Path(__file__).parent / f"{name.replace('-', '_')}.py"
     return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
+
+
+def name_of(cls: type[Any]) -> str:
+    """Return the name by which ``load`` finds a class.
+
+    Raises:
+        ConfigError: it stands in a function, where none can find it.
+    """
+    package = f"{__name__}."
+    if cls.__module__.startswith(package):
+        return cls.__module__.removeprefix(package).replace("_", "-")
+    return foreign.name_of(cls)
 
 
 def load(name: str) -> type[Any]:

@@ -16,6 +16,9 @@ from omasgan.errors import ConfigError, unknown
 
 FORMS = "package.module:Class or ./file.py:Class"
 
+PREFIX = "omasgan_detector_"
+"""Begins the names of the modules that single files are imported as."""
+
 CONTRACT = (
     *("fit", "fit_epochs", "beginnings", "state_dict", "load_state_dict"),
     *("stage", "stage_scores", "decision_function", "pictures"),
@@ -45,6 +48,21 @@ def folder_name(name: str) -> str:
     if _is_file(source):
         return f"{Path(source).stem}.{cls}-{_digest(source)}"
     return name.replace(":", ".")
+
+
+def name_of(cls: type[Any]) -> str:
+    """Return the name by which ``load`` finds a class that is not of this package.
+
+    Raises:
+        ConfigError: it stands in a function or a class, where none can find it.
+    """
+    if cls.__qualname__ != cls.__name__:
+        raise ConfigError(
+            f"{cls.__qualname__} cannot be found again; define it at the top of a module"
+        )
+    module = sys.modules[cls.__module__]
+    source = module.__file__ if cls.__module__.startswith(PREFIX) else cls.__module__
+    return f"{source}:{cls.__name__}"
 
 
 def load(name: str) -> type[Any]:
@@ -85,7 +103,7 @@ def _digest(path: str) -> str:
 def _module_of(file: str) -> ModuleType:
     """Import the module in a file, once, under a name that its path decides."""
     path = Path(file).expanduser().resolve()
-    name = f"omasgan_detector_{path.stem}_{_digest(str(path))}"
+    name = f"{PREFIX}{path.stem}_{_digest(str(path))}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

@@ -35,6 +35,14 @@ class Labels:
     def decision_function(self, X: Any) -> NDArray[np.float32]:
         """Return the score of each sample, ``(n,)`` float32, higher = more anomalous."""
 
+    @abstractmethod
+    def _own_stage(self, X: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the same of samples that are known to be of the right kind."""
+
+    def _training_scores(self, X: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the score of each training sample, as if it were not one where that is easy."""
+        return self._own_stage(X)
+
     @property
     def decision_scores_(self) -> NDArray[np.float32]:
         """The scores of the training samples, ``(n,)``.
@@ -44,7 +52,7 @@ class Labels:
         """
         if "_own" not in self.__dict__:
             raise not_fitted(f"{type(self).__name__} knows no training samples; call fit first")
-        return self._own.by(self.decision_function)
+        return self._own.by(self._training_scores)
 
     @property
     def threshold_(self) -> float:

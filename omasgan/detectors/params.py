@@ -81,10 +81,10 @@ class Parameter:
         Raises:
             ConfigError: it is none.
         """
-        plain = value.item() if hasattr(value, "item") else value
-        checked = self.check(plain)
-        if isinstance(plain, float) and isinstance(checked, int):
-            raise self._error(f"must be int, got {plain!r}; give {checked}")
+        given = plain(value)
+        checked = self.check(given)
+        if isinstance(given, float) and isinstance(checked, int):
+            raise self._error(f"must be int, got {given!r}; give {checked}")
 
     def parse(self, text: str) -> Any:
         """Return the value that a text of the command line means.
@@ -127,6 +127,11 @@ class Parameter:
 
     def _error(self, message: str) -> ConfigError:
         return ConfigError(f"{self.owner}: {self.name}: {message}")
+
+
+def plain(value: Any) -> Any:
+    """Return a number of numpy's as Python's, anything else as it is."""
+    return value.item() if hasattr(value, "item") else value
 
 
 def parameters(cls: type[Any]) -> dict[str, Parameter]:
