@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from omasgan.detectors import foreign
-from omasgan.detectors.foreign import folder_name, full_name
+from omasgan.detectors.foreign import folder_name, full_name, version
 from omasgan.detectors.params import (
     NOT_PARAMS,
     check_params,
+    check_usable,
     parameters,
     parse_params,
 )
@@ -27,6 +28,7 @@ from omasgan.errors import ConfigError, unknown
 __all__ = [
     "NOT_PARAMS",
     "check_params",
+    "check_usable",
     "folder_name",
     "full_name",
     "load",
@@ -35,22 +37,12 @@ __all__ = [
     "parameters",
     "parse_params",
     "summary",
+    "version",
 ]
 
 PRIVATE = frozenset(
-    {
-        "adapter",
-        "notes",
-        "bar",
-        "base",
-        "calibration",
-        "estimator",
-        "foreign",
-        "inputs",
-        "labels",
-        "neural",
-    }
-    | {"params", "ranges", "yardstick"}
+    {"adapter", "bar", "base", "borrowed", "calibration", "estimator", "foreign", "inputs"}
+    | {"labels", "neural", "notes", "params", "ranges", "yardstick"}
 )
 """Files in this folder that hold no detector of their own."""
 

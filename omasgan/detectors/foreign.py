@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -56,6 +57,8 @@ def name_of(cls: type[Any]) -> str:
     Raises:
         ConfigError: it stands in a function or a class, where none can find it.
     """
+    if "borrowed_as" in vars(cls):
+        return str(vars(cls)["borrowed_as"])
     if cls.__qualname__ != cls.__name__:
         raise ConfigError(
             f"{cls.__qualname__} cannot be found again; define it at the top of a module"
@@ -86,9 +89,27 @@ def load(name: str) -> type[Any]:
         classes = [key for key, member in vars(module).items() if _is_of(module, member)]
         reason = unknown("class", cls_name, classes)
         raise ConfigError(f"detector '{name}' cannot be imported: {reason}")
-    cls = getattr(module, cls_name)
-    _check_contract(name, cls)
-    return cls  # type: ignore[no-any-return]
+    return _as_detector(name, getattr(module, cls_name))
+
+
+@functools.cache
+def version(name: str) -> str | None:
+    """Return what tells the code of a detector that is not of this package from other versions of
+    it: its package's name and version, else its file's name and a digest; None for others.
+
+    >>> version("sklearn.svm:OneClassSVM").split()[0], version("knn")
+    ('sklearn', None)
+    """
+    source, _, _ = name.rpartition(":")
+    if not source:
+        return None
+    file = Path(source)
+    if not _is_file(source):
+        package = importlib.import_module(source.partition(".")[0])
+        if said := getattr(package, "__version__", None):
+            return f"{package.__name__} {said}"
+        file = Path(str(importlib.import_module(source).__file__))
+    return f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
 
 
 def _is_file(source: str) -> bool:
@@ -133,16 +154,25 @@ def _reason(error: BaseException) -> str:
     return f"{message} ({frame.filename}, line {frame.lineno})"
 
 
-def _check_contract(name: str, cls: Any) -> None:
-    """Raise ConfigError unless ``cls`` is a class that implements ``CONTRACT``."""
+def _as_detector(name: str, cls: Any) -> type[Any]:
+    """Return ``cls`` if it implements ``CONTRACT``, else a detector that is made of it.
+
+    Raises:
+        ConfigError: it is no class, or lacks ``fit`` or ``decision_function``.
+    """
     if not isinstance(cls, type):
         raise ConfigError(
             f"detector '{name}' must be a class, got a {type(cls).__name__}; write {FORMS}"
         )
     abstract: frozenset[str] = getattr(cls, "__abstractmethods__", frozenset())
-    lacking = [part for part in CONTRACT if not hasattr(cls, part)] + sorted(abstract)
+    if not abstract and all(hasattr(cls, part) for part in CONTRACT):
+        return cls
+    from omasgan.detectors import borrowed
+
+    lacking = [part for part in borrowed.NEEDED if not hasattr(cls, part)] + sorted(abstract)
     if lacking:
         raise ConfigError(
-            f"detector '{name}' is no detector, it lacks {', '.join(lacking)}; "
-            "derive it from omasgan.detectors.base.IterativeDetector"
+            f"detector '{name}' is no detector, it lacks {', '.join(lacking)}; a detector has "
+            "fit(X) and decision_function(X)"
         )
+    return borrowed.adapted(cls, full_name(name))

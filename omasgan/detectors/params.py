@@ -200,6 +200,17 @@ def check_values(detector: Any) -> None:
         parameter.check_unchanged(getattr(detector, name))
 
 
+def check_usable(cls: type[Any], params: Mapping[str, Any]) -> None:
+    """See that ``cls`` can be used with ``params``, which are all of its params.
+
+    Raises:
+        ConfigError: it is a class of another package that can't be made of them, or lacks
+            something then.
+    """
+    if check := getattr(cls, "check_usable", None):
+        check(params)
+
+
 def parse_params(cls: type[Any], texts: Mapping[str, str]) -> dict[str, Any]:
     """Return what ``name=value`` texts of the command line mean, for these names alone.
 

@@ -33,12 +33,8 @@ def resolve_device(name: str) -> torch.device:
     try:
         return torch.device(name)
     except RuntimeError as error:
-        raise unusable(name, error) from error
-
-
-def unusable(name: str, error: BaseException) -> ConfigError:
-    """Return the error for a device that is not there."""
-    return ConfigError(f"device '{name}' cannot be used: {str(error).splitlines()[0]}; try auto")
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device '{name}' cannot be used: {reason}; try auto") from error
 
 
 def of_device(values: Mapping[str, int], device: torch.device) -> int:

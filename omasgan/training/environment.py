@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from omasgan import __version__
+from omasgan.errors import ConfigError
 
 
 def resolve_device(device: str) -> str:
@@ -21,14 +22,15 @@ def resolve_device(device: str) -> str:
 
     from omasgan.nn import batches
 
-    resolved = batches.resolve_device(device)
     try:
+        resolved = batches.resolve_device(device)
         if resolved.type == "cuda" and torch.cuda.is_available():
             _check_index(resolved.index or 0, torch.cuda.device_count())
         else:
             torch.empty(0, device=resolved)
     except (RuntimeError, AssertionError) as error:
-        raise batches.unusable(device, error) from error
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device '{device}' cannot be used: {reason}; try auto") from error
     return str(resolved)
 
 

@@ -245,6 +245,7 @@ def identity(job: RunJob, spec: BenchmarkSpec, dataset: Dataset, fold: Fold) -> 
     import torch
 
     labels = protocols.labels(fold, dataset.test.classes[fold.test])
+    version = detectors.version(job.detector)
     return {
         "benchmark": spec.id,
         "benchmark_version": spec.version,
@@ -252,6 +253,7 @@ def identity(job: RunJob, spec: BenchmarkSpec, dataset: Dataset, fold: Fold) -> 
         "dataset": dataset.name,
         "data_sha256": dataset.sha256,
         "detector": job.detector,
+        **({"detector_version": version} if version else {}),
         "params": dict(job.params),
         "params_id": params_id(job.params),
         "selection": job.selection,

@@ -164,4 +164,8 @@ def check_device(device: str, *, may_be_elsewhere: bool) -> None:
     if not may_be_elsewhere:
         environment.resolve_device(device)
         return
-    batches.resolve_device(device)
+    try:
+        batches.resolve_device(device)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device '{device}' cannot be used: {reason}; try auto") from error
