@@ -144,8 +144,8 @@ class IterativeDetector(Estimator, Labels, Calibrated, ABC):
 
     @property
     def stage(self) -> str:
-        """The name of the score among ``stage_scores``: the param ``score`` where there is one."""
-        return str(getattr(self, "score", "score"))
+        """The name of the score among ``stage_scores``; a param where there are several."""
+        return "score"
 
     def decision_function(self, X: Any) -> NDArray[np.float32]:
         """Return the score of each sample, ``(n,)`` float32, higher = more anomalous.

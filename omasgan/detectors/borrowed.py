@@ -139,7 +139,7 @@ def adapted(cls: type[Any], name: str) -> type[Borrowed]:
     return type(cls.__name__, (Borrowed,), members)
 
 
-def _blank(cls: type[Any], name: str) -> Borrowed:
+def _blank(cls: Any, name: str) -> Borrowed:
     made = adapted(cls, name)
     return made.__new__(made)
 

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from omasgan.data import metrics
 from omasgan.detectors.estimator import not_fitted
 from omasgan.errors import ConfigError
 
@@ -78,6 +79,19 @@ class Labels:
             NotFittedError: ``fit`` has not been called.
         """
         return self._labels(self.decision_function(X))
+
+    def score(self, X: Any, y: Any) -> float:
+        """Return the AUROC of the scores of ``X``: what scikit-learn's searches maximise if they
+        are not told otherwise.
+
+        Args:
+            X: samples, of both kinds.
+            y: ``(n,)``, 0 for each that is normal, anything else for each that is anomalous.
+
+        Raises:
+            DataError: all of them are of one kind.
+        """
+        return metrics.auroc((np.asarray(y) != 0).astype(np.int64), self.decision_function(X))
 
     def fit_predict(self, X: Any, y: object = None) -> NDArray[np.int64]:
         """Train on ``X``; return ``labels_``."""

@@ -194,7 +194,7 @@ def check_values(detector: Any) -> None:
         ConfigError: one has not: another type, not finite, or out of its range.
     """
     seed = detector.seed
-    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**32:
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= int(seed) < 2**32:
         raise ConfigError(f"seed must be a whole number from 0 to 2^32 - 1, got {seed!r}")
     for name, parameter in parameters(type(detector)).items():
         parameter.check_unchanged(getattr(detector, name))
