@@ -63,7 +63,7 @@ class ConAD(NeuralDetector):
     latent_dim: Count = 8
     worst_share: Share = 0.1
     """Share of a sample's entries that ``worst`` adds up."""
-    score: Literal["wta", "worst"] = "wta"
+    stage: Literal["wta", "worst"] = "wta"
     train_steps: Steps = 900
     lr: Positive = 1e-3
     """Adam's rate of the autoencoder, betas (0.5, 0.999)."""

@@ -71,7 +71,7 @@ class OMASGAN(NeuralDetector):
     ``j`` (J's raw output, the paper's score), ``neighbours`` (cosine distance to the nearest of a
     sample of the training set in J's last hidden layer) and ``combined`` (``j`` and ``neighbours``
     by Fisher's method: minus the logarithms of their tail probabilities among held-out normals,
-    added). ``decision_function`` returns the one that ``score`` names.
+    added). ``decision_function`` returns the one that ``stage`` names.
 
     The defaults were chosen on MNIST and digits with test anomalies in sight: they are a place to
     start a search from, and no result. Numbers that count come from params chosen under one of
@@ -173,7 +173,7 @@ class OMASGAN(NeuralDetector):
     """What J is trained against: ``boundary`` is the method, the others are controls."""
     neighbours: Annotated[Count, Phase("detector")] = 8000
     """How many training samples ``neighbours`` compares with."""
-    score: Annotated[
+    stage: Annotated[
         Literal["task1", "task3", "j", "neighbours", "combined"], Phase("detector")
     ] = "combined"
 
@@ -494,9 +494,9 @@ class OMASGAN(NeuralDetector):
         }
 
     def _parts_of_score(self, x: Tensor) -> dict[str, Tensor]:
-        if self.score in ("task1", "task3"):
-            critic = self._networks["D" if self.score == "task1" else "C"]
-            return {self.score: abnormality(critic(x))}
+        if self.stage in ("task1", "task3"):
+            critic = self._networks["D" if self.stage == "task1" else "C"]
+            return {self.stage: abnormality(critic(x))}
         j, neighbours = self._j_and_neighbours(x)
         return {"j": j, "neighbours": neighbours}
 

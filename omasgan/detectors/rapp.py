@@ -54,7 +54,7 @@ class RaPP(NeuralDetector):
     """``nap`` leaves out directions whose variance is below this share of the largest."""
     samples: Pairs = 10_000
     """Training samples that ``nap`` is fitted to, drawn at random; bounds the time."""
-    score: Literal["sap", "nap", "reconstruction"] = "nap"
+    stage: Literal["sap", "nap", "reconstruction"] = "nap"
     train_steps: Steps = 1_500
     lr: Positive = 1e-3
     """Adam's rate, betas (0.5, 0.999)."""

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omasgan.detectors.base import Epoch, IterativeDetector, State, check_takes_anomalies
-from omasgan.detectors.estimator import not_fitted
 
 
 class Yardstick(IterativeDetector):
@@ -61,9 +60,8 @@ class Yardstick(IterativeDetector):
         self._fit(flat(self._trained_on))
         self._resume = True
 
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "_trained_on"):
-            raise not_fitted(f"{type(self).__name__} is not fitted yet; call fit first")
+    def __sklearn_is_fitted__(self) -> bool:
+        return "_trained_on" in vars(self)
 
 
 def flat(X: NDArray[Any]) -> NDArray[np.float32]:

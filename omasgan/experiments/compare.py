@@ -206,7 +206,10 @@ def _fixed_jobs(
 
 
 def _fixed(name: str, params: Mapping[str, Any]) -> Entry:
-    return Entry(name, "fixed", detectors.check_params(detectors.load(name), params))
+    cls = detectors.load(name)
+    chosen = detectors.check_params(cls, params)
+    detectors.check_usable(cls, chosen)
+    return Entry(name, "fixed", chosen)
 
 
 class ComparisonStatus:

@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator
 
 from omasgan import detectors
+from omasgan.detectors.inputs import Fitted
+from omasgan.detectors.notes import Notes, recall
 from omasgan.errors import ConfigError, StoreError, TrainingDiverged
 from omasgan.store import files
 from omasgan.store.files import AnyPath
@@ -46,6 +48,7 @@ Index: TypeAlias = Annotated[int, Field(ge=0)]
 Side: TypeAlias = Annotated[int, Field(ge=1)]
 Name: TypeAlias = Annotated[str, Field(pattern=r"^\w+$")]
 Text: TypeAlias = Annotated[str, Field(max_length=200, pattern=r"^[\w.:+-]+$")]
+FeatureName: TypeAlias = Annotated[str, Field(max_length=4096)]
 DetectorName: TypeAlias = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
@@ -62,10 +65,13 @@ class Description(BaseModel):
     dtype: Literal["uint8", "float32"]
     benchmark: Text
     fold: Index
-    data_sha256: Sha256
+    data_sha256: Sha256 | None = None
     code_version: Text
     state_sha256: Sha256
     calibration: tuple[FiniteFloat, ...]
+    training_scores: tuple[FiniteFloat, ...] = ()
+    feature_names: tuple[FeatureName, ...] = ()
+    contamination: Annotated[float, Field(gt=0, le=0.5)] = 0.1
 
     @field_validator("shape")
     @classmethod
@@ -102,14 +108,30 @@ def save(
     scores = detector.decision_function(normals) if len(normals) else np.empty(0, np.float32)
     if not np.isfinite(scores).all():
         raise TrainingDiverged("the scores of the validation samples are not finite")
-    save_state(folder / STATE, detector.state_dict())
     names = ("detector", "params", "seed", "benchmark", "fold", "data_sha256", "code_version")
-    description = {name: row[name] for name in names} | {
+    fitted = Fitted(normals.shape[1:], normals.dtype == np.uint8)
+    write(folder, detector, {name: row[name] for name in names}, Notes(fitted, calibration=scores))
+
+
+def write(
+    folder: AnyPath, detector: IterativeDetector, row: Mapping[str, Any], notes: Notes
+) -> None:
+    """Save a trained detector in ``folder``; ``row`` holds what ``Description`` has besides what
+    ``notes`` say.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    save_state(folder / STATE, detector.state_dict())
+    description = {
+        **row,
         "format": 1,
-        "shape": normals.shape[1:],
-        "dtype": str(normals.dtype),
+        "shape": notes.fitted.shape,
+        "dtype": "uint8" if notes.fitted.uint8 else "float32",
         "state_sha256": _sha256(folder / STATE),
-        "calibration": np.sort(scores).tolist(),
+        "calibration": np.sort(notes.calibration).tolist(),
+        "training_scores": notes.training_scores.tolist(),
+        "feature_names": notes.feature_names,
     }
     write_json(folder / DESCRIPTION, description)
 
@@ -155,7 +177,7 @@ def load(folder: AnyPath, *, device: str = "auto", foreign: bool = False) -> Sav
     if ":" in name and not foreign:
         raise ConfigError(
             f"'{folder}' names the detector '{name}', which is not of this package; its code is "
-            "not imported from here: use omasgan.store.saved.load(..., foreign=True) in Python"
+            "not imported from here: use omasgan.load(..., foreign=True) in Python"
         )
     cls = detectors.load(name)
     params = detectors.check_params(cls, description.params)
@@ -170,15 +192,26 @@ def load(folder: AnyPath, *, device: str = "auto", foreign: bool = False) -> Sav
     try:
         state = load_state(path)
         _check_sizes(params, state)
-        detector: IterativeDetector = cls(**params, seed=description.seed, device=device)
+        run = {"seed": description.seed, "device": device}
+        detector: IterativeDetector = cls(**params, **run)
+        detector.contamination = description.contamination
         detector.load_state_dict(state)
         _check_scores(detector, description)
+        recall(detector, _notes(description))
     except Exception as error:  # whatever a state from anywhere can lead to
         raise StoreError(
             f"'{path}' cannot be used: {_reason(error)}; train again with omasgan run ... --save"
         ) from error
-    calibration = np.sort(np.array(description.calibration, dtype=np.float32))
-    return Saved(detector, description, calibration)
+    return Saved(detector, description, _notes(description).calibration)
+
+
+def _notes(description: Description) -> Notes:
+    return Notes(
+        Fitted(description.shape, description.dtype == "uint8"),
+        np.array(description.training_scores, dtype=np.float32),
+        np.sort(np.array(description.calibration, dtype=np.float32)),
+        description.feature_names,
+    )
 
 
 def describe(folder: AnyPath) -> Description:

@@ -251,6 +251,7 @@ def judge(spec: BenchmarkSpec, columns: Mapping[str, NDArray[Any]]) -> Row:
 def identity(job: RunJob, spec: BenchmarkSpec, dataset: Dataset, fold: Fold) -> Row:
     """Return everything that the numbers of a run depend on."""
     labels = protocols.labels(fold, dataset.test.classes[fold.test])
+    version = detectors.version(job.detector)
     return {
         "benchmark": spec.id,
         "benchmark_version": spec.version,
@@ -258,6 +259,7 @@ def identity(job: RunJob, spec: BenchmarkSpec, dataset: Dataset, fold: Fold) -> 
         "dataset": dataset.name,
         "data_sha256": dataset.sha256,
         "detector": job.detector,
+        **({"detector_version": version} if version else {}),
         "params": dict(job.params),
         "params_id": params_id(job.params),
         "selection": job.selection,

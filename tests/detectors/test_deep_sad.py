@@ -138,7 +138,7 @@ def test_j_of_omasgan_is_shown_labelled_anomalies() -> None:
 
 def test_labels_teach_j() -> None:
     X, known, unseen = images(), bright(20)[:10], bright(20)[10:]
-    steps = {"detector_steps": 60, "detector_lr": 2e-3, "score": "j"}
+    steps = {"detector_steps": 60, "detector_lr": 2e-3, "stage": "j"}
     gaps = []
     for samples in ((X,), (X, known)):
         detector = quick("omasgan", **steps)

@@ -136,7 +136,7 @@ def test_scoring_moves_no_running_statistic() -> None:
 def test_decision_function_is_the_stage_that_score_names() -> None:
     X = images()
     for score in ("latent", "reconstruction"):
-        detector = quick("ganomaly", score=score).fit(X)
+        detector = quick("ganomaly", stage=score).fit(X)
         assert np.array_equal(detector.decision_function(X), detector.stage_scores(X)[score])
 
 

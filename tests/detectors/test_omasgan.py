@@ -237,8 +237,8 @@ def test_a_state_of_other_params_is_refused() -> None:
 
 def test_decision_function_is_the_stage_that_score_names() -> None:
     X = images()
-    for score in choices("score"):
-        detector = quick("omasgan", score=score).fit(X)
+    for score in choices("stage"):
+        detector = quick("omasgan", stage=score).fit(X)
         assert np.array_equal(detector.decision_function(X), detector.stage_scores(X)[score])
 
 

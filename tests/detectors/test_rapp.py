@@ -112,10 +112,10 @@ def test_nap_is_fitted_to_a_bounded_draw() -> None:
 
 def test_decision_function_is_the_stage_that_score_names() -> None:
     X = images()
-    choices = parameters(RaPP)["score"].choices
+    choices = parameters(RaPP)["stage"].choices
     assert set(choices) == set(quick("rapp").fit(X).stage_scores(X))
     for score in choices:
-        detector = quick("rapp", score=score).fit(X)
+        detector = quick("rapp", stage=score).fit(X)
         assert np.array_equal(detector.decision_function(X), detector.stage_scores(X)[score])
 
 

@@ -95,7 +95,7 @@ class Results:
     def metric_of(self, variant: Variant, number: Number) -> str:
         """The column of our rows that a printed number is compared with."""
         stage = PAPERS_STAGE.get(variant.detector)
-        if "." in number.metric or stage is None or stage == variant.params.get("score"):
+        if "." in number.metric or stage is None or stage == variant.params.get("stage"):
             return number.metric
         return f"{number.metric}.{stage}"
 
