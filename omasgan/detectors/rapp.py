@@ -123,7 +123,7 @@ def layers(sizes: Sequence[int], seed: int) -> nn.Sequential:
         modules: list[nn.Module] = []
         for a, b in pairwise(sizes[:-1]):
             modules += [nn.Linear(a, b, bias=False), nn.BatchNorm1d(b), nn.LeakyReLU(0.2)]
-        return nn.Sequential(*modules, nn.Linear(*sizes[-2:]))
+        return nn.Sequential(*modules, nn.Linear(sizes[-2], sizes[-1]))
 
 
 def whitening(d: Tensor, rank_tol: float) -> tuple[Tensor, Tensor]:

@@ -57,8 +57,12 @@ class Yardstick(IterativeDetector):
     def load_state_dict(self, state: State) -> None:
         """Fit to the training data of ``state``."""
         self._trained_on = np.asarray(state["trained_on"])
-        self._fit(flat(self._trained_on))
+        self._refit(flat(self._trained_on), state)
         self._resume = True
+
+    def _refit(self, X: NDArray[np.float32], state: State) -> None:
+        """Fit to the training data ``X`` of ``state``."""
+        self._fit(X)
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_trained_on" in vars(self)
