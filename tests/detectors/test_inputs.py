@@ -162,6 +162,12 @@ def test_a_value_that_a_param_cannot_have_is_refused_by_fit(detector: Any, messa
     assert len(str(caught.value).splitlines()) == 1
 
 
+def test_a_gpu_that_is_not_there_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="'cuda' cannot be used: torch sees no GPU here; try au"):
+        VAE(device="cuda").fit(vectors())
+
+
 def test_numbers_of_numpy_are_values() -> None:
     assert KNN(k=np.int64(2), seed=np.int64(1)).fit(vectors()).n_features_in_ == 2
     assert VAE(lr=np.float64(1e-3), width=np.int32(8), train_steps=np.int64(2)).fit(vectors())
