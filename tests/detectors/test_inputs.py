@@ -111,7 +111,7 @@ def test_anomalies_are_read_as_the_others() -> None:
     fit = DeepSAD(train_steps=2, pretrain_steps=1, epoch_steps=2, width=8).fit
     assert fit(X, anomalies=[]).decision_function(X).shape == (60,)
     assert fit(X, anomalies=(3 + X[:4]).tolist()).decision_function(X).shape == (60,)
-    with pytest.raises(ValueError, match="X has 1 features, but DeepSAD is expecting 2"):
+    with pytest.raises(DataError, match="anomalies: X has 1 features, but DeepSAD is expecting 2"):
         fit(X, anomalies=X[:4, :1])
     with pytest.raises(DataError, match="NaN"):
         fit(X, anomalies=nan(X[:4]))
