@@ -103,7 +103,7 @@ class IterativeDetector(Estimator, Labels, Calibrated, ABC):
         self._check_contamination()
         vars(self).pop("_resume", None)
         normals = inputs.learn(self, X)
-        known = None if anomalies is None or not len(anomalies) else inputs.like(self, anomalies)
+        known = None if anomalies is None else inputs.anomalies_like(self, anomalies)
         self._train(*samples(normals, known))
         self._remember(normals)
         vars(self).pop("calibration_", None)

@@ -84,6 +84,18 @@ def like(detector: Any, X: Any) -> NDArray[Any]:
     return samples
 
 
+def anomalies_like(detector: Any, X: Any) -> NDArray[Any] | None:
+    """Return labelled anomalies of the kind that ``detector`` has noted; None if there are none.
+
+    Raises:
+        DataError: they are no samples, or of another kind.
+    """
+    try:
+        return like(detector, X) if len(X) else None
+    except ValueError as error:
+        raise DataError(f"anomalies: {error}") from error
+
+
 def _without_torch(X: Any) -> Any:
     """Return a tensor as an array, anything else as it is."""
     return X.detach().cpu().numpy() if hasattr(X, "detach") else X
@@ -158,7 +170,7 @@ def _check_values(X: NDArray[Any], fitted: Fitted) -> None:
             )
     elif fitted.is_bounded:
         _check_range(given.low, given.high)
-        if given.low >= 0 > fitted.low:
+        if given.low >= 0 > fitted.low and given.high > 0.5:
             warnings.warn(
                 "no value of X is below 0, those that the detector was fitted to begin at "
                 f"{fitted.low:g}; if X lies in [0, 1], give 2 * X - 1",

@@ -206,7 +206,7 @@ class NeuralDetector(IterativeDetector):
         if len(shape) not in (1, 3):
             raise ConfigError(f"a sample must be (d,) or (c, h, w), got shape {tuple(shape)}")
         self._shape = shape
-        self._device = batches.resolve_device(self.device)
+        self._device = batches.usable_device(self.device)
         memory.keep_what_is_freed()
         self._position = 0
         self._entered = 0

@@ -37,6 +37,18 @@ def resolve_device(name: str) -> torch.device:
         raise ConfigError(f"device '{name}' cannot be used: {reason}; try auto") from error
 
 
+def usable_device(name: str) -> torch.device:
+    """Return a device to compute on.
+
+    Raises:
+        ConfigError: torch knows no such device, or sees no GPU here.
+    """
+    device = resolve_device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"device '{name}' cannot be used: torch sees no GPU here; try auto")
+    return device
+
+
 def of_device(values: Mapping[str, int], device: torch.device) -> int:
     """Return the value for a type of device; any but a GPU is treated as a CPU."""
     return values.get(device.type, values["cpu"])

@@ -165,7 +165,7 @@ def test_searches_that_have_ended_cost_nothing() -> None:
     assert looks[1] == 4 * 40
 
 
-def test_decision_function_is_the_stage_that_score_names() -> None:
+def test_decision_function_is_the_score_that_stage_names() -> None:
     X = images()
     choices = parameters(AnoGAN)["stage"].choices
     assert set(choices) == set(quick("anogan").fit(X).stage_scores(X))

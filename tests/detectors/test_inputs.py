@@ -111,7 +111,7 @@ def test_anomalies_are_read_as_the_others() -> None:
     fit = DeepSAD(train_steps=2, pretrain_steps=1, epoch_steps=2, width=8).fit
     assert fit(X, anomalies=[]).decision_function(X).shape == (60,)
     assert fit(X, anomalies=(3 + X[:4]).tolist()).decision_function(X).shape == (60,)
-    with pytest.raises(ValueError, match="X has 1 features, but DeepSAD is expecting 2"):
+    with pytest.raises(DataError, match="anomalies: X has 1 features, but DeepSAD is expecting 2"):
         fit(X, anomalies=X[:4, :1])
     with pytest.raises(DataError, match="NaN"):
         fit(X, anomalies=nan(X[:4]))
@@ -160,6 +160,12 @@ def test_a_value_that_a_param_cannot_have_is_refused_by_fit(detector: Any, messa
         detector.fit(vectors())
     assert isinstance(caught.value, ValueError)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_gpu_that_is_not_there_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="'cuda' cannot be used: torch sees no GPU here; try au"):
+        VAE(device="cuda").fit(vectors())
 
 
 def test_numbers_of_numpy_are_values() -> None:

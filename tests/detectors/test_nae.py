@@ -185,7 +185,7 @@ def test_every_param_counts(name: str) -> None:
     assert not np.array_equal(*energies)
 
 
-def test_decision_function_is_the_stage_that_score_names() -> None:
+def test_decision_function_is_the_score_that_stage_names() -> None:
     X = images()
     choices = parameters(NAE)["stage"].choices
     assert set(choices) == set(quick("nae").fit(X).stage_scores(X))

@@ -235,7 +235,7 @@ def test_a_state_of_other_params_is_refused() -> None:
         quick("omasgan", width=16).load_state_dict(state)
 
 
-def test_decision_function_is_the_stage_that_score_names() -> None:
+def test_decision_function_is_the_score_that_stage_names() -> None:
     X = images()
     for score in choices("stage"):
         detector = quick("omasgan", stage=score).fit(X)

@@ -110,7 +110,7 @@ def test_nap_is_fitted_to_a_bounded_draw() -> None:
     assert detector._fitted["axes"].shape[1] <= 8
 
 
-def test_decision_function_is_the_stage_that_score_names() -> None:
+def test_decision_function_is_the_score_that_stage_names() -> None:
     X = images()
     choices = parameters(RaPP)["stage"].choices
     assert set(choices) == set(quick("rapp").fit(X).stage_scores(X))

@@ -126,7 +126,7 @@ def test_bernoulli_is_refused_for_vectors() -> None:
         quick("vae", likelihood="bernoulli").fit(vectors())
 
 
-def test_decision_function_is_the_stage_that_score_names() -> None:
+def test_decision_function_is_the_score_that_stage_names() -> None:
     X = images()
     for score in parameters(VAE)["stage"].choices:
         detector = quick("vae", stage=score).fit(X)
