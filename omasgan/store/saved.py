@@ -2,9 +2,9 @@
 
 ``model.safetensors`` holds the state. ``model.json``, which is written last, holds detector,
 params and seed, the shape and type of a sample, the run that it comes from, the SHA-256 of the
-state, and the calibration: the scores of the fold's validation samples. These are normal and
-nothing was trained on them; but a sweep may have chosen the params by them, which makes p-values
-after a sweep a little too small.
+state, the scaling of a table's columns, and the calibration: the scores of the fold's validation
+samples. These are normal and nothing was trained on them; but a sweep may have chosen the params
+by them, which makes p-values after a sweep a little too small.
 
 A folder may come from anyone, so loading executes nothing that the folder names: only detectors
 of this package are built, and what does not fit is refused in one line.
@@ -20,9 +20,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from omasgan import detectors
+from omasgan.data.scaling import Scaling
 from omasgan.errors import ConfigError, StoreError, TrainingDiverged
 from omasgan.store import files
 from omasgan.store.files import AnyPath
@@ -46,11 +55,24 @@ Index: TypeAlias = Annotated[int, Field(ge=0)]
 Side: TypeAlias = Annotated[int, Field(ge=1)]
 Name: TypeAlias = Annotated[str, Field(pattern=r"^\w+$")]
 Text: TypeAlias = Annotated[str, Field(max_length=200, pattern=r"^[\w.:+-]+$")]
+ColumnName: TypeAlias = Annotated[str, Field(max_length=4096)]
 DetectorName: TypeAlias = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
+class Columns(BaseModel):
+    """A table's columns: their names, and the least and the largest training value of each."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    names: tuple[ColumnName, ...]
+    low: tuple[FiniteFloat, ...]
+    high: tuple[FiniteFloat, ...]
+
+
 class Description(BaseModel):
-    """The content of ``model.json``; ``shape`` and ``dtype`` are those of one sample."""
+    """The content of ``model.json``; ``shape`` and ``dtype`` are those of one sample, as the
+    detector takes it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -66,6 +88,7 @@ class Description(BaseModel):
     code_version: Text
     state_sha256: Sha256
     calibration: tuple[FiniteFloat, ...]
+    columns: Columns | None = None
 
     @field_validator("shape")
     @classmethod
@@ -74,18 +97,32 @@ class Description(BaseModel):
             raise ValueError(f"must be (d,) or (c, h, w) with at most {MAX_VALUES} values")
         return shape
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Description:
+        c = self.columns
+        if c is not None and {(len(c.names),), (len(c.low),), (len(c.high),)} != {self.shape}:
+            raise ValueError(f"columns must have a name, low and high for each of {self.shape}")
+        return self
+
 
 @dataclass(frozen=True, eq=False)
 class Saved:
-    """A detector that can score; ``calibration`` holds the sorted scores, float32 ``(m,)``."""
+    """A detector that can score; ``calibration`` holds the sorted scores, float32 ``(m,)``.
+    ``scaling`` brings the rows of a table to what the detector takes, None of other samples.
+    """
 
     detector: IterativeDetector
     description: Description
     calibration: NDArray[np.float32]
+    scaling: Scaling | None = None
 
 
 def save(
-    folder: AnyPath, detector: IterativeDetector, row: Mapping[str, Any], normals: NDArray[Any]
+    folder: AnyPath,
+    detector: IterativeDetector,
+    row: Mapping[str, Any],
+    normals: NDArray[Any],
+    scaling: Scaling | None = None,
 ) -> None:
     """Save a trained detector in ``folder``.
 
@@ -94,6 +131,7 @@ def save(
         detector: trained to its end.
         row: of the run, with benchmark, fold, detector, params, seed, data_sha256, code_version.
         normals: normal samples that it was not trained on, which calibrate it.
+        scaling: which brought the rows of a table to what the detector takes.
 
     Raises:
         TrainingDiverged: a score of ``normals`` is not finite.
@@ -111,6 +149,9 @@ def save(
         "state_sha256": _sha256(folder / STATE),
         "calibration": np.sort(scores).tolist(),
     }
+    if scaling is not None:
+        ends = {"low": scaling.low.tolist(), "high": scaling.high.tolist()}
+        description["columns"] = {"names": scaling.columns, **ends}
     write_json(folder / DESCRIPTION, description)
 
 
@@ -178,7 +219,7 @@ def load(folder: AnyPath, *, device: str = "auto", foreign: bool = False) -> Sav
             f"'{path}' cannot be used: {_reason(error)}; train again with omasgan run ... --save"
         ) from error
     calibration = np.sort(np.array(description.calibration, dtype=np.float32))
-    return Saved(detector, description, calibration)
+    return Saved(detector, description, calibration, _scaling(description.columns))
 
 
 def describe(folder: AnyPath) -> Description:
@@ -200,6 +241,12 @@ def describe(folder: AnyPath) -> Description:
         raise StoreError(
             f"'{path}' does not describe a saved detector: {key + ': ' if key else ''}{reason}"
         ) from error
+
+
+def _scaling(columns: Columns | None) -> Scaling | None:
+    if columns is None:
+        return None
+    return Scaling(np.array(columns.low), np.array(columns.high), columns.names)
 
 
 def _check_sizes(params: Mapping[str, Any], state: Mapping[str, Any]) -> None:
