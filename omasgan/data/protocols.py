@@ -144,7 +144,8 @@ def folds(spec: BenchmarkSpec, dataset: Dataset) -> list[Fold]:
             break
     if not chosen:
         raise ConfigError(
-            f"benchmark '{spec.id}' has no fold: '{dataset.name}' has too few classes"
+            f"benchmark '{spec.id}' has no fold: '{dataset.name}' has too few classes; there must "
+            "be normal samples to train on, and both kinds to test"
         )
     return chosen
 

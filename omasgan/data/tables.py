@@ -120,11 +120,10 @@ def check_varying(path: Path, table: Table) -> None:
     """
     constant = np.flatnonzero(table.X.min(axis=0) == table.X.max(axis=0))
     if len(constant):
-        names = ", ".join(repr(table.columns[i]) for i in constant[:10])
-        more = f" and {len(constant) - 10} more" if len(constant) > 10 else ""
+        names = _listed([table.columns[i] for i in constant])
         raise DataError(
-            f"'{path}' has the same value in all {len(table.X)} rows of {names}{more}; "
-            "such columns tell no row from another: remove them"
+            f"'{path}' has the same value in all {len(table.X)} rows of {names}; such columns "
+            "tell no row from another: remove them"
         )
 
 

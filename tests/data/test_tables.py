@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -254,6 +255,15 @@ def test_only_the_training_samples_of_a_fold_scale_it(tmp_path: Path) -> None:
         assert abs(far).min() > 5
 
 
+def test_labelled_anomalies_are_scaled_as_the_normals_are(tmp_path: Path) -> None:
+    table = load_benchmark(str(written(tmp_path / "x.csv", cells()))).model_dump()
+    spec = BenchmarkSpec.model_validate(table | {"protocol": "semi-supervised", "labelled": 3})
+    data = protocols.load_data(spec)
+    samples = protocols.FoldSamples(data, protocols.folds(spec, data)[1])
+    assert samples.labelled.shape == (3, 2) and (samples.labelled[:, 0] > 5).all()
+    assert samples.train.max() == 1
+
+
 def test_samples_in_the_range_already_are_left_alone() -> None:
     spec = load_benchmark("digits-loo")
     data = protocols.load_data(spec)
@@ -345,6 +355,19 @@ def test_another_form_of_the_frauds_is_refused(
         written(tmp_path / "creditcard.csv", frame)
     with pytest.raises(OmasganError, match=message):
         protocols.load_data(load_benchmark("credit-card-fraud"), root=tmp_path)
+
+
+def test_the_example_in_the_documentation_is_as_large_as_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[2] / "docs/own-data.md").read_text()
+    (example,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, "own-data.md", "exec"), {})
+    spec = load_benchmark("health.csv", label="health", normal="other")
+    (fold,) = protocols.folds(spec, protocols.load_data(spec))
+    assert "20,190 rows" in page and "13,531 rows train, and 4,853 normal ones" in page
+    assert (len(fold.train), len(fold.test)) == (13531, 4853 + 302)
 
 
 # The hash of a benchmark
