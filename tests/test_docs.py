@@ -93,7 +93,7 @@ def calls(line: str) -> Iterator[list[str]]:
     for i, token in enumerate(tokens):
         if token == "omasgan" and (i == 0 or BEFORE_A_CALL.fullmatch(tokens[i - 1])):
             rest = tokens[i + 1 :]
-            end = next((j for j, other in enumerate(rest) if other[0] in ";|&"), len(rest))
+            end = next((j for j, other in enumerate(rest) if other[0] in ";|&>"), len(rest))
             yield rest[:end]
         elif " omasgan " in token:
             yield from calls(token)
@@ -267,6 +267,7 @@ def test_what_is_wrong_would_be_noticed(check: Any, wrong: str, right: str) -> N
     [
         ("omasgan run x knn --folds 0  # a comment", ["run", "x", "knn", "--folds", "0"]),
         ("A=1 omasgan list; ls omasgan", ["list"]),
+        ("omasgan benchmark init x > x.toml", ["benchmark", "init", "x"]),
         ("ray exec a.yaml --tmux 'set -a; omasgan report out'", ["report", "out"]),
         ("ray job submit -- \\\n    omasgan list", ["list"]),
     ],

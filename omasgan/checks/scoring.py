@@ -11,6 +11,7 @@ import numpy as np
 
 from omasgan.data.datasets import as_float
 from omasgan.data.sample_files import Samples
+from omasgan.data.scaling import scaled
 from omasgan.detectors.calibration import p_values
 from omasgan.errors import DataError
 
@@ -24,7 +25,7 @@ def to_csv(saved: Saved, files: Sequence[Samples]) -> str:
     Raises:
         DataError: a score is not finite.
     """
-    arrays = [samples.X for samples in files]
+    arrays = [scaled(saved.scaling, samples.X) for samples in files]
     if any(X.dtype != np.uint8 for X in arrays):
         arrays = [as_float(X) for X in arrays]
     scores = saved.detector.decision_function(np.concatenate(arrays))

@@ -19,6 +19,7 @@ import typer
 from omasgan import __version__
 from omasgan.cli import (
     audit,
+    benchmark,
     compare,
     fit,
     listing,
@@ -50,6 +51,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "sensitivity": sensitivity.sensitivity,
     "paper": paper.paper,
     "audit": audit.audit,
+    "benchmark": benchmark.benchmark,
     "fit": fit.fit,
     "score": score.score,
     "report": report.report,

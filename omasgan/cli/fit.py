@@ -22,7 +22,9 @@ def fit(
     data: Annotated[
         Path,
         typer.Argument(
-            metavar="DATA", help="A folder of normal images, or an .npz with normal samples as X."
+            metavar="DATA",
+            help="A folder of normal images, a .csv or .parquet table of normal rows, or an .npz "
+            "with normal samples as X.",
         ),
     ],
     *,
@@ -43,6 +45,7 @@ def fit(
     No test follows: without labelled anomalies nothing says how good it is. A tenth of the
     samples is held out, to say how unlikely a score is among normal ones.
     """
+    from omasgan.config import is_table
     from omasgan.data import own
     from omasgan.store.files import check_writable, open_root
     from omasgan.training import environment, own_data
@@ -56,4 +59,5 @@ def fit(
     settings = own_data.Settings(detector, fit_params, seed, device)
     for line in own_data.fit(X, data, settings, folder):
         print(line, flush=True)
-    print(f"Saved: {save}  (judge images: omasgan score {shlex.quote(save)} IMAGES --resize)")
+    others = "TABLE" if is_table(data) else "IMAGES --resize"
+    print(f"Saved: {save}  (judge others: omasgan score {shlex.quote(save)} {others})")

@@ -2,9 +2,9 @@
 
 ``model.safetensors`` holds the state. ``model.json``, which is written last, holds detector,
 params and seed, the shape and type of a sample, the run that it comes from, the SHA-256 of the
-state, and the calibration: the scores of the fold's validation samples. These are normal and
-nothing was trained on them; but a sweep may have chosen the params by them, which makes p-values
-after a sweep a little too small.
+state, the scaling of a table's columns, and the calibration: the scores of the fold's validation
+samples. These are normal and nothing was trained on them; but a sweep may have chosen the params
+by them, which makes p-values after a sweep a little too small.
 
 A folder may come from anyone, so loading executes nothing that the folder names: only detectors
 of this package are built, and what does not fit is refused in one line.
@@ -20,9 +20,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from omasgan import detectors
+from omasgan.data.scaling import Scaling
 from omasgan.detectors.inputs import Fitted
 from omasgan.detectors.notes import Notes, recall
 from omasgan.errors import ConfigError, StoreError, TrainingDiverged
@@ -48,12 +57,24 @@ Index: TypeAlias = Annotated[int, Field(ge=0)]
 Side: TypeAlias = Annotated[int, Field(ge=1)]
 Name: TypeAlias = Annotated[str, Field(pattern=r"^\w+$")]
 Text: TypeAlias = Annotated[str, Field(max_length=200, pattern=r"^[\w.:+-]+$")]
-FeatureName: TypeAlias = Annotated[str, Field(max_length=4096)]
+ColumnName: TypeAlias = Annotated[str, Field(max_length=4096)]
 DetectorName: TypeAlias = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
+class Columns(BaseModel):
+    """A table's columns: their names, and the least and the largest training value of each."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    names: tuple[ColumnName, ...]
+    low: tuple[FiniteFloat, ...]
+    high: tuple[FiniteFloat, ...]
+
+
 class Description(BaseModel):
-    """The content of ``model.json``; ``shape`` and ``dtype`` are those of one sample."""
+    """The content of ``model.json``; ``shape`` and ``dtype`` are those of one sample, as the
+    detector takes it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -70,8 +91,9 @@ class Description(BaseModel):
     state_sha256: Sha256
     calibration: tuple[FiniteFloat, ...]
     training_scores: tuple[FiniteFloat, ...] = ()
-    feature_names: tuple[FeatureName, ...] = ()
+    feature_names: tuple[ColumnName, ...] = ()
     contamination: Annotated[float, Field(gt=0, le=0.5)] = 0.1
+    columns: Columns | None = None
 
     @field_validator("shape")
     @classmethod
@@ -80,18 +102,32 @@ class Description(BaseModel):
             raise ValueError(f"must be (d,) or (c, h, w) with at most {MAX_VALUES} values")
         return shape
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Description:
+        c = self.columns
+        if c is not None and {(len(c.names),), (len(c.low),), (len(c.high),)} != {self.shape}:
+            raise ValueError(f"columns must have a name, low and high for each of {self.shape}")
+        return self
+
 
 @dataclass(frozen=True, eq=False)
 class Saved:
-    """A detector that can score; ``calibration`` holds the sorted scores, float32 ``(m,)``."""
+    """A detector that can score; ``calibration`` holds the sorted scores, float32 ``(m,)``.
+    ``scaling`` brings the rows of a table to what the detector takes, None of other samples.
+    """
 
     detector: IterativeDetector
     description: Description
     calibration: NDArray[np.float32]
+    scaling: Scaling | None = None
 
 
 def save(
-    folder: AnyPath, detector: IterativeDetector, row: Mapping[str, Any], normals: NDArray[Any]
+    folder: AnyPath,
+    detector: IterativeDetector,
+    row: Mapping[str, Any],
+    normals: NDArray[Any],
+    scaling: Scaling | None = None,
 ) -> None:
     """Save a trained detector in ``folder``.
 
@@ -100,6 +136,7 @@ def save(
         detector: trained to its end.
         row: of the run, with benchmark, fold, detector, params, seed, data_sha256, code_version.
         normals: normal samples that it was not trained on, which calibrate it.
+        scaling: which brought the rows of a table to what the detector takes.
 
     Raises:
         TrainingDiverged: a score of ``normals`` is not finite.
@@ -109,8 +146,12 @@ def save(
     if not np.isfinite(scores).all():
         raise TrainingDiverged("the scores of the validation samples are not finite")
     names = ("detector", "params", "seed", "benchmark", "fold", "data_sha256", "code_version")
+    about = {name: row[name] for name in names}
+    if scaling is not None:
+        ends = {"low": scaling.low.tolist(), "high": scaling.high.tolist()}
+        about["columns"] = {"names": scaling.columns, **ends}
     fitted = Fitted(normals.shape[1:], normals.dtype == np.uint8)
-    write(folder, detector, {name: row[name] for name in names}, Notes(fitted, calibration=scores))
+    write(folder, detector, about, Notes(fitted, calibration=scores))
 
 
 def write(
@@ -202,7 +243,8 @@ def load(folder: AnyPath, *, device: str = "auto", foreign: bool = False) -> Sav
         raise StoreError(
             f"'{path}' cannot be used: {_reason(error)}; train again with omasgan run ... --save"
         ) from error
-    return Saved(detector, description, _notes(description).calibration)
+    calibration = _notes(description).calibration
+    return Saved(detector, description, calibration, _scaling(description.columns))
 
 
 def _notes(description: Description) -> Notes:
@@ -233,6 +275,12 @@ def describe(folder: AnyPath) -> Description:
         raise StoreError(
             f"'{path}' does not describe a saved detector: {key + ': ' if key else ''}{reason}"
         ) from error
+
+
+def _scaling(columns: Columns | None) -> Scaling | None:
+    if columns is None:
+        return None
+    return Scaling(np.array(columns.low), np.array(columns.high), columns.names)
 
 
 def _check_sizes(params: Mapping[str, Any], state: Mapping[str, Any]) -> None:

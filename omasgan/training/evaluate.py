@@ -101,7 +101,7 @@ def _train_on_task(
 ) -> Iterator[EpochRow | ValueRow]:
     """Yield the rows of one task of a trial: its epochs, then its value."""
     task = data.tasks[step]
-    X = data.pool[task.train]
+    X = selection.training_samples(task, data.pool)
     checkpoint = None if job.workdir is None else task_checkpoint(job.workdir, step)
     shared = None if job.cache is None else job.cache.open(detector, X)
     training = Training(detector, X, checkpoint, job.checkpoints, shared)
@@ -161,7 +161,8 @@ def run_fold(
     try:
         detector = detectors.load(job.detector)(**job.params, seed=job.seed, device=device)
         compute_on_one_thread()
-        X, *anomalies = _training_samples(dataset, fold)
+        samples = protocols.FoldSamples(dataset, fold)
+        X, anomalies = samples.train, [samples.labelled] if len(fold.labelled) else []
         shared = None if job.cache is None else job.cache.open(detector, X, *anomalies)
         training = Training(detector, X, checkpoint, job.checkpoints, shared, *anomalies)
         with log.following(training):
@@ -172,10 +173,11 @@ def run_fold(
                     log.flush()
                     training.save()
         row |= log.summary(cached=job.cache is not None)
-        columns = _score(detector, dataset, fold)
+        columns = _score(detector, dataset, fold, samples.test)
         _save_pictures(detector, X[:PICTURES], job.store.run_dir(key))
         if job.save:
-            saved.save(job.store.run_dir(key), detector, row, dataset.train.X[fold.validation])
+            normals = samples.validation
+            saved.save(job.store.run_dir(key), detector, row, normals, samples.scaling)
         row |= judge(spec, columns)
         scores = columns
     except TrainingDiverged as error:
@@ -211,14 +213,12 @@ def fold_of(job: RunJob, spec: BenchmarkSpec, dataset: Dataset) -> Fold:
     return fold
 
 
-def _training_samples(dataset: Dataset, fold: Fold) -> list[NDArray[Any]]:
-    """Return the normal samples of a fold, and its labelled anomalies if there are any."""
-    return [dataset.train.X[rows] for rows in (fold.train, fold.labelled) if len(rows)]
-
-
-def _score(detector: IterativeDetector, dataset: Dataset, fold: Fold) -> dict[str, NDArray[Any]]:
-    """Return the columns of ``scores.parquet``, with those of stages if there are several."""
-    X = dataset.test.X[fold.test]
+def _score(
+    detector: IterativeDetector, dataset: Dataset, fold: Fold, X: NDArray[Any]
+) -> dict[str, NDArray[Any]]:
+    """Return the columns of ``scores.parquet`` for the test samples ``X``, with those of stages if
+    there are several.
+    """
     classes = dataset.test.classes[fold.test]
     stages = detector.stage_scores(X)
     score = stages[detector.stage]
