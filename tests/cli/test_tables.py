@@ -49,7 +49,7 @@ def test_a_table_with_one_normal_class_is_a_benchmark_of_one_fold(
     out = tmp_path / "out"
     own = [cells / "cells.csv", "knn", "--normal", "benign", *SMALL, "--out", out, "--save"]
     assert omasgan("run", *own) == 0
-    assert "folds by class: 0 benign" in capsys.readouterr().out
+    assert "folds by normal class: 0 benign" in capsys.readouterr().out
     (row,) = Store(out).results("cells-normal-benign-v1")
     assert row["n_anomalous"] == 212 and row["auroc"] > 0.9 and row["average_precision"] > 0.9
     # The same table as a benchmark with a name has the same numbers.

@@ -88,9 +88,10 @@ class Data:
         dataset = protocols.load_data(spec, root=self.data_root, download=self.download)
         chosen = protocols.choose(protocols.folds(spec, dataset), folds)
         if is_data_path(spec.dataset) and spec.anomalies is None:
-            # Tables have the folds' numbers, and nobody else knows which class is which.
+            # Results have the folds' numbers, and nobody else knows which class is which.
             names = (f"{fold.index} {dataset.class_names[fold.index]}" for fold in chosen)
-            print(f"folds by class: {', '.join(names)}", flush=True)
+            kind = "normal" if spec.protocol == "one-vs-rest" else "anomalous"
+            print(f"folds by {kind} class: {', '.join(names)}", flush=True)
         return dataset, chosen
 
 
