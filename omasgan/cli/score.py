@@ -35,7 +35,7 @@ def score(
     ] = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Score images, as CSV, with a detector that 'omasgan run ... --save' has saved.
+    """Score images, as CSV, with a detector that was saved.
 
     A p-value is the share of the benchmark's held-out normal samples that score at least as high:
     a small one means that the image is unlike those normals. It is valid for a single sample on
