@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import textwrap
 from itertools import pairwise
 from typing import Any
@@ -47,5 +48,10 @@ def _of_class(cls: type[Any]) -> dict[str, str]:
 
 
 def _sentence(text: str) -> str:
-    """The first sentence, in one line and without the marks of code."""
-    return " ".join(text.split()).replace("``", "").split(". ")[0].rstrip(".") + "."
+    r"""The first sentence, in one line and without the marks of code.
+
+    >>> _sentence("Weight of ``d`` (eq. 3)\n    in eq. 2. Not more.")
+    'Weight of d (eq. 3) in eq. 2.'
+    """
+    words = " ".join(text.split()).replace("``", "")
+    return re.split(r"\.\s+(?=[A-Z])", words)[0].rstrip(".") + "."

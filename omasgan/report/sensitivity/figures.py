@@ -55,6 +55,7 @@ def curves(cubes: Sequence[tuple[Axis, Cube]]) -> Figure:
             by_fold = change[:, fold].mean(axis=1)
             axes.plot(x, _level(cube) + by_fold, color=GREY, linewidth=0.8, alpha=0.7)
         _band(axes, x, cube, NORMAL)
+        axes.axhline(_level(cube), color=GREY, linewidth=0.8)
         _set_value_axis(axes, axis, cube)
     figure.supylabel(MEAN, fontsize=10)
     return figure
@@ -92,7 +93,6 @@ def _positions(axis: Axis, cube: Cube) -> list[float]:
 
 def _set_value_axis(axes: Axes, axis: Axis, cube: Cube) -> None:
     base = _positions(axis, cube)[cube.base]
-    axes.axhline(_level(cube), color=GREY, linewidth=0.8)
     axes.axvline(base, color=GREY, linestyle="--", linewidth=1)
     if axis.log:
         axes.set_xscale("log")
