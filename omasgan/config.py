@@ -281,6 +281,23 @@ def published_numbers() -> Path:
     return _folder("benchmarks") / "published.csv"
 
 
+def as_toml(table: Mapping[str, Any]) -> str:
+    r"""Return a table of params or a space as TOML.
+
+    >>> as_toml({"lr": 0.1, "layers": [8, 8], "seed": None})
+    'lr = 0.1\nlayers = [8, 8]\n'
+    """
+    # TOML has no null: a param without a value has its default.
+    return "".join(f"{name} = {_toml(v)}\n" for name, v in table.items() if v is not None)
+
+
+def _toml(value: Any) -> str:
+    """Return a value as TOML, tables inline. JSON writes all other values as TOML does."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items()) + " }"
+    return json.dumps(value)
+
+
 def digest(obj: object) -> str:
     """Return the SHA-256 (hex) of the canonical JSON of ``obj``, whatever the order of its keys.
 

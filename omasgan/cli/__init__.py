@@ -33,6 +33,7 @@ from omasgan.cli import (
     ui,
 )
 from omasgan.cli.options.groups import flat
+from omasgan.cli.options.help import EXAMPLES, GroupedCommand
 from omasgan.errors import ConfigError, OmasganError, without_secrets
 
 INTERRUPTED = 130
@@ -113,7 +114,7 @@ def _app() -> typer.Typer:
     )
     app.callback()(_about)
     for name, verb in VERBS.items():
-        app.command(name)(flat(verb))
+        app.command(name, cls=GroupedCommand, epilog=EXAMPLES[name])(flat(verb))
     return app
 
 

@@ -34,7 +34,7 @@ def audit(  # noqa: PLR0913 - typer reads an option from each
     data: Data,
     device: DeviceOption = "auto",
 ) -> None:
-    """Train a detector on one fold and see whether a score depends on anything but its sample.
+    """See whether a score depends on anything but its sample.
 
     The test samples are scored together, twice, shuffled, in batches and one by one. The largest
     deviation is in units of the scores' spread. Exits with 1 if a score moves.

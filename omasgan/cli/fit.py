@@ -40,10 +40,11 @@ def fit(
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the training.")] = 0,
     device: DeviceOption = "auto",
 ) -> None:
-    """Train a detector on normal samples alone, and save it for 'omasgan score'.
+    """Train a detector on normal samples alone, and save it.
 
-    No test follows: without labelled anomalies nothing says how good it is. A tenth of the
-    samples is held out, to say how unlikely a score is among normal ones.
+    'omasgan score' judges images with it. No test follows: without labelled anomalies nothing says
+    how good it is. A tenth of the samples is held out, to say how unlikely a score is among normal
+    ones.
     """
     from omasgan.config import is_table
     from omasgan.data import own

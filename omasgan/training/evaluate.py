@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omasgan import detectors
-from omasgan.data import metrics, protocols, selection
+from omasgan.data import fold_names, metrics, protocols, selection
 from omasgan.errors import OmasganError, StoreError, TrainingDiverged
 from omasgan.store import saved
 from omasgan.store.files import AnyPath, delete, delete_leftovers, write_atomic
 from omasgan.store.journal import Row
 from omasgan.store.results import RunKey, params_id
+from omasgan.training import extremes
 from omasgan.training.environment import (
     code_version,
     compute_on_one_thread,
@@ -175,6 +176,7 @@ def run_fold(
         row |= log.summary(cached=job.cache is not None)
         columns = _score(detector, dataset, fold, samples.test)
         _save_pictures(detector, X[:PICTURES], job.store.run_dir(key))
+        extremes.save(job.store.run_dir(key), columns, dataset.test.X[fold.test])
         if job.save:
             normals = samples.validation
             saved.save(job.store.run_dir(key), detector, row, normals, samples.scaling)
@@ -265,6 +267,7 @@ def identity(job: RunJob, spec: BenchmarkSpec, dataset: Dataset, fold: Fold) -> 
         "selection": job.selection,
         "seed": job.seed,
         "fold": fold.index,
+        "fold_name": fold_names.name_of(spec, dataset.class_names, fold.index),
         "anomalous_classes": list(fold.anomalous_classes),
         "n_folds": len(protocols.folds(spec, dataset)),
         "n_train": len(fold.train),

@@ -7,7 +7,7 @@ import pytest
 from tests.cli.calls import omasgan
 from tests.experiments.paper import tiny
 
-LOCAL = ["--backend", "local", "--device", "cpu"]
+LOCAL = ["--backend", "local", "--device", "cpu", "--tracking-uri", "none"]
 
 
 def test_without_names_the_suites_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -116,6 +116,13 @@ class Execution:
         return backend
 
 
+@dataclass(frozen=True, kw_only=True)
+class HereOrOnRay(Execution):
+    """The same for a verb that works in this process unless Ray is asked for."""
+
+    backend: BackendOption = BackendName.local
+
+
 def unused_gpus(n: int, share: str | None) -> str | None:
     """Return what to say of ``n`` GPUs where nobody has asked for a ``share`` of them.
 
