@@ -279,7 +279,7 @@ def test_b_s_samples_lie_around_the_data(
     detector, X, sides = synthetic
     z = torch.randn(2000, 2, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        b = detector._boundary_samples(z, torch.empty(0)).numpy()
+        b = detector._boundary_samples(z, torch.empty(0), torch.Generator()).numpy()
     centres = np.array([X[sides == side].mean(0) for side in np.unique(sides)])
     radius = np.mean([X[sides == side].std(0) for side in np.unique(sides)])
     offsets = b[:, None] - centres[None]
