@@ -484,40 +484,30 @@ class OMASGAN(NeuralDetector):
         self._update(loss, "J")
         return {"j": loss, "j_real": loss_x, "j_negative": loss_negative}
 
-    def _boundary_samples(self, z: Tensor, x: Tensor, draw: torch.Generator) -> Tensor:
-        """Return B's samples ``(n, ...)`` for latents ``z`` and normal samples ``x``; what else is
-        random comes from ``draw``.
+    def _boundary_samples(
+        self, z: Tensor, x: Tensor, draw: torch.Generator, *, learned: bool = True
+    ) -> Tensor:
+        """Return B's samples ``(n, ...)`` for latents ``z`` and normal samples ``x``, or such of
+        the same form and size of which nothing is ``learned``; what else is random comes from
+        ``draw``.
         """
         if self.form == "pixel":
-            return self._networks["B"](z)  # type: ignore[no-any-return]
-        x = self._based(z, x)
-        if self.form == "deformation":
-            return self._networks["B"](z, x)  # type: ignore[no-any-return]
-        if self.form == "mixture":
-            half = len(z) // 2
-            bent = self._networks["B"](z[:half], x[:half])
-            return torch.cat([bent, self._decoded(z[half:], x[half:], self.moves, draw)])
-        return self._decoded(z, x, self.moves, draw)
-
-    def _based(self, z: Tensor, x: Tensor) -> Tensor:
-        """Return what B's samples are made from: ``x`` or G(z)."""
-        if self.base == "real":
-            return x
-        with torch.no_grad():
-            return self._networks["G"](z)  # type: ignore[no-any-return]
-
-    def _random_samples(self, z: Tensor, x: Tensor, draw: torch.Generator) -> Tensor:
-        """Return samples of B's form and size of which nothing is learned."""
-        if self.form == "pixel":
-            return self._networks["G"](z)  # type: ignore[no-any-return]
-        x = self._based(z, x)
-        if self.form == "deformation":
-            return self._deformed(x, self.radius, draw)
-        half = len(z) // 2 if self.form == "mixture" else 0
-        decoded = self._decoded(z[half:], x[half:], 0, draw)
-        return (
-            torch.cat([self._deformed(x[:half], self.radius, draw), decoded]) if half else decoded
-        )
+            return self._networks["B" if learned else "G"](z)  # type: ignore[no-any-return]
+        if self.base == "generator":
+            with torch.no_grad():
+                x = self._networks["G"](z)
+        bent = {"deformation": len(z), "mixture": len(z) // 2}.get(self.form, 0)
+        parts = []
+        if bent:
+            parts.append(
+                self._networks["B"](z[:bent], x[:bent])
+                if learned
+                else self._deformed(x[:bent], self.radius, draw)
+            )
+        if bent < len(z):
+            moves = self.moves if learned else 0
+            parts.append(self._decoded(z[bent:], x[bent:], moves, draw))
+        return torch.cat(parts)
 
     def _decoded(self, z: Tensor, x: Tensor, moves: int, draw: torch.Generator) -> Tensor:
         """Return what codes decode to that began near those of ``x``, or between them, and went
@@ -558,7 +548,7 @@ class OMASGAN(NeuralDetector):
         if self.negatives == "boundary":
             return self._boundary_samples(z, x, draw)
         if self.negatives == "random":
-            return self._random_samples(z, x, draw)
+            return self._boundary_samples(z, x, draw, learned=False)
         if self.negatives == "noise":
             return negatives.uniform_noise(x, draw)
         if self.negatives == "patch-shuffle":
