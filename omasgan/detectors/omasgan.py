@@ -737,8 +737,10 @@ class OMASGAN(NeuralDetector):
         """Continue from ``state``, which a detector with the same params returned.
 
         Raises:
-            ConfigError: the state belongs to other params.
+            ConfigError: the state belongs to other params or to an earlier version.
         """
         super().load_state_dict(state)
         self._gan_steps_done = state["gan_steps_done"]
         self._scale = boundary.Scale(*state["scale"])
+        if self._position == len(self._schedule()) and "x.mean" not in self._fitted:
+            raise ConfigError("the state is of an earlier version, which had fewer scores")
