@@ -1,6 +1,7 @@
 """Detectors that need no training: what they reach is a closed form of their params.
 
-Each is a real ``IterativeDetector``, named for instance ``tests.toy:CurveDetector``.
+Each is a real ``IterativeDetector``, named for instance ``tests.toy:CurveDetector``. None needs
+torch, whose import takes most of the time in which a worker starts.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from scipy.spatial.distance import cdist
 
 from omasgan.detectors.base import Epoch, IterativeDetector, State
 from omasgan.detectors.ranges import Count, NonNegative, Positive
-from omasgan.detectors.vae import VAE
 from omasgan.errors import TrainingDiverged
 
 BAD_LR = 0.1
@@ -164,16 +164,6 @@ class MeetingDetector(CurveDetector):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"fewer than {self.n} trials at once")
             time.sleep(0.05)
-
-
-class HungryDetector(VAE):
-    """Runs out of memory at a bad rate, later than a probe of a few steps sees."""
-
-    def _step(self, phase: str, normals: Any) -> dict[str, Any]:
-        self.steps_ = getattr(self, "steps_", 0) + 1
-        if self.lr > BAD_LR and self.steps_ > 30:
-            raise MemoryError(f"no memory left at lr {self.lr}")
-        return super()._step(phase, normals)
 
 
 def _vectors(X: NDArray[Any]) -> NDArray[np.float64]:

@@ -13,10 +13,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from omasgan.errors import BackendError, ConfigError, TrainingDiverged
-from omasgan.nn.memory import CUDA_MB
-from omasgan.training import probe
 from omasgan.training.environment import device_class, has_used_gpu
-from omasgan.training.measuring import MB, is_out_of_memory
+from omasgan.training.measuring import CUDA_MB, MB, is_out_of_memory
 
 MARGIN = 1.2
 """How much more than the largest probed configuration a trial is given: others may need more."""
@@ -142,6 +140,8 @@ def needed_mb(detector: str, params: Mapping[str, Any], X: NDArray[Any], device:
     Raises:
         TrainingDiverged: it did.
     """
+    from omasgan.training import probe
+
     try:
         return probe.gpu_memory_mb(detector, params, X, device=device)
     except (RuntimeError, MemoryError) as error:
@@ -187,9 +187,11 @@ def keep_to_share(gpus: float) -> None:
 
     A process that had a smaller share before is given what it has now.
     """
+    if gpus == 0:
+        return
     import torch
 
-    if gpus > 0 and torch.cuda.is_available():
+    if torch.cuda.is_available():
         part = for_tensors(gpus, gpu_mb()) if gpus < 1 else 1.0
         torch.cuda.set_per_process_memory_fraction(part)
 
@@ -207,8 +209,8 @@ def for_tensors(share: float, gpu_mb: float) -> float:
 
 def release() -> None:
     """Free the GPU memory that the last trial of this process held, so that others can have it."""
-    import torch
-
     gc.collect()
     if has_used_gpu():
+        import torch
+
         torch.cuda.empty_cache()

@@ -164,8 +164,8 @@ class NeuralDetector(IterativeDetector):
         self._anomalies = self._known(X, anomalies)
         for index in range(self._position, len(schedule)):
             phase, steps = schedule[index]
-            self._enter_up_to(phase)
             with batches.full_precision(self._device):
+                self._enter_up_to(phase)
                 losses = self._train_epoch(phase, steps, normals) | self._health(normals, index)
                 check_finite(losses, f"phase '{phase}', epoch {index}")
                 self._position += 1

@@ -60,7 +60,7 @@ class Residual(nn.Module):
         first, second = self.first.weight, self.second.weight
         a, slope = self.activation(F.linear(x, first, self.first.bias))
         one = torch.eye(len(first), device=x.device)
-        log_det = torch.linalg.slogdet(one + slope[:, :, None] * (first @ second)).logabsdet
+        log_det = log_abs_det(one + slope[:, :, None] * (first @ second))
         return x + F.linear(a, second, self.second.bias), log_det
 
     def inverse(self, y: Tensor) -> Tensor:
@@ -70,6 +70,23 @@ class Residual(nn.Module):
             a, _ = self.activation(self.first(x))
             x = y - self.second(a)
         return x
+
+
+def log_abs_det(matrices: Tensor) -> Tensor:
+    """Return log |det A| of matrices A ``(n, k, k)`` that are far from singular, ``(n,)``."""
+    if matrices.is_cuda:
+        return half_log_det_of_square(matrices)
+    return torch.linalg.slogdet(matrices).logabsdet  # type: ignore[no-any-return]
+
+
+def half_log_det_of_square(matrices: Tensor) -> Tensor:
+    """Return log |det A| as half of log det(A A^T), by Cholesky's decomposition.
+
+    A GPU's decomposition of a batch into L U cannot be recorded in a CUDA graph. On a CPU this way
+    is slower.
+    """
+    lower: Tensor = torch.linalg.cholesky_ex(matrices @ matrices.mT).L
+    return lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
 
 class ActNorm(nn.Module):

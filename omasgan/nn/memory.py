@@ -13,11 +13,6 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-CUDA_MB = 900.0
-"""What a process takes of a GPU besides tensors: context, kernels, the libraries' working space.
-An H200 with CUDA 13.0 took 836 after a training; other chips and versions differ.
-"""
-
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of glibc's mallopt."""
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
+import os
+import runpy
 import subprocess
+import sys
 from pathlib import Path
 
 from omasgan import __version__
@@ -18,6 +22,8 @@ def resolve_device(device: str) -> str:
     Raises:
         ConfigError: this machine has no such device.
     """
+    if device == "cpu":
+        return device
     import torch
 
     from omasgan.nn import batches
@@ -41,9 +47,33 @@ def _check_index(index: int, count: int) -> None:
 
 def has_used_gpu() -> bool:
     """Return whether this process has used a GPU: only then it takes memory of one."""
-    import torch
+    return "torch" in sys.modules and bool(sys.modules["torch"].cuda.is_initialized())
 
-    return bool(torch.cuda.is_initialized())
+
+def compute_on_one_thread() -> None:
+    """Let torch, if it is imported, compute with one thread unless the environment sets
+    ``OMP_NUM_THREADS``: two trainings of one thread each are faster than one after the other with
+    two.
+    """
+    if "torch" in sys.modules:
+        from omasgan.nn import threads
+
+        threads.suit((), 1)
+
+
+def compute_with_threads(n: int) -> None:
+    """Let torch compute with ``n`` threads; where it is not imported yet, from then on."""
+    os.environ["OMP_NUM_THREADS"] = str(n)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(n)
+
+
+@functools.cache
+def torch_version() -> str:
+    """Return torch's version; without its import, which takes seconds and 200 MB."""
+    spec = importlib.util.find_spec("torch")
+    assert spec is not None and spec.origin is not None
+    return str(runpy.run_path(str(Path(spec.origin).with_name("version.py")))["__version__"])
 
 
 def device_class(device: str) -> str:

@@ -17,7 +17,13 @@ from omasgan.store import saved
 from omasgan.store.files import AnyPath, delete, delete_leftovers, write_atomic
 from omasgan.store.journal import Row
 from omasgan.store.results import RunKey, params_id
-from omasgan.training.environment import code_version, device_class, resolve_device
+from omasgan.training.environment import (
+    code_version,
+    compute_on_one_thread,
+    device_class,
+    resolve_device,
+    torch_version,
+)
 from omasgan.training.epoch_log import EpochLog
 from omasgan.training.loop import Training
 from omasgan.training.measuring import Measurement, failure
@@ -51,6 +57,7 @@ def run_trial(job: TrialJob, data: TrialData) -> Iterator[TrialRow]:
     outcome, error, stage, objective = "ok", None, None, None
     try:
         cls = detectors.load(job.detector)
+        compute_on_one_thread()
         device = resolve_device(job.device)
         measurement.on_device(device)
         data = data.in_memory()
@@ -153,6 +160,7 @@ def run_fold(
     scores = None
     try:
         detector = detectors.load(job.detector)(**job.params, seed=job.seed, device=device)
+        compute_on_one_thread()
         X, *anomalies = _training_samples(dataset, fold)
         shared = None if job.cache is None else job.cache.open(detector, X, *anomalies)
         training = Training(detector, X, checkpoint, job.checkpoints, shared, *anomalies)
@@ -242,8 +250,6 @@ def judge(spec: BenchmarkSpec, columns: Mapping[str, NDArray[Any]]) -> Row:
 
 def identity(job: RunJob, spec: BenchmarkSpec, dataset: Dataset, fold: Fold) -> Row:
     """Return everything that the numbers of a run depend on."""
-    import torch
-
     labels = protocols.labels(fold, dataset.test.classes[fold.test])
     return {
         "benchmark": spec.id,
@@ -265,7 +271,7 @@ def identity(job: RunJob, spec: BenchmarkSpec, dataset: Dataset, fold: Fold) -> 
         "n_anomalous": int(labels.sum()),
         "epochs": 0,
         "code_version": code_version(),
-        "torch_version": torch.__version__,
+        "torch_version": torch_version(),
     }
 
 

@@ -5,16 +5,22 @@ from __future__ import annotations
 import logging
 import re
 import resource
+import sys
 import time
 from pathlib import Path
 
 from omasgan.errors import TrainingDiverged
-from omasgan.training.environment import has_used_gpu
+from omasgan.training.environment import device_class, has_used_gpu
 
 logger = logging.getLogger(__name__)
 
 MB = 2**20
 """Bytes; so one MB is a mebibyte."""
+
+CUDA_MB = 900.0
+"""What a process takes of a GPU besides tensors: context, kernels, the libraries' working space.
+An H200 with CUDA 13.0 took 836 after a training; other chips and versions differ.
+"""
 
 _MEMORY_RAN_OUT = re.compile(
     "can't allocate memory"  # the CPU's allocator
@@ -33,13 +39,7 @@ class Measurement:
         """Begin to measure; ``seconds_before`` is what an interrupted attempt has taken.
 
         A GPU is measured from ``on_device`` on.
-
-        Torch gets one thread, unless the environment sets ``OMP_NUM_THREADS``: two trainings of
-        one thread each are faster than one after the other with two.
         """
-        from omasgan.nn import threads
-
-        threads.suit((), 1)
         self._gpu: str | None = None
         try:
             Path("/proc/self/clear_refs").write_text("5")
@@ -49,12 +49,12 @@ class Measurement:
 
     def on_device(self, device: str) -> None:
         """Measure that device too, if it is a GPU."""
-        import torch
-
-        self._gpu = device if torch.device(device).type == "cuda" else None
+        self._gpu = device if device_class(device) == "cuda" else None
         # A GPU that this process has not used yet has nothing to reset, and asking it would take
         # hundreds of MB of it, which detectors that compute without torch never need.
         if self._gpu is not None and has_used_gpu():
+            import torch
+
             torch.cuda.reset_peak_memory_stats(self._gpu)
 
     @property
@@ -67,10 +67,10 @@ class Measurement:
         process began where the system cannot reset it) and, if a GPU was used,
         ``gpu_peak_memory_mb``.
         """
-        import torch
-
         costs = {"seconds": self.seconds, "peak_memory_mb": peak_resident_mb()}
         if self._gpu is not None and has_used_gpu():
+            import torch
+
             costs["gpu_peak_memory_mb"] = torch.cuda.max_memory_reserved(self._gpu) / MB
         return costs
 
@@ -98,9 +98,8 @@ def failure(error: Exception) -> tuple[str, str]:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether memory, of the machine or of a GPU, ran out: often only words tell."""
-    import torch
-
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    torch_s = sys.modules["torch"].OutOfMemoryError if "torch" in sys.modules else MemoryError
+    if isinstance(error, (torch_s, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and bool(_MEMORY_RAN_OUT.search(str(error)))
 
@@ -110,11 +109,11 @@ def lost_gpu(device: str) -> str | None:
 
     After errors such as an illegal address every later call of CUDA in the process fails as well.
     """
+    gpu = "cuda" if device == "auto" else device
+    if device_class(gpu) != "cuda" or not has_used_gpu():
+        return None
     import torch
 
-    gpu = "cuda" if device == "auto" else device
-    if torch.device(gpu).type != "cuda" or not has_used_gpu():
-        return None
     try:
         torch.cuda.synchronize(gpu)
     except RuntimeError as error:

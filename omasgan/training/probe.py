@@ -30,9 +30,9 @@ from omasgan import detectors
 from omasgan.detectors.base import IterativeDetector, State
 from omasgan.detectors.neural import NeuralDetector, check_finite
 from omasgan.nn import graphs
-from omasgan.nn.memory import CUDA_MB, Allocated
-from omasgan.training.environment import has_used_gpu, resolve_device
-from omasgan.training.measuring import MB, Measurement, peak_resident_mb
+from omasgan.nn.memory import Allocated
+from omasgan.training.environment import compute_on_one_thread, has_used_gpu, resolve_device
+from omasgan.training.measuring import CUDA_MB, MB, Measurement, peak_resident_mb
 
 UNTIMED_STEPS = graphs.WARM_UP_STEPS + 1
 """Steps of a phase before the timed ones on a GPU, which records its graph in them."""
@@ -139,6 +139,7 @@ def gpu_memory_mb(
 
 def _builder(name: str, params: Mapping[str, Any], device: str, seed: int) -> Callable[[], Any]:
     """Return a function that returns a new detector of this configuration."""
+    compute_on_one_thread()
     Measurement()
     cls, run = detectors.load(name), {"seed": seed, "device": resolve_device(device)}
     return lambda: cls(**params, **run)

@@ -29,6 +29,7 @@ from omasgan.detectors.base import Epoch
 from omasgan.errors import ConfigError, StoreError
 from omasgan.store.files import exists
 from omasgan.store.states import load_state, save_state
+from omasgan.training.environment import torch_version
 
 if TYPE_CHECKING:
     from omasgan.detectors.base import Beginning, IterativeDetector
@@ -131,8 +132,6 @@ def _key(beginning: Beginning, surroundings: Mapping[str, Any]) -> str:
 
 def _surroundings(detector: IterativeDetector, *samples: NDArray[Any]) -> dict[str, Any]:
     """Return what every state of this training depends on besides params."""
-    import torch
-
     cls = type(detector)
     return {
         "detector": f"{cls.__module__}:{cls.__qualname__}",
@@ -143,7 +142,7 @@ def _surroundings(detector: IterativeDetector, *samples: NDArray[Any]) -> dict[s
         ),
         "code": _code(cls),
         "machine": _machine(detector.device),
-        "torch": torch.__version__,
+        "torch": torch_version(),
         "numpy": np.__version__,
     }
 

@@ -12,8 +12,8 @@ from gpu_checks.running import described
 from gpu_checks.samples import build, neural, samples
 from gpu_checks.workers import WorkerError, workers
 from omasgan.backends.shares import MARGIN
-from omasgan.nn.memory import CUDA_MB
 from omasgan.training import probe
+from omasgan.training.measuring import CUDA_MB
 
 MIB = 2**20
 CONTEXT = "a process's context"

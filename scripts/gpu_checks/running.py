@@ -38,10 +38,10 @@ class Check:
 
 CHECKS = {
     "machine": Check("machine", False, 60),
-    "capture": Check("graphs", False, 150),
-    "equality": Check("graphs", False, 150),
-    "repeatability": Check("repeatability", False, 150),
-    "audit": Check("audits", False, 150),
+    "capture": Check("graphs", False, 200),
+    "equality": Check("graphs", False, 200),
+    "repeatability": Check("repeatability", False, 200),
+    "audit": Check("audits", False, 200),
     "speed": Check("speed", True, 210),
     "neighbour": Check("neighbour", True, 120),
     "memory": Check("memory", True, 90),

@@ -4,9 +4,36 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+
+TRAINING = """
+import sys
+from pathlib import Path
+
+from omasgan.config import load_benchmark
+from omasgan.data import protocols
+from omasgan.store.results import Store
+from omasgan.training import evaluate
+from omasgan.training.jobs import RunJob
+
+spec = load_benchmark("digits-loo", max_folds=1, max_train=100, max_test=60)
+data = protocols.load_data(spec, root=None, download=False)
+store = Store(Path(sys.argv[1]))
+for name in ("knn", "tests.toy:CurveDetector"):
+    row = evaluate.run_fold(RunJob(0, name, {}, 0, "fixed", store, device="cpu"), spec, data)
+    assert row["outcome"] == "ok", row
+"""
 
 
-def test_a_worker_imports_neither_optuna_nor_mlflow() -> None:
-    code = "import omasgan.backends.ray.worker, sys; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {"optuna", "mlflow"} & {name.split(".")[0] for name in done.stdout.split()}
+def imported_by(code: str, *arguments: str) -> set[str]:
+    command = [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return {name.split(".")[0] for name in done.stdout.split()}
+
+
+def test_a_worker_imports_only_what_it_needs() -> None:
+    assert not {"optuna", "mlflow", "torch"} & imported_by("import omasgan.backends.ray.worker")
+
+
+def test_a_training_without_networks_does_without_torch(tmp_path: Path) -> None:
+    assert "torch" not in imported_by(TRAINING, str(tmp_path))

@@ -44,7 +44,8 @@ def searching(
     **options: Any,
 ) -> Search:
     guide = Guide(Space.from_dict(space), folder, **options)
-    return Search(guide, data, n_trials, f"tests.toy:{detector}", folder)
+    name = detector if ":" in detector else f"tests.toy:{detector}"
+    return Search(guide, data, n_trials, name, folder)
 
 
 def meeting(
@@ -163,6 +164,7 @@ def test_a_cluster_that_is_started_here_listens_on_loopback_only() -> None:
     assert listening <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
 
+HUNGRY_DETECTOR = "tests.toy_network:HungryDetector"
 HUNGRY = {"train_steps": 40, "width": 8, "lr": {"choices": [1e-3, 0.11]}}
 
 
@@ -171,7 +173,7 @@ def test_a_measured_share_grows_once_for_a_trial_that_ran_out_of_memory(
     data: selection.TrialData, tmp_path: Path
 ) -> None:
     replay = [{**HUNGRY, "lr": lr} for lr in (1e-3, 0.11)]
-    search = searching(tmp_path, "HungryDetector", HUNGRY, data, 2, replay=replay)
+    search = searching(tmp_path, HUNGRY_DETECTOR, HUNGRY, data, 2, replay=replay)
     events: list[Event] = []
     RayBackend(gpus_per_trial="auto").search([search], events.append)
     trials = search.guide.finished()
@@ -192,7 +194,7 @@ def test_a_run_gets_the_share_that_its_params_need(
 ) -> None:
     store, params = Store(tmp_path), {"train_steps": 40, "width": 8, "lr": 0.11}
     jobs = [
-        RunJob(0, "tests.toy:HungryDetector", params, 0, "fixed", store),
+        RunJob(0, HUNGRY_DETECTOR, params, 0, "fixed", store),
         RunJob(0, "knn", {}, 0, "fixed", store),
     ]
     backend = RayBackend(gpus_per_trial="auto")
@@ -203,7 +205,7 @@ def test_a_run_gets_the_share_that_its_params_need(
     assert hungry["gpus"] == shares.larger(first)
     assert yardstick["gpus"] == yardstick[PREDICTED] == 0
     cause = f"it ran out of memory, and gets {hungry['gpus']:g} of a GPU"
-    run = "run of tests.toy:HungryDetector, fold 0, seed 0"
+    run = f"run of {HUNGRY_DETECTOR}, fold 0, seed 0"
     assert notes_in(events) == [f"{run} is repeated: {cause}"]
 
 

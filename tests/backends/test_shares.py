@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from omasgan.backends import shares
 from omasgan.data.datasets import Dataset
 from omasgan.errors import BackendError, ConfigError
-from omasgan.nn.memory import CUDA_MB
+from omasgan.training.measuring import CUDA_MB
 
 NODE = {"CPU": 8.0, "GPU": 2.0, "memory": 1e9}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from omasgan.nn.memory import CUDA_MB
+from omasgan.training.measuring import CUDA_MB
 from tests.cli.calls import CURVE, SPACE, omasgan
 
 CAPS = ["--max-folds", "2", "--max-train", "100", "--max-test", "60"]

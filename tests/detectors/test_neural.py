@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
+import torch
 
 from omasgan.detectors.deep_svdd import DeepSVDD
+from omasgan.detectors.vae import VAE
 from omasgan.errors import ConfigError
+from omasgan.nn import batches
 from tests.contracts.test_detector import images, quick
 
 SHORT = {"pretrain_steps": 4, "train_steps": 4, "epoch_steps": 2, "device": "cpu"}
@@ -48,3 +54,26 @@ def test_the_score_alone_is_that_of_all_stages(name: str) -> None:
     for stage, scores in detector.stage_scores(X).items():
         detector.set_params(score=stage)
         assert np.array_equal(detector.decision_function(X), scores), stage
+
+
+def test_phases_begin_in_the_precision_of_their_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a phase measures when it begins, such as OMASGAN's units of distance, is to be the same
+    each time as well.
+    """
+    inside: list[torch.device] = []
+
+    @contextlib.contextmanager
+    def full_precision(device: torch.device) -> Iterator[None]:
+        inside.append(device)
+        yield
+        inside.pop()
+
+    class Watched(VAE):
+        def _enter(self, phase: str) -> None:
+            assert inside
+            super()._enter(phase)
+
+    monkeypatch.setattr(batches, "full_precision", full_precision)
+    X = np.zeros((8, 4), dtype=np.float32)
+    Watched(train_steps=1).fit(X)
+    assert not inside

@@ -38,6 +38,19 @@ def test_fields_are_interpolated_bicubically(images: torch.Tensor, grid: int) ->
     torch.testing.assert_close(deformation.deform(images, field.flatten(1)), expected)
 
 
+def test_images_are_read_as_grid_sample_does(images: torch.Tensor) -> None:
+    x = torch.cat([images, 2 * images], 1).requires_grad_()
+    where = (2.6 * torch.rand(6, 20, 20, 2, generator=torch.Generator().manual_seed(0))) - 1.3
+    expected = F.grid_sample(x, where, padding_mode="border", align_corners=True)
+    read = deformation.read_at(x, where)
+    torch.testing.assert_close(read, expected)
+    weight = torch.randn(expected.shape)
+    for_expected, for_read = (
+        torch.autograd.grad((weight * y).sum(), x)[0] for y in (expected, read)
+    )
+    torch.testing.assert_close(for_read, for_expected)
+
+
 def test_autocast_does_not_round_the_grid(images: torch.Tensor) -> None:
     field = 0.1 * torch.randn(6, 18)
     with batches.autocast(torch.device("cpu"), "bfloat16"):

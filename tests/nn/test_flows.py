@@ -42,6 +42,18 @@ def test_the_lemma_gives_the_determinant(d: int, hidden: int) -> None:
     assert (torch.linalg.det(jacobian(block, x)) > 0).all()
 
 
+@pytest.mark.parametrize("k", [1, 5, 60])
+def test_both_ways_to_a_determinant_agree(k: int) -> None:
+    torch.manual_seed(k)
+    contraction = torch.randn(4, k, k, dtype=torch.double)
+    contraction *= 0.95 / torch.linalg.matrix_norm(contraction, 2)[:, None, None]
+    matrices = (torch.eye(k) + contraction).requires_grad_()
+    expected, halved = flows.log_abs_det(matrices), flows.half_log_det_of_square(matrices)
+    torch.testing.assert_close(halved, expected)
+    gradients = [torch.autograd.grad(y.sum(), matrices)[0] for y in (expected, halved)]
+    torch.testing.assert_close(*gradients)
+
+
 def test_the_slope_of_lip_swish_is_its_own_and_at_most_one() -> None:
     swish = flows.LipSwish()
     for raw in (-2.0, 0.5, 3.0):

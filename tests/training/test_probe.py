@@ -16,8 +16,8 @@ from omasgan.detectors.neural import NeuralDetector
 from omasgan.detectors.pca import PCA
 from omasgan.errors import ConfigError, TrainingDiverged
 from omasgan.nn.batches import Sampler
-from omasgan.nn.memory import CUDA_MB
 from omasgan.training import probe
+from omasgan.training.measuring import CUDA_MB
 from tests.contracts.test_detector import QUICK_STEPS, images, quick
 
 SHORT = {"gan_steps": 60, "boundary_steps": 40, "retrain_steps": 30, "detector_steps": 80}

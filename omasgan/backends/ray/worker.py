@@ -24,6 +24,7 @@ from omasgan.errors import BackendError, OmasganError, TrainingDiverged
 from omasgan.store import files
 from omasgan.store.journal import Row
 from omasgan.training import evaluate
+from omasgan.training.environment import compute_with_threads
 from omasgan.training.jobs import RunJob, TrialJob
 from omasgan.training.measuring import failure
 from omasgan.training.trials import Ending, EpochRow, Refusal, TrialRow
@@ -56,12 +57,11 @@ def load(names: Sequence[str]) -> None:
 
 def train_trial(config: dict[str, Any], *, parts: list[Any]) -> None:
     """Run on a worker: a trial whose rows travel to the driver in numbered batches."""
-    import torch
     from ray import tune
 
     payload: TrialPayload = ray.get(parts[config["search"]])
     # A node to itself is not more threads, which would round otherwise.
-    torch.set_num_threads(payload.threads)
+    compute_with_threads(payload.threads)
     with _produced_ahead(trial_rows(config, payload)) as rows:
         # Sent at once, so that the driver can end a process from which nothing else comes.
         tune.report({"batch": 0, "rows": [], "location": nodes.this_process()})
