@@ -628,8 +628,8 @@ class OMASGAN(NeuralDetector):
         """
         train, held_out = self._split(len(X))
         compared = list(batches.in_order(X, self._device, train[: self.neighbours]))
-        features = torch.cat([self._j.features(x) for x in compared])
-        near = neighbourhoods.Neighbourhoods.of(F.normalize(features))
+        features = torch.cat([F.normalize(self._j.features(x)) for x in compared])
+        near = neighbourhoods.Neighbourhoods.of(features)
         seed = self._seed_of("density")
         density = mixtures.Density.of(features, **DENSITY, seed=seed)
         flat = torch.cat([x.flatten(1) for x in compared])
@@ -672,13 +672,14 @@ class OMASGAN(NeuralDetector):
     def _parts(self, x: Tensor) -> dict[str, Tensor]:
         """Return the scores that are ``PARTS`` of others, ``(n,)`` each."""
         features = self._j.features(x)
+        directions = F.normalize(features)
         near = neighbourhoods.Neighbourhoods(**self._fitted_as("near"))
-        nearest, local = near.distances(F.normalize(features))
+        nearest, local = near.distances(directions)
         return {
             "j": self._j.head(features).squeeze(1),
             "neighbours": nearest,
             "local": local,
-            "density": mixtures.Density(**self._fitted_as("j")).surprise(features),
+            "density": mixtures.Density(**self._fitted_as("j")).surprise(directions),
             "input_density": mixtures.Density(**self._fitted_as("x")).surprise(x.flatten(1)),
         }
 
