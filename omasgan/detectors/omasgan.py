@@ -16,10 +16,21 @@ code loads all into one frozen pair, so that nothing is trained in Task 3); the 
 eqs. 5 and 6 is the critic's output on B(z) (the code passes B's image instead, a constant without
 gradient); eq. 3 measures to G(z_j) (the code to the data); eq. 4 is averaged over the whole batch
 (the code uses sample 0 alone); norms are not squared; mu and nu are used (one script ignores
-them); G' receives gradients; a score never contains a batch-level constant. One thing is added:
-Task 2 needs a critic that keeps training, which is a seventh instance that starts from D, so that
-Task 1's score stays what Task 1 made it. And J may be shown labelled anomalies beside B's samples,
-which is another league: nothing in the paper is compared with that.
+them); G' receives gradients; a score never contains a batch-level constant.
+
+Ours, each with its switch:
+
+- Task 2 needs a critic that keeps training: a seventh instance that starts from D, so that Task
+  1's score stays what Task 1 made it;
+- the forms of B but ``pixel``. ``deformation`` bends samples. ``latent``, ``between`` and
+  ``mixture`` decode codes of an autoencoder (``nn.latent``), for which the phase ``autoencoder``
+  is there. They have no network that learns eq. 2: each code goes ``moves`` steps down eq. 2
+  itself, with normal samples that were decoded in G's place, at the size that it began with;
+- ``guide = "j"``: these steps go towards what J cannot tell, instead of away from the data;
+- what ``resample`` and ``reconstructed`` do to positives;
+- the scores besides ``task1``, ``task3`` and ``j``;
+- labelled anomalies beside B's samples, which is another league: nothing in the paper is compared
+  with that.
 """
 
 from __future__ import annotations
@@ -81,10 +92,10 @@ PARTS = ("j", "neighbours", "local", "density", "input_density")
 SUMS = {"combined": ("j", "neighbours"), "unlike": ("j", "local", "input_density")}
 """The scores that add tail probabilities, and what they add."""
 
-DENSITY = {"components": 32, "mixture": 20, "floor": 0.1, "whiten": True}
-"""Of the features of J, see ``nn.mixtures``."""
+DENSITY = mixtures.Form(components=32, mixture=20, floor=0.1, whiten=True)
+"""Of the directions of J's features."""
 
-INPUT_DENSITY = {"components": 32, "mixture": 30, "floor": 0.1, "whiten": False}
+INPUT_DENSITY = mixtures.Form(components=32, mixture=30, floor=0.1, whiten=False)
 """Of the samples as they are."""
 
 Term: TypeAlias = tuple[float, Callable[[Tensor], Tensor], Tensor]
@@ -95,13 +106,22 @@ Term: TypeAlias = tuple[float, Callable[[Tensor], Tensor], Tensor]
 class OMASGAN(NeuralDetector):
     """Four phases in one training: a GAN (``gan``), a generator B of samples on the boundary of
     the data (``boundary``), retraining with them (``retrain``), a discriminator J that tells B's
-    samples from normal ones (``detector``).
+    samples from normal ones (``detector``). Some forms of B need an autoencoder (``autoencoder``).
 
-    Scores, all from one training: ``task1`` and ``task3`` (the raw output of D and of C, negated),
-    ``j`` (J's raw output, the paper's score), ``neighbours`` (cosine distance to the nearest of a
-    sample of the training set in J's last hidden layer) and ``combined`` (``j`` and ``neighbours``
-    by Fisher's method: minus the logarithms of their tail probabilities among held-out normals,
-    added). ``decision_function`` returns the one that ``score`` names.
+    Scores, all from one training:
+
+    - ``task1`` and ``task3``: the raw output of D and of C, negated;
+    - ``j``: J's raw output, the paper's score;
+    - ``neighbours``: cosine distance, in J's last hidden layer, to the nearest of a sample of the
+      training set;
+    - ``local``: distance to the nearest five there, in part in units of their own
+      (``nn.neighbourhoods``);
+    - ``density``: minus the logarithm of a density of the directions there (``nn.mixtures``);
+    - ``input_density``: the same of the samples as they are, which no network is needed for;
+    - ``combined`` and ``unlike``: what ``SUMS`` names, by Fisher's method: minus the logarithms of
+      tail probabilities among held-out normals, added.
+
+    ``decision_function`` returns the one that ``score`` names.
 
     The defaults were chosen on MNIST and digits with test anomalies in sight: they are a place to
     start a search from, and no result. Numbers that count come from params chosen under one of
@@ -230,7 +250,7 @@ class OMASGAN(NeuralDetector):
             "combined", "unlike",
         ],
         Phase("detector"),
-    ] = "combined"  # fmt: skip
+    ] = "unlike"  # fmt: skip
 
     def _phases(self) -> Mapping[str, int]:
         return {
@@ -527,7 +547,8 @@ class OMASGAN(NeuralDetector):
 
         end = latent.descend(energy, start, codes, steps=moves, rate=self.move_rate)
         with torch.no_grad():
-            return autoencoder.decoder(end)  # type: ignore[no-any-return]
+            decoded: Tensor = autoencoder.decoder(end)
+        return decoded
 
     def _eq_2(self, samples: Tensor, normal: Tensor, z: Tensor) -> Tensor:
         """Return eq. 2 of decoded samples, with those of G replaced by ``normal`` ones that were
@@ -631,9 +652,9 @@ class OMASGAN(NeuralDetector):
         features = torch.cat([F.normalize(self._j.features(x)) for x in compared])
         near = neighbourhoods.Neighbourhoods.of(features)
         seed = self._seed_of("density")
-        density = mixtures.Density.of(features, **DENSITY, seed=seed)
+        density = mixtures.Density.of(features, DENSITY, seed)
         flat = torch.cat([x.flatten(1) for x in compared])
-        input_density = mixtures.Density.of(flat, **INPUT_DENSITY, seed=seed)
+        input_density = mixtures.Density.of(flat, INPUT_DENSITY, seed)
         for name, fitted in (("near", near), ("j", density), ("x", input_density)):
             self._fitted |= {f"{name}.{key}": value for key, value in vars(fitted).items()}
         pictured = next(batches.in_order(X, self._device, held_out[:PICTURES]))

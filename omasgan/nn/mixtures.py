@@ -99,6 +99,20 @@ def _grouped(z: Tensor, groups: int, seed: int) -> Tensor:
 
 
 @dataclass(frozen=True)
+class Form:
+    """What a density is made of: how many principal ``components`` (or as many as there are), how
+    many Gaussians in the ``mixture``, the ``floor`` that is added to their variances, in units of
+    the components' mean variance, and whether to ``whiten``: to give each component the variance
+    1 first.
+    """
+
+    components: int
+    mixture: int
+    floor: float
+    whiten: bool
+
+
+@dataclass(frozen=True)
 class Density:
     """A mixture on the k leading principal components of vectors of length d: ``mean`` ``(d,)``
     and ``axes`` ``(d, k)`` give the components, the others are those of ``Mixture``.
@@ -111,26 +125,15 @@ class Density:
     logs: Tensor
 
     @classmethod
-    def of(
-        cls, x: Tensor, *, components: int, mixture: int, floor: float, whiten: bool, seed: int
-    ) -> Self:
-        """Fit to vectors ``(n, d)``.
-
-        Args:
-            x: the vectors.
-            components: how many principal components, or as many as there are.
-            mixture: how many Gaussians.
-            floor: what is added to every variance, in units of the components' mean variance.
-            whiten: give each component the variance 1 first.
-            seed: of the beginning.
-        """
-        mean, axes, deviations = principal(x, components, seed)
-        if whiten:
+    def of(cls, x: Tensor, form: Form, seed: int) -> Self:
+        """Fit to vectors ``(n, d)``; ``seed`` is that of the beginning."""
+        mean, axes, deviations = principal(x, form.components, seed)
+        if form.whiten:
             kept = deviations > RANK_TOL**0.5 * deviations.max()
             axes = torch.where(kept, axes / deviations.clamp_min(1e-12), 0.0)
         z = ((x - mean) @ axes).double()
-        added = max(floor * z.var(0, correction=0).mean().item(), TINY)
-        fitted = fit(z, mixture, added, seed)
+        added = max(form.floor * z.var(0, correction=0).mean().item(), TINY)
+        fitted = fit(z, form.mixture, added, seed)
         return cls(mean, axes, *(value.to(x) for value in vars(fitted).values()))
 
     def surprise(self, x: Tensor) -> Tensor:

@@ -40,9 +40,10 @@ def test_a_mixture_is_as_likely_as_scikit_learn_s() -> None:
 def test_the_density_of_components_is_that_of_the_vectors_where_none_is_left_out() -> None:
     """Whitening multiplies a density by the standard deviations."""
     x = groups().float()
-    options = {"components": 6, "mixture": 1, "seed": 0}
-    plain = mixtures.Density.of(x, floor=1e-9, whiten=False, **options).surprise(x)
-    whitened = mixtures.Density.of(x, floor=1e-9, whiten=True, **options).surprise(x)
+    plain, whitened = (
+        mixtures.Density.of(x, mixtures.Form(6, 1, 1e-9, whiten), seed=0).surprise(x)
+        for whiten in (False, True)
+    )
     covariance = torch.cov(x.T, correction=0) + mixtures.TINY * torch.eye(6)
     expected = -torch.distributions.MultivariateNormal(x.mean(0), covariance).log_prob(x)
     torch.testing.assert_close(plain, expected, rtol=1e-3, atol=1e-3)
@@ -65,12 +66,12 @@ def test_principal_components_are_those_of_an_exact_decomposition(n: int, d: int
 
 @pytest.mark.parametrize("x", [torch.ones(20, 7), torch.eye(4), torch.randn(3, 50)], ids=str)
 def test_few_or_equal_vectors_have_finite_densities(x: torch.Tensor) -> None:
-    density = mixtures.Density.of(x, components=32, mixture=5, floor=0.1, whiten=True, seed=0)
+    density = mixtures.Density.of(x, mixtures.Form(32, 5, 0.1, True), seed=0)
     assert torch.isfinite(density.surprise(torch.cat([x, x + 1]))).all()
 
 
 def test_a_far_vector_is_a_surprise_without_end() -> None:
     x = groups().float()
-    density = mixtures.Density.of(x, components=4, mixture=3, floor=0.1, whiten=False, seed=0)
+    density = mixtures.Density.of(x, mixtures.Form(4, 3, 0.1, False), seed=0)
     far = density.surprise(x[:1] * torch.tensor([[1.0], [1e2], [1e4]]))
     assert math.isfinite(far[2].item()) and (far.diff() > 0).all()
