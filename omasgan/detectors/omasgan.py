@@ -16,10 +16,21 @@ code loads all into one frozen pair, so that nothing is trained in Task 3); the 
 eqs. 5 and 6 is the critic's output on B(z) (the code passes B's image instead, a constant without
 gradient); eq. 3 measures to G(z_j) (the code to the data); eq. 4 is averaged over the whole batch
 (the code uses sample 0 alone); norms are not squared; mu and nu are used (one script ignores
-them); G' receives gradients; a score never contains a batch-level constant. One thing is added:
-Task 2 needs a critic that keeps training, which is a seventh instance that starts from D, so that
-Task 1's score stays what Task 1 made it. And J may be shown labelled anomalies beside B's samples,
-which is another league: nothing in the paper is compared with that.
+them); G' receives gradients; a score never contains a batch-level constant.
+
+Ours, each with its switch:
+
+- Task 2 needs a critic that keeps training: a seventh instance that starts from D, so that Task
+  1's score stays what Task 1 made it;
+- the forms of B but ``pixel``. ``deformation`` bends samples. ``latent``, ``between`` and
+  ``mixture`` decode codes of an autoencoder (``nn.latent``), for which the phase ``autoencoder``
+  is there. They have no network that learns eq. 2: each code goes ``moves`` steps down eq. 2
+  itself, with normal samples that were decoded in G's place, at the size that it began with;
+- ``guide = "j"``: these steps go towards what J cannot tell, instead of away from the data;
+- what ``resample`` and ``reconstructed`` do to positives;
+- the scores besides ``task1``, ``task3`` and ``j``;
+- labelled anomalies beside B's samples, which is another league: nothing in the paper is compared
+  with that.
 """
 
 from __future__ import annotations
@@ -50,12 +61,42 @@ from omasgan.detectors.ranges import (
     Steps,
 )
 from omasgan.errors import ConfigError
-from omasgan.nn import batches, boundary, deformation, negatives, networks, penalties, tails
+from omasgan.nn import (
+    autoencoders,
+    batches,
+    boundary,
+    deformation,
+    latent,
+    mixtures,
+    negatives,
+    neighbourhoods,
+    networks,
+    penalties,
+    tails,
+)
 from omasgan.nn.divergences import Divergence, DivergenceName, abnormality, divergence
 
 PICTURES = 10
 HEALTH_BATCH = 128
 SNAPSHOT = "early"
+
+DECODED = ("latent", "between", "mixture")
+"""The forms of B that need an autoencoder."""
+
+CRITICS = {"task1": "D", "task3": "C"}
+"""The scores that are a critic's, and the critic."""
+
+PARTS = ("j", "neighbours", "local", "density", "input_density")
+"""The scores among which held-out normals are known."""
+
+SUMS = {"combined": ("j", "neighbours"), "unlike": ("j", "local", "input_density")}
+"""The scores that add tail probabilities, and what they add."""
+
+DENSITY = mixtures.Form(components=32, mixture=20, floor=0.1, whiten=True)
+"""Of the directions of J's features."""
+
+INPUT_DENSITY = mixtures.Form(components=32, mixture=30, floor=0.1, whiten=False)
+"""Of the samples as they are."""
 
 Term: TypeAlias = tuple[float, Callable[[Tensor], Tensor], Tensor]
 """A term of a critic's loss: its weight, the loss by raw outputs, and the samples."""
@@ -65,17 +106,27 @@ Term: TypeAlias = tuple[float, Callable[[Tensor], Tensor], Tensor]
 class OMASGAN(NeuralDetector):
     """Four phases in one training: a GAN (``gan``), a generator B of samples on the boundary of
     the data (``boundary``), retraining with them (``retrain``), a discriminator J that tells B's
-    samples from normal ones (``detector``).
+    samples from normal ones (``detector``). Some forms of B need an autoencoder (``autoencoder``).
 
-    Scores, all from one training: ``task1`` and ``task3`` (the raw output of D and of C, negated),
-    ``j`` (J's raw output, the paper's score), ``neighbours`` (cosine distance to the nearest of a
-    sample of the training set in J's last hidden layer) and ``combined`` (``j`` and ``neighbours``
-    by Fisher's method: minus the logarithms of their tail probabilities among held-out normals,
-    added). ``decision_function`` returns the one that ``stage`` names.
+    Scores, all from one training:
+
+    - ``task1`` and ``task3``: the raw output of D and of C, negated;
+    - ``j``: J's raw output, the paper's score;
+    - ``neighbours``: cosine distance, in J's last hidden layer, to the nearest of a sample of the
+      training set;
+    - ``local``: distance to the nearest five there, in part in units of their own
+      (``nn.neighbourhoods``);
+    - ``density``: minus the logarithm of a density of the directions there (``nn.mixtures``);
+    - ``input_density``: the same of the samples as they are, which no network is needed for;
+    - ``combined`` and ``unlike``: what ``SUMS`` names, by Fisher's method: minus the logarithms of
+      tail probabilities among held-out normals, added.
+
+    ``decision_function`` returns the one that ``stage`` names.
 
     The defaults were chosen on MNIST and digits with test anomalies in sight: they are a place to
-    start a search from, and no result. Numbers that count come from params chosen under one of
-    the honest selection rules.
+    start a search from, and no result. ``stage`` alone was chosen on classes held out of the
+    training splits of MNIST and Fashion-MNIST (docs/comparing.md), and so was what it adds.
+    Numbers that count come from params chosen under one of the honest selection rules.
 
     Beside each param stands the first phase that depends on it; those without one belong to
     ``gan``, as those of ``NeuralDetector`` do. ``width`` and ``depth`` are the size of G, D, B, C
@@ -111,6 +162,19 @@ class OMASGAN(NeuralDetector):
     calibration: Annotated[Share, Phase("gan")] = 0.1
     """Share of X that is held out from training for the tail probabilities."""
 
+    form: Annotated[
+        Literal["pixel", "deformation", "latent", "between", "mixture"], Phase("autoencoder")
+    ] = "deformation"
+    """``pixel`` is the paper's free generator, which starts from G; ``deformation`` puts out a
+    smooth displacement field that is applied to ``base``; ``latent`` decodes codes near those of
+    ``base``, ``between`` codes between two of them; ``mixture`` is ``deformation`` for one half
+    of the samples and ``latent`` for the other."""
+    autoencoder_steps: Annotated[Steps, Phase("autoencoder")] = 600
+    """Updates of the autoencoder, for the forms that need it."""
+    autoencoder_lr: Annotated[Positive, Phase("autoencoder")] = 1e-3
+    code_dim: Annotated[Count, Phase("autoencoder")] = 20
+    """Dimensions of its codes, at most ``latent_dim``."""
+
     boundary_steps: Annotated[Steps, Phase("boundary")] = 200
     """Updates of B (eq. 2)."""
     boundary_lr: Annotated[Positive, Phase("boundary")] = 2e-4
@@ -125,11 +189,8 @@ class OMASGAN(NeuralDetector):
     """The paper's N: samples of B in a step."""
     boundary_reference: Annotated[Pairs, Phase("boundary")] = 256
     """The paper's Q: samples of G among which eq. 3 finds the nearest."""
-    form: Annotated[Literal["pixel", "deformation"], Phase("boundary")] = "deformation"
-    """``pixel`` is the paper's free generator, which starts from G; ``deformation`` puts out a
-    smooth displacement field that is applied to ``base``."""
     base: Annotated[Literal["real", "generator"], Phase("boundary")] = "real"
-    """What a deformation is applied to, a ``real`` normal sample or one of G's."""
+    """What B's samples are made from, ``real`` normal samples or those of G."""
     radius: Annotated[Positive, Phase("boundary")] = 0.2
     """Root mean square of the displacement, in units of half the image side."""
     grid: Annotated[int, Field(ge=2, le=8), Phase("boundary")] = 3
@@ -139,6 +200,16 @@ class OMASGAN(NeuralDetector):
     resample: Annotated[NonNegative, Phase("boundary")] = 0.02
     """Radius of the displacement that positives go through where the negatives are resampled
     too; without it J learns the blur."""
+    moves: Annotated[Steps, Phase("boundary")] = 2
+    """Steps that a code goes down eq. 2; 0 leaves it where it began, at random."""
+    move_rate: Annotated[Positive, Phase("boundary")] = 0.3
+    """Length of such a step, in units of the code's distance from that of its sample."""
+    guide: Annotated[Literal["critic", "j"], Phase("boundary")] = "critic"
+    """Whose anomaly score steers these steps: that of Task 2's ``critic`` (eq. 2), away from the
+    data, or while J learns that of ``j``, towards what it cannot tell from them yet."""
+    reconstructed: Annotated[Fraction, Phase("boundary")] = 0.5
+    """Share of positives that go through the autoencoder where the negatives are decoded; without
+    it J learns the decoder's blur."""
     collapse_spread: Annotated[NonNegative, Phase("boundary")] = 0.1
     """B counts as collapsed where ``spread`` is below this ..."""
     collapse_alike: Annotated[Fraction, Phase("boundary")] = 0.7
@@ -167,19 +238,25 @@ class OMASGAN(NeuralDetector):
     zeta: Annotated[Fraction, Phase("detector")] = 0.5
     """Share of real samples among J's positives in eq. 6; the rest are those of G'."""
     negatives: Annotated[
-        Literal["boundary", "noise", "patch-shuffle", "early-generator", "deformation"],
+        Literal["boundary", "random", "noise", "patch-shuffle", "early-generator", "deformation"],
         Phase("detector"),
     ] = "boundary"
-    """What J is trained against: ``boundary`` is the method, the others are controls."""
-    neighbours: Annotated[Count, Phase("detector")] = 8000
-    """How many training samples ``neighbours`` compares with."""
+    """What J is trained against: ``boundary`` is the method, the others are controls; ``random``
+    are samples of the same form and size without anything learned."""
+    neighbours: Annotated[Pairs, Phase("detector")] = 8000
+    """How many training samples the scores compare with, or are fitted to."""
     stage: Annotated[
-        Literal["task1", "task3", "j", "neighbours", "combined"], Phase("detector")
-    ] = "combined"
+        Literal[
+            "task1", "task3", "j", "neighbours", "local", "density", "input_density",
+            "combined", "unlike",
+        ],
+        Phase("detector"),
+    ] = "unlike"  # fmt: skip
 
     def _phases(self) -> Mapping[str, int]:
         return {
             "gan": self.gan_steps,
+            "autoencoder": self.autoencoder_steps if self.form in DECODED else 0,
             "boundary": self.boundary_steps,
             "retrain": self.retrain_steps,
             "detector": self.detector_steps,
@@ -204,6 +281,7 @@ class OMASGAN(NeuralDetector):
     def _enter(self, phase: str) -> None:
         {
             "gan": self._enter_gan,
+            "autoencoder": self._enter_autoencoder,
             "boundary": self._enter_boundary,
             "retrain": self._enter_retrain,
             "detector": self._enter_detector,
@@ -216,12 +294,21 @@ class OMASGAN(NeuralDetector):
         self._begin_average("G")
         self._train_here("G", "D")
 
-    def _enter_boundary(self) -> None:
+    def _enter_autoencoder(self) -> None:
         self._take_average("G")
-        starts_from_g = self.form == "pixel"
-        self._add("B", networks.copy_of(self._networks["G"]) if starts_from_g else None)
+        if self.form in DECODED:
+            self._add("autoencoder")
+            self._train_here("autoencoder")
+
+    def _enter_boundary(self) -> None:
         self._add("critic", networks.copy_of(self._networks["D"]))
-        self._train_here("B", "critic")
+        self._train_here("critic")
+        if self.form == "pixel":
+            self._add("B", networks.copy_of(self._networks["G"]))
+        elif self.form in ("deformation", "mixture"):
+            self._add("B")
+        if "B" in self._networks:
+            self._train_here("B")
         if self.normalised:
             z = self._latents(max(self.boundary_reference, 256))
             with torch.no_grad():
@@ -258,7 +345,16 @@ class OMASGAN(NeuralDetector):
             )
         if name in ("D", "critic", "C"):
             return self._critic_of("D", normalised=self.spectral_norm)
-        if name == "B" and self.form == "deformation":
+        if name == "autoencoder":
+            return autoencoders.Autoencoder(
+                self._shape,
+                latent_dim=min(self.code_dim, self.latent_dim),
+                width=self.width,
+                depth=self.depth,
+                seed=self._seed_of(name),
+                standard=True,
+            )
+        if name == "B" and self.form != "pixel":
             return deformation.deformer(
                 self._shape,
                 latent_dim=self.latent_dim,
@@ -273,11 +369,13 @@ class OMASGAN(NeuralDetector):
         rates = {"G": self.gan_lr, "D": self.gan_lr, "J": self.detector_lr}
         rates |= {"B": self.boundary_lr, "critic": self.boundary_lr}
         rates |= {"G'": self.retrain_lr, "C": self.retrain_lr}
+        rates |= {"autoencoder": self.autoencoder_lr}
         return adam(network, rates[name])
 
     def _step(self, phase: str, normals: batches.Sampler) -> dict[str, Tensor]:
         return {
             "gan": self._gan_step,
+            "autoencoder": self._autoencoder_step,
             "boundary": self._boundary_step,
             "retrain": self._retrain_step,
             "detector": self._detector_step,
@@ -308,6 +406,15 @@ class OMASGAN(NeuralDetector):
             if self._gan_steps_done == round(self.early * self.gan_steps):
                 self._add(SNAPSHOT, networks.copy_of(self._networks["G"]))
 
+    def _autoencoder_step(self, normals: batches.Sampler) -> dict[str, Tensor]:
+        """Update the autoencoder of B's latent forms once."""
+        x = normals.draw(self.batch_size, self._generator)
+        with self._autocast():
+            reconstruction = self._networks["autoencoder"](x)
+        loss = F.mse_loss(reconstruction.float(), x)
+        self._update(loss, "autoencoder")
+        return {"reconstruction": loss}
+
     def _boundary_step(self, normals: batches.Sampler) -> dict[str, Tensor]:
         """Update B once (eq. 2) after its critic, which starts from D and tells G's samples (Task
         1's distribution) from B's.
@@ -319,8 +426,8 @@ class OMASGAN(NeuralDetector):
         with self._autocast():
             with torch.no_grad():
                 generated = self._networks["G"](reference)
-            samples = self._boundary_samples(z, x)
-            positives = self._resampled(generated[: self.boundary_batch], self.form)
+            samples = self._boundary_samples(z, x, self._generator)
+            positives = self._like(generated[: self.boundary_batch], self.form)
             on_positives, on_samples = networks.jointly(critic, positives, samples.detach())
             loss_critic = m.positive_loss(on_positives) + m.negative_loss(on_samples)
         rows = min(len(positives), len(samples))
@@ -330,7 +437,8 @@ class OMASGAN(NeuralDetector):
             metric = m.boundary_loss(critic(samples))
         distance = boundary.point_to_set(samples, generated, self._scale)
         dispersion = boundary.dispersion(samples, z, self._scale)
-        self._update(metric + self.mu * distance + self.nu * dispersion, "B")
+        if "B" in self._optimisers:
+            self._update(metric + self.mu * distance + self.nu * dispersion, "B")
         return {"critic": loss_critic, "metric": metric, "d": distance, "s": dispersion}
 
     def _retrain_step(self, normals: batches.Sampler) -> dict[str, Tensor]:
@@ -351,7 +459,7 @@ class OMASGAN(NeuralDetector):
             real, new = terms[0][2], terms[1][2]
             self._update(loss_c + self._penalty(C, real, new), "C")
         with self._autocast(), networks.frozen(C):
-            new = self._resampled(retrained(self._latents(self.batch_size)), self.form)
+            new = self._like(retrained(self._latents(self.batch_size)), self.form)
             loss_g = self.beta * m.generator_loss(C(new))
         self._update(loss_g, "G'")
         self._move_average("G'")
@@ -361,29 +469,33 @@ class OMASGAN(NeuralDetector):
         """Return the terms of eq. 5 as C sees them: weight, loss and samples. Real samples and
         those of G' come first; samples without weight are not computed.
         """
-        real, new = (self._resampled(y, self.form) for y in (x, self._networks["G'"](z)))
+        real, new = (self._like(y, self.form) for y in (x, self._networks["G'"](z)))
         terms: list[Term] = [
             (self.alpha, m.positive_loss, real),
             (self.beta, m.negative_loss, new),
         ]
         if self.delta:
-            old = self._resampled(self._networks["G"](z), self.form)
+            old = self._like(self._networks["G"](z), self.form)
             terms.append((self.delta, m.positive_loss, old))
         if self.gamma:
-            terms.append((self.gamma, m.negative_loss, self._boundary_samples(z, base)))
+            terms.append(
+                (self.gamma, m.negative_loss, self._boundary_samples(z, base, self._generator))
+            )
         return terms
 
     def _detector_step(self, normals: batches.Sampler) -> dict[str, Tensor]:
         """Update J once (eq. 6); of labelled anomalies it gets as many as of B's samples."""
         n, J = self.detector_batch, self._networks["J"]
-        kind = self.form if self.negatives == "boundary" else self.negatives
+        is_of_form = self.negatives in ("boundary", "random")
+        kind = self.form if is_of_form else self.negatives
         x, z = normals.draw(n, self._generator), self._latents(n)
         with torch.no_grad(), self._autocast():
-            x, generated = (self._resampled(y, kind) for y in (x, self._networks["G'"](z)))
-            negative = self._negatives(z, normals.draw(n, self._generator))
+            x, generated = (self._like(y, kind) for y in (x, self._networks["G'"](z)))
+            base = normals.draw(n, self._generator)
+            negative = self._negatives(z, base, self._generator)
             if self._anomalies is not None:
                 known = self._anomalies.draw(n, self._generator)
-                negative = torch.cat([negative, self._resampled(known, kind)])
+                negative = torch.cat([negative, self._like(known, kind)])
         with self._autocast():
             on_x, on_generated, on_negative = networks.jointly(J, x, generated, negative)
         loss_negative = F.softplus(-on_negative.float()).mean()
@@ -393,36 +505,99 @@ class OMASGAN(NeuralDetector):
         self._update(loss, "J")
         return {"j": loss, "j_real": loss_x, "j_negative": loss_negative}
 
-    def _boundary_samples(self, z: Tensor, x: Tensor) -> Tensor:
-        """Return B(z) ``(n, ...)``; a deformation is applied to ``x`` or to G(z)."""
+    def _boundary_samples(
+        self, z: Tensor, x: Tensor, draw: torch.Generator, *, learned: bool = True
+    ) -> Tensor:
+        """Return B's samples ``(n, ...)`` for latents ``z`` and normal samples ``x``, or such of
+        the same form and size of which nothing is ``learned``; what else is random comes from
+        ``draw``.
+        """
         if self.form == "pixel":
-            return self._networks["B"](z)  # type: ignore[no-any-return]
+            return self._networks["B" if learned else "G"](z)  # type: ignore[no-any-return]
         if self.base == "generator":
             with torch.no_grad():
                 x = self._networks["G"](z)
-        return self._networks["B"](z, x)  # type: ignore[no-any-return]
+        bent = {"deformation": len(z), "mixture": len(z) // 2}.get(self.form, 0)
+        parts = []
+        if bent:
+            parts.append(
+                self._networks["B"](z[:bent], x[:bent])
+                if learned
+                else self._deformed(x[:bent], self.radius, draw)
+            )
+        if bent < len(z):
+            moves = self.moves if learned else 0
+            parts.append(self._decoded(z[bent:], x[bent:], moves, draw))
+        return torch.cat(parts)
 
-    def _negatives(self, z: Tensor, x: Tensor) -> Tensor:
+    def _decoded(self, z: Tensor, x: Tensor, moves: int, draw: torch.Generator) -> Tensor:
+        """Return what codes decode to that began near those of ``x``, or between them, and went
+        ``moves`` steps down eq. 2. No gradient comes back from them.
+        """
+        autoencoder: Any = self._networks["autoencoder"]
+        with torch.no_grad():
+            codes = autoencoder.encoder(x).float()
+            if self.form == "between":
+                start = latent.between(codes, draw)
+            else:
+                start = latent.near(codes, z[:, : codes.shape[1]], draw)
+            normal = autoencoder.decoder(codes) if moves else x
+
+        def energy(codes: Tensor) -> Tensor:
+            return self._eq_2(autoencoder.decoder(codes), normal, z)
+
+        end = latent.descend(energy, start, codes, steps=moves, rate=self.move_rate)
+        with torch.no_grad():
+            decoded: Tensor = autoencoder.decoder(end)
+        return decoded
+
+    def _eq_2(self, samples: Tensor, normal: Tensor, z: Tensor) -> Tensor:
+        """Return eq. 2 of decoded samples, with those of G replaced by ``normal`` ones that were
+        decoded too.
+        """
+        if self.guide == "j" and "J" in self._networks:
+            metric: Tensor = self._networks["J"](samples).float().mean()
+        else:
+            m = divergence(self.divergence, tau=self.tau)
+            metric = m.boundary_loss(self._networks["critic"](samples))
+        with batches.exactly(self._device):  # distances cancel in lower precision
+            distance = boundary.point_to_set(samples, normal, self._scale)
+            dispersion = boundary.dispersion(samples, z, self._scale)
+        return metric + self.mu * distance + self.nu * dispersion
+
+    def _negatives(self, z: Tensor, x: Tensor, draw: torch.Generator) -> Tensor:
         """Return what J is trained against: B's samples, or those of a control."""
         if self.negatives == "boundary":
-            return self._boundary_samples(z, x)
+            return self._boundary_samples(z, x, draw)
+        if self.negatives == "random":
+            return self._boundary_samples(z, x, draw, learned=False)
         if self.negatives == "noise":
-            return negatives.uniform_noise(x, self._generator)
+            return negatives.uniform_noise(x, draw)
         if self.negatives == "patch-shuffle":
-            return negatives.patch_shuffle(x, self._generator)
+            return negatives.patch_shuffle(x, draw)
         if self.negatives == "early-generator":
             return self._networks[SNAPSHOT](z)  # type: ignore[no-any-return]
-        return self._deformed(x, self.radius)
+        return self._deformed(x, self.radius, draw)
 
-    def _resampled(self, x: Tensor, kind: str) -> Tensor:
-        """Return ``x`` hardly moved but interpolated as negatives of this ``kind`` are, or
-        unchanged where they are not interpolated.
+    def _like(self, x: Tensor, kind: str) -> Tensor:
+        """Return ``x`` with the traces that making negatives of this ``kind`` leaves: hardly moved
+        but interpolated, or in part reconstructed.
         """
-        return self._deformed(x, self.resample) if kind == "deformation" and x.dim() == 4 else x
+        if kind == "deformation":
+            return self._resampled(x)
+        if kind not in DECODED:
+            return x
+        plain = len(x) - round(self.reconstructed * len(x))
+        decoded = self._networks["autoencoder"](x[plain:])
+        first = self._resampled(x[:plain]) if kind == "mixture" else x[:plain]
+        return torch.cat([first, decoded.to(first.dtype)])
 
-    def _deformed(self, x: Tensor, radius: float) -> Tensor:
+    def _resampled(self, x: Tensor) -> Tensor:
+        return self._deformed(x, self.resample, self._generator) if x.dim() == 4 else x
+
+    def _deformed(self, x: Tensor, radius: float, draw: torch.Generator) -> Tensor:
         size = deformation.field_size(self._shape, self.grid)
-        fields = deformation.random_fields(len(x), size, radius, self._generator)
+        fields = deformation.random_fields(len(x), size, radius, draw)
         return deformation.deform(x, fields)
 
     def _penalty(self, critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
@@ -440,14 +615,14 @@ class OMASGAN(NeuralDetector):
     @torch.no_grad()
     def _health(self, normals: batches.Sampler, epoch: int) -> dict[str, float]:
         """Measure B's label-free health, on latents drawn apart so as not to disturb training."""
-        if "B" not in self._networks:
+        if "critic" not in self._networks:
             return {}
         generator = torch.Generator(self._device).manual_seed(self._seed_of("health", epoch))
         size = (HEALTH_BATCH, self.latent_dim)
         z = torch.randn(size, generator=generator, device=self._device)
         x = normals.draw(HEALTH_BATCH, generator)
         generated = self._networks["G"](z)
-        samples = self._in_eval_mode(lambda: self._boundary_samples(z, x))
+        samples = self._in_eval_mode(lambda: self._boundary_samples(z, x, generator))
         unit = boundary.Scale.measure(generated, z)
         spread = boundary.spread(samples, generated).item()
         alike = boundary.alikeness(samples, generated).item()
@@ -459,53 +634,85 @@ class OMASGAN(NeuralDetector):
         }
 
     def _in_eval_mode(self, compute: Callable[[], Tensor]) -> Tensor:
-        """Compute with B in eval mode, since its running statistics must not move."""
-        training = self._networks["B"].training
-        self._networks["B"].eval()
+        """Compute with all networks in eval mode, since their statistics must not move."""
+        training = [network for network in self._networks.values() if network.training]
+        for network in training:
+            network.eval()
         result = compute()
-        self._networks["B"].train(training)
+        for network in training:
+            network.train()
         return result
 
     @torch.no_grad()
     def _finish(self, X: NDArray[Any]) -> None:
-        """Store what scoring compares with: J's features of training samples, and the scores of
-        held-out normals.
+        """Store what scoring compares with: J's features of training samples and the densities
+        that are fitted to these, and the scores of held-out normals.
         """
         train, held_out = self._split(len(X))
-        reference = [
-            F.normalize(self._j.features(x))
-            for x in batches.in_order(X, self._device, train[: self.neighbours])
-        ]
-        self._fitted["reference"] = torch.cat(reference)
+        compared = list(batches.in_order(X, self._device, train[: self.neighbours]))
+        features = torch.cat([F.normalize(self._j.features(x)) for x in compared])
+        near = neighbourhoods.Neighbourhoods.of(features)
+        seed = self._seed_of("density")
+        density = mixtures.Density.of(features, DENSITY, seed)
+        flat = torch.cat([x.flatten(1) for x in compared])
+        input_density = mixtures.Density.of(flat, INPUT_DENSITY, seed)
+        for name, fitted in (("near", near), ("j", density), ("x", input_density)):
+            self._fitted |= {f"{name}.{key}": value for key, value in vars(fitted).items()}
         pictured = next(batches.in_order(X, self._device, held_out[:PICTURES]))
         self._fitted["pictured"] = pictured
-        parts = [self._j_and_neighbours(x) for x in batches.in_order(X, self._device, held_out)]
+        parts = [
+            torch.stack([*self._parts(x).values()])
+            for x in batches.in_order(X, self._device, held_out)
+        ]
         self._fitted["held_out"] = torch.cat(parts, dim=1)
 
     # Scoring
 
     def _scores(self, x: Tensor) -> dict[str, Tensor]:
-        j, neighbours = self._j_and_neighbours(x)
         return {
-            "task1": abnormality(self._networks["D"](x)),
-            "task3": abnormality(self._networks["C"](x)),
-            "j": j,
-            "neighbours": neighbours,
-        }
+            name: abnormality(self._networks[net](x)) for name, net in CRITICS.items()
+        } | self._parts(x)
 
     def _parts_of_score(self, x: Tensor) -> dict[str, Tensor]:
-        if self.stage in ("task1", "task3"):
-            critic = self._networks["D" if self.stage == "task1" else "C"]
-            return {self.stage: abnormality(critic(x))}
-        j, neighbours = self._j_and_neighbours(x)
-        return {"j": j, "neighbours": neighbours}
+        if self.stage in CRITICS:
+            return {self.stage: abnormality(self._networks[CRITICS[self.stage]](x))}
+        return self._parts(x)
 
     def _derived(self, scores: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
         if "j" not in scores:
             return scores
-        held_out = self._fitted["held_out"].cpu().numpy()
-        combined = tails.fisher(held_out, np.stack([scores["j"], scores["neighbours"]]))
-        return scores | {"combined": combined.astype(np.float32)}
+        held_out = dict(zip(PARTS, self._fitted["held_out"].cpu().numpy(), strict=True))
+        sums = {
+            name: tails.fisher(
+                np.stack([held_out[part] for part in parts]),
+                np.stack([scores[part] for part in parts]),
+            ).astype(np.float32)
+            for name, parts in SUMS.items()
+        }
+        return scores | sums
+
+    def _parts(self, x: Tensor) -> dict[str, Tensor]:
+        """Return the scores that are ``PARTS`` of others, ``(n,)`` each."""
+        features = self._j.features(x)
+        directions = F.normalize(features)
+        near = neighbourhoods.Neighbourhoods(**self._fitted_as("near"))
+        nearest, local = near.distances(directions)
+        return {
+            "j": self._j.head(features).squeeze(1),
+            "neighbours": nearest,
+            "local": local,
+            "density": mixtures.Density(**self._fitted_as("j")).surprise(directions),
+            "input_density": mixtures.Density(**self._fitted_as("x")).surprise(x.flatten(1)),
+        }
+
+    def _fitted_as(self, prefix: str) -> dict[str, Tensor]:
+        """Return what was fitted under this name, by the names of its parts."""
+        start = f"{prefix}."
+        return {
+            name.removeprefix(start): value
+            for name, value in self._fitted.items()
+            if name.startswith(start)
+        }
 
     def pictures(self, n: int) -> dict[str, NDArray[np.float32]]:
         """Return rows of real images and of those of G, B and G'; none for vectors."""
@@ -524,27 +731,17 @@ class OMASGAN(NeuralDetector):
 
     @torch.no_grad()
     def _samples(self, real: Tensor) -> dict[str, NDArray[np.float32]]:
-        generator = torch.Generator().manual_seed(self._seed_of("pictures"))
-        z = torch.randn(len(real), self.latent_dim, generator=generator).to(self._device)
+        draw = torch.Generator(self._device).manual_seed(self._seed_of("pictures"))
+        z = torch.randn(len(real), self.latent_dim, generator=draw, device=self._device)
         rows = {
             "real": real,
             "G": self._networks["G"](z),
-            "B": self._boundary_samples(z, real),
+            "B": self._boundary_samples(z, real, draw),
             "G'": self._networks["G'"](z),
         }
+        if self.negatives != "boundary":
+            rows["negatives"] = self._negatives(z, real, draw)
         return {name: x.float().cpu().numpy() for name, x in rows.items()}
-
-    @torch.no_grad()
-    def _j_and_neighbours(self, x: Tensor) -> Tensor:
-        """Return J's raw output and the distance in its last hidden layer, ``(2, n)``."""
-        features = self._j.features(x)
-        unit = F.normalize(features)
-        with batches.coarse_products():
-            index = (unit @ self._fitted["reference"].T).argmax(1)
-        nearest = self._fitted["reference"][index]
-        # 1 - cos of unit vectors, without the cancellation.
-        distance = (unit - nearest).square().sum(1) / 2
-        return torch.stack([self._j.head(features).squeeze(1), distance])
 
     @property
     def _j(self) -> networks.Critic:
@@ -563,8 +760,10 @@ class OMASGAN(NeuralDetector):
         """Continue from ``state``, which a detector with the same params returned.
 
         Raises:
-            ConfigError: the state belongs to other params.
+            ConfigError: the state belongs to other params or to an earlier version.
         """
         super().load_state_dict(state)
         self._gan_steps_done = state["gan_steps_done"]
         self._scale = boundary.Scale(*state["scale"])
+        if self._position == len(self._schedule()) and "x.mean" not in self._fitted:
+            raise ConfigError("the state is of an earlier version, which had fewer scores")

@@ -30,7 +30,7 @@ from omasgan.training.jobs import CheckpointPolicy, RunJob
 YARDSTICKS = ("knn", "lof", "pca", "gmm", "isolation-forest")
 """What no table goes without, but for those of detectors that are shown anomalies."""
 
-CONTROLS = ("noise", "patch-shuffle", "early-generator", "deformation")
+CONTROLS = ("random", "noise", "patch-shuffle", "early-generator")
 """OMASGAN's ``negatives`` that are not its method."""
 
 

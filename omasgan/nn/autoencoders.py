@@ -10,15 +10,24 @@ from omasgan.nn import networks
 
 
 class Autoencoder(nn.Module):
-    """Samples to their reconstructions through ``latent_dim`` numbers each."""
+    """Samples to their reconstructions through ``latent_dim`` numbers each; ``standard`` ones have
+    mean 0 and variance 1.
+    """
 
     def __init__(
-        self, shape: networks.Shape, *, latent_dim: int, width: int, depth: int, seed: int
+        self,
+        shape: networks.Shape,
+        *,
+        latent_dim: int,
+        width: int,
+        depth: int,
+        seed: int,
+        standard: bool = False,
     ) -> None:
         super().__init__()
-        self.encoder = networks.encoder(
-            shape, outputs=latent_dim, width=width, depth=depth, seed=seed
-        )
+        encoder = networks.encoder(shape, outputs=latent_dim, width=width, depth=depth, seed=seed)
+        scale = nn.BatchNorm1d(latent_dim, affine=False)
+        self.encoder = nn.Sequential(encoder, scale) if standard else encoder
         self.decoder = networks.generator(
             shape, latent_dim=latent_dim, width=width, depth=depth, seed=seed + 1
         )

@@ -31,11 +31,12 @@ def chain(
     x = start.detach()
     for _ in range(steps):
         shaken = torch.randn(x.shape, generator=generator, device=x.device)
-        x = onto(x - rate * _gradient(energy, x) + noise * shaken)
+        x = onto(x - rate * gradient(energy, x) + noise * shaken)
     return x
 
 
-def _gradient(energy: Map, x: Tensor) -> Tensor:
+def gradient(energy: Map, x: Tensor) -> Tensor:
+    """Return the gradient of each energy by its own ``x``, also where none are gathered."""
     with torch.enable_grad():
         point = x.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(energy(point).sum(), point)

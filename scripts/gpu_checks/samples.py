@@ -30,6 +30,10 @@ SMALL = {"width": 8, "detector_width": 8, "neighbours": 100, "search_steps": 10}
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "pixel": {"form": "pixel"},
+    "latent, guided by J": {"form": "latent", "guide": "j"},
+    "between": {"form": "between"},
+    "mixture": {"form": "mixture"},
+    "random mixture": {"form": "mixture", "negatives": "random"},
     "base generator, residual": {"base": "generator", "residual": 0.05},
     "wasserstein, penalty": {"divergence": "wasserstein", "penalty": 10.0},
     "gan, R1, no spectral norm": {"divergence": "gan", "penalty": 1.0, "spectral_norm": False},

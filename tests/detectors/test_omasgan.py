@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from omasgan.data import datasets, metrics
-from omasgan.detectors import parameters
+from omasgan.detectors import omasgan, parameters
 from omasgan.detectors.omasgan import OMASGAN
 from omasgan.errors import ConfigError, TrainingDiverged
 from omasgan.nn import tails
@@ -61,12 +61,18 @@ def weights(detector: OMASGAN, name: str) -> torch.Tensor:
     return torch.cat([p.flatten() for p in detector._networks[name].parameters()]).clone()
 
 
+def maker_of_b(form: str) -> str:
+    """The network that makes B's samples."""
+    return "autoencoder" if form in ("latent", "between") else "B"
+
+
 @pytest.mark.parametrize("form", choices("form"))
 def test_g_d_b_c_and_j_are_separate_instances(form: str) -> None:
     detector = quick("omasgan", form=form).fit(images())
     owners: dict[int, str] = {}
-    for name in ("G", "D", "B", "C", "G'", "J"):
-        for p in detector._networks[name].parameters():
+    assert {"G", "D", maker_of_b(form), "C", "G'", "J"} <= detector._networks.keys()
+    for name, network in detector._networks.items():
+        for p in network.parameters():
             assert owners.setdefault(p.data_ptr(), name) == name
 
 
@@ -98,7 +104,7 @@ def test_b_s_samples_train_c_and_j(phase: str, learner: str, form: str) -> None:
         detector = quick("omasgan", form=form)
         epochs = advance(detector, X, phase)
         with torch.no_grad():
-            for p in detector._networks["B"].parameters():
+            for p in detector._networks[maker_of_b(form)].parameters():
                 p.add_(change * torch.linspace(-1, 1, p.numel()).reshape(p.shape))
         next(epochs)
         after.append(weights(detector, learner))
@@ -152,6 +158,11 @@ def test_controls_change_j_and_nothing_before_it(negatives: str, maker: Any) -> 
         {"form": "pixel", "normalised": False},
         {"base": "generator"},
         {"residual": 0.1},
+        {"form": "latent"},
+        {"form": "latent", "precision": "bfloat16", "base": "generator"},
+        {"form": "between", "guide": "j", "penalty": 1.0},
+        {"form": "mixture", "ema": 0.9},
+        {"form": "mixture", "precision": "bfloat16", "reconstructed": 0.0},
         {"ema": 0.9},
         {"spectral_norm": False, "penalty": 1.0},
         {"zeta": 1.0, "critic_steps": 2},
@@ -164,7 +175,9 @@ def test_every_variant_trains(params: dict[str, Any], maker: Any) -> None:
     X = maker()
     detector = quick("omasgan", **params)
     phases = [epoch.phase for epoch in detector.fit_epochs(X)]
-    assert list(dict.fromkeys(phases)) == list(PHASES)
+    decodes = params.get("form") in omasgan.DECODED
+    expected = ["gan", "autoencoder", *PHASES[1:]] if decodes else list(PHASES)
+    assert list(dict.fromkeys(phases)) == expected
     assert np.isfinite(detector.decision_function(X)).all()
 
 
@@ -237,18 +250,112 @@ def test_a_state_of_other_params_is_refused() -> None:
 
 def test_decision_function_is_the_score_that_stage_names() -> None:
     X = images()
-    for score in choices("stage"):
-        detector = quick("omasgan", stage=score).fit(X)
-        assert np.array_equal(detector.decision_function(X), detector.stage_scores(X)[score])
+    detector = quick("omasgan").fit(X)
+    for score, values in detector.stage_scores(X).items():
+        detector.set_params(stage=score)
+        assert np.array_equal(detector.decision_function(X), values)
+    assert detector.stage_scores(X).keys() == set(choices("stage"))
 
 
-def test_combined_adds_how_unlikely_j_and_neighbours_are_among_held_out_normals() -> None:
+@pytest.mark.parametrize("name", omasgan.SUMS)
+def test_a_sum_adds_how_unlikely_its_parts_are_among_held_out_normals(name: str) -> None:
     X = images()
     detector = quick("omasgan").fit(X)
     scores = detector.stage_scores(X)
-    held_out = detector._fitted["held_out"].numpy()
-    both = np.stack([scores["j"], scores["neighbours"]])
-    assert np.array_equal(scores["combined"], tails.fisher(held_out, both).astype(np.float32))
+    held_out = dict(zip(omasgan.PARTS, detector._fitted["held_out"].numpy(), strict=True))
+    parts = omasgan.SUMS[name]
+    known, values = (np.stack([of[part] for part in parts]) for of in (held_out, scores))
+    assert np.array_equal(scores[name], tails.fisher(known, values).astype(np.float32))
+
+
+def test_local_and_density_look_at_j_s_features_and_input_density_at_samples() -> None:
+    X = images()
+    detector = quick("omasgan").fit(X)
+    before = detector.stage_scores(X)
+    with torch.no_grad():
+        for p in detector._networks["J"].features.parameters():
+            p.add_(0.1 * torch.linspace(-1, 1, p.numel()).reshape(p.shape))
+    after = detector.stage_scores(X)
+    moved = {stage for stage in before if not np.array_equal(before[stage], after[stage])}
+    assert moved == {"j", "neighbours", "local", "density", *omasgan.SUMS}
+
+
+def test_scores_of_the_features_ignore_j_s_head() -> None:
+    X = images()
+    detector = quick("omasgan").fit(X)
+    before = detector.stage_scores(X)
+    with torch.no_grad():
+        detector._networks["J"].head.weight.neg_()
+    after = detector.stage_scores(X)
+    for stage in ("neighbours", "local", "density"):
+        assert np.array_equal(before[stage], after[stage]), stage
+    assert not np.array_equal(before["j"], after["j"])
+
+
+@pytest.mark.parametrize("form", ["latent", "between"])
+def test_samples_that_go_no_step_are_the_form_s_control(form: str) -> None:
+    X = images()
+    scores = [
+        quick("omasgan", form=form, **params).fit(X).stage_scores(X)["j"]
+        for params in ({"moves": 0}, {"moves": 0, "negatives": "random"}, {"moves": 1})
+    ]
+    assert np.array_equal(scores[0], scores[1])
+    assert not np.array_equal(scores[0], scores[2])
+
+
+@pytest.mark.parametrize("guide", choices("guide"))
+def test_steps_of_codes_go_down_eq_2(guide: str) -> None:
+    X = images()
+    detector = quick("omasgan", form="latent", guide=guide, nu=0.0, move_rate=0.1).fit(X)
+    x = torch.from_numpy(X.astype(np.float32) / np.float32(127.5) - 1)
+    z = torch.randn(len(x), detector.latent_dim, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        normal = detector._networks["autoencoder"](x)
+        values = [
+            detector._eq_2(detector._decoded(z, x, moves, same_draws()), normal, z).item()
+            for moves in (0, 1, 3)
+        ]
+    assert values == sorted(values, reverse=True)
+
+
+def same_draws() -> torch.Generator:
+    return torch.Generator().manual_seed(1)
+
+
+def test_the_guide_counts_for_j_alone() -> None:
+    X = images()
+    scores = [
+        quick("omasgan", form="latent", guide=g).fit(X).stage_scores(X) for g in ("critic", "j")
+    ]
+    assert np.array_equal(scores[0]["task3"], scores[1]["task3"])
+    assert not np.array_equal(scores[0]["j"], scores[1]["j"])
+
+
+def test_normals_carry_the_traces_of_what_negatives_went_through() -> None:
+    detector = quick("omasgan", form="mixture", reconstructed=0.25).fit(images())
+    x = torch.from_numpy(images(8).astype(np.float32) / np.float32(127.5) - 1)
+    with torch.no_grad():
+        decoded = detector._networks["autoencoder"](x[6:])
+        for kind, bent in (("latent", False), ("between", False), ("mixture", True)):
+            like = detector._like(x, kind)
+            torch.testing.assert_close(like[6:], decoded)
+            assert torch.equal(like[:6], x[:6]) != bent
+    assert torch.equal(detector._like(x, "pixel"), x)
+
+
+def test_a_control_shows_what_j_was_trained_against() -> None:
+    X = images()
+    assert "negatives" not in quick("omasgan").fit(X).samples(X)
+    shown = quick("omasgan", negatives="noise").fit(X).samples(X)
+    assert shown["negatives"].shape == shown["B"].shape
+    assert not np.array_equal(shown["negatives"], shown["B"])
+
+
+def test_a_state_of_an_earlier_version_is_refused() -> None:
+    state = quick("omasgan").fit(images()).state_dict()
+    state["fitted"] = {"reference": state["fitted"]["near.reference"]}
+    with pytest.raises(ConfigError, match=r"earlier version"):
+        quick("omasgan").load_state_dict(state)
 
 
 @pytest.mark.parametrize("divergence", choices("divergence"))
@@ -279,7 +386,7 @@ def test_b_s_samples_lie_around_the_data(
     detector, X, sides = synthetic
     z = torch.randn(2000, 2, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        b = detector._boundary_samples(z, torch.empty(0)).numpy()
+        b = detector._boundary_samples(z, torch.empty(0), torch.Generator()).numpy()
     centres = np.array([X[sides == side].mean(0) for side in np.unique(sides)])
     radius = np.mean([X[sides == side].std(0) for side in np.unique(sides)])
     offsets = b[:, None] - centres[None]

@@ -18,7 +18,9 @@ from omasgan.report.results.runs import METRICS, current, fold_names, ok
 
 OUTCOMES = ("ok", "pruned", "diverged", "out-of-memory", "failed")
 STAGE_PREFIX = "auroc."
-STAGE_ORDER = ("task1", "task3", "j", "neighbours", "combined")
+STAGE_ORDER = (
+    "task1", "task3", "j", "neighbours", "local", "density", "input_density", "combined", "unlike",
+)  # fmt: skip
 """The order in which OMASGAN's stages build on each other; other names follow in their own."""
 MAX_VERSIONS = 2
 """More code versions than this are counted in a cell instead of listed."""
