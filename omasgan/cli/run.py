@@ -47,7 +47,7 @@ def run(  # noqa: PLR0913 - typer reads an option from each
     labelled.check_detector(detector, spec)
     run_seeds = values.seeds(seeds) or spec.seeds
     if ensemble is not None:
-        ensembles.check_seeds(run_seeds)
+        ensembles.check(ensemble, run_seeds)
     wanted = data.wanted()
     data.check(spec)
     store, tracker = output.open()

@@ -33,12 +33,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from omasgan.detectors.fencegan import binary_cross_entropy
 from omasgan.detectors.neural import NeuralDetector, adam
 from omasgan.detectors.ranges import Count, Fraction, NonNegative, Positive, Share, Steps
 from omasgan.detectors.vae import kl_divergence
 from omasgan.errors import ConfigError
 from omasgan.nn import batches, networks
+from omasgan.nn.losses import binary_cross_entropy
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

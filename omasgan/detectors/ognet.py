@@ -33,11 +33,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from omasgan.detectors.base import State
-from omasgan.detectors.fencegan import binary_cross_entropy
 from omasgan.detectors.neural import NeuralDetector, adam
 from omasgan.detectors.params import Phase
 from omasgan.detectors.ranges import Count, Fraction, NonNegative, Positive, Share, Steps
 from omasgan.nn import autoencoders, batches, networks
+from omasgan.nn.losses import binary_cross_entropy
 
 OLD, SECOND = "G_old", "D'"
 """G as it was early on, and D in the second phase."""

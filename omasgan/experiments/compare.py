@@ -89,7 +89,7 @@ def check(spec: CompareSpec) -> None:
     for entry in fixed_entries(spec):
         labelled.check_detector(entry.detector, spec.benchmark)
     if spec.ensemble is not None:
-        ensemble.check_seeds(spec.seeds or spec.benchmark.seeds)
+        ensemble.check(spec.ensemble, spec.seeds or spec.benchmark.seeds)
     for sweep in sweep_specs(spec):
         sweep_spec.check(sweep)
 

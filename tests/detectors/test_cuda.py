@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_leaves
 from omasgan import detectors
 from omasgan.detectors import anogan, omasgan
 from omasgan.detectors.neural import NeuralDetector
-from omasgan.nn import batches, boundary, langevin, networks, penalties
+from omasgan.nn import batches, boundary, hmc, langevin, networks, penalties
 
 NEURAL = [name for name in detectors.names() if issubclass(detectors.load(name), NeuralDetector)]
 VARIANTS = [
@@ -126,6 +126,7 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(NeuralDetector, "_update", updated)
     monkeypatch.setattr(penalties, "_gradient", lambda critic, x: 0 * x)
     monkeypatch.setattr(langevin, "gradient", lambda energy, x: energy(x).sum() * x)
+    monkeypatch.setattr(hmc, "_points", lambda energy, x: hmc.Points(x, energy(x), 0 * x))
     # Measured once a phase, by reading values.
     monkeypatch.setattr(boundary.Scale, "measure", lambda *samples: boundary.LITERAL)
     with FakeTensorMode(allow_non_fake_inputs=True):

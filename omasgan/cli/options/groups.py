@@ -60,7 +60,6 @@ EnsembleOption = Annotated[
     typer.Option(
         metavar="K",
         min=2,
-        max=1000,
         help="Train K members with seeds of their own; combine scores.",
     ),
 ]
