@@ -48,7 +48,7 @@ from torch import Tensor, nn
 from omasgan.detectors.neural import NeuralDetector, adam
 from omasgan.detectors.params import Phase
 from omasgan.detectors.ranges import Count, NonNegative, Pairs, Positive, Share, Steps
-from omasgan.nn import batches, boundary, flows, mixture
+from omasgan.nn import batches, boundary, flows, mixtures
 
 SCALE_BATCH = 256
 LEVELS_FROM = 2_000
@@ -148,14 +148,8 @@ class BDSG(NeuralDetector):
             np.random.default_rng(self._seed_of("mixture")).permutation(len(X))[:FIT_TO]
         )
         parts = [self._rows(x, 0.5)[0] for x in batches.in_order(X, self._device, rows)]
-        fitted = mixture.fit(
-            torch.cat(parts).cpu().numpy(),
-            components=math.prod(self._shape),
-            gaussians=self.gaussians,
-            floor=0.0,
-            seed=self._seed_of("mixture"),
-        )
-        self._fitted |= {k: torch.from_numpy(v).to(self._device) for k, v in fitted.items()}
+        form = mixtures.Form(math.prod(self._shape), self.gaussians, floor=0.0, whiten=False)
+        self._fitted |= vars(mixtures.Density.of(torch.cat(parts), form, self._seed_of("mixture")))
 
     def _count_levels(self, X: NDArray[Any]) -> None:
         generator = np.random.default_rng(self._seed_of("levels"))
@@ -205,7 +199,7 @@ class BDSG(NeuralDetector):
         """Return log p_g of samples, ``(n,)``."""
         rows, log_det = self._rows(x, noise)
         if self.model == "gaussians":
-            return mixture.log_density(rows, self._fitted) + log_det
+            return log_det - mixtures.Density.among(self._fitted).surprise(rows)
         flow: Any = self._networks["G"]
         log_density: Tensor = flow.log_density(rows) + log_det
         return log_density
@@ -231,7 +225,7 @@ class BDSG(NeuralDetector):
     def _drawn(self, z: Tensor) -> Tensor:
         """Return draws of the density, rows ``(n, d)``, from as many of N(0, I)."""
         if self.model == "gaussians":
-            return mixture.draws(z, self._fitted)
+            return mixtures.Density.among(self._fitted).draws(z)
         flow: Any = self._networks["G"]
         inverse: Tensor = flow.inverse(z)
         return inverse

@@ -8,7 +8,7 @@ the distribution of the normals, and that an ensemble of anomaly scores steadies
 here are our reading of that, and not the paper's.**
 
 With p^ a density of the normals that is fixed before the training, a mixture of Gaussians on
-their principal components (``nn.mixture``), and t the ``quantile`` of its log-densities among
+their principal components (``nn.mixtures``), and t the ``quantile`` of its log-densities among
 normals that it was not fitted to:
 
 - L_D = BCE(D(x), 1) + BCE(D(G(z)), 0);
@@ -42,8 +42,7 @@ from torch.nn import functional as F
 from omasgan.detectors.base import State
 from omasgan.detectors.neural import NeuralDetector, adam
 from omasgan.detectors.ranges import Count, Fraction, NonNegative, Pairs, Positive, Steps
-from omasgan.detectors.yardstick import flat
-from omasgan.nn import batches, mixture, networks
+from omasgan.nn import batches, mixtures, networks
 from omasgan.nn.losses import binary_cross_entropy
 
 HELD_OUT = 5
@@ -115,16 +114,14 @@ class MinLGAN(NeuralDetector):
         """Fit the density to some of ``X``, and take t from others."""
         rows = np.random.default_rng(self._seed_of("density")).permutation(len(X))[: self.samples]
         held, others = rows[::HELD_OUT], np.delete(rows, np.s_[::HELD_OUT])
-        fitted = mixture.fit(
-            flat(X[others]),
-            components=self.components,
-            gaussians=self.gaussians,
-            floor=self.floor,
-            seed=self._seed_of("density"),
+        x, known = (
+            torch.cat(list(batches.in_order(X, self._device, part))).flatten(1)
+            for part in (others, held)
         )
-        self._fitted = {k: torch.from_numpy(v).to(self._device) for k, v in fitted.items()}
-        x = torch.cat(list(batches.in_order(X, self._device, held))).flatten(1)
-        self._fitted["t"] = mixture.log_density(x, self._fitted).quantile(self.quantile)
+        form = mixtures.Form(self.components, self.gaussians, self.floor, whiten=False)
+        density = mixtures.Density.of(x, form, self._seed_of("density"))
+        t = (-density.surprise(known)).quantile(self.quantile)
+        self._fitted = {**vars(density), "t": t}
 
     def _step(self, phase: str, normals: batches.Sampler) -> dict[str, Tensor]:
         return {"d": self._discriminator_step(normals)} | self._generator_step()
@@ -151,7 +148,7 @@ class MinLGAN(NeuralDetector):
         with self._autocast(), networks.frozen(D):
             fake = self._networks["G"](self._latents(self.batch_size))
             on_fake = D(fake)
-        log_p = mixture.log_density(fake.float().flatten(1), self._fitted)
+        log_p = -mixtures.Density.among(self._fitted).surprise(fake.float().flatten(1))
         weight = self.likelihood / self._fitted["axes"].shape[1]
         loss = generator_losses(on_fake, log_p, self._fitted["t"], weight).mean()
         self._update(loss, "G")

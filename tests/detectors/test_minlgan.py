@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from omasgan.detectors.minlgan import generator_losses
-from omasgan.nn import mixture
+from omasgan.nn import mixtures
 from tests.contracts.test_detector import images, quick, vectors
 from tests.detectors.learning import by_stage
 
@@ -83,7 +83,8 @@ def test_the_threshold_is_a_quantile_of_samples_that_the_density_does_not_know()
     X = vectors(500)
     for quantile in (0.0, 0.2):
         detector = quick("minlgan", quantile=quantile, gaussians=1, floor=0.0).fit(X)
-        log_p = mixture.log_density(torch.from_numpy(vectors(4000, 1)), detector._fitted)
+        density = mixtures.Density.among(detector._fitted)
+        log_p = -density.surprise(torch.from_numpy(vectors(4000, 1)))
         below = (log_p < detector._fitted["t"]).float().mean().item()
         assert below == pytest.approx(quantile, abs=0.06)
 

@@ -160,7 +160,7 @@ def _failure(of: Standing) -> Iterator[str]:
     if len(of.folds) < 2:
         return
     for entry in dict.fromkeys(filter(None, (of.best, of.method))):
-        fold = of.means[entry].idxmin()
+        fold = int(str(of.means[entry].idxmin()))
         value, on_fold = of.means[entry].loc[fold], of.means.loc[fold]
         other = str(on_fold.idxmax())
         better = f", where {of.names[other]} has {on_fold[other]:.3f}"

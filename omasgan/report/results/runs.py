@@ -36,7 +36,7 @@ def runs(rows: Iterable[Mapping[str, Any]], studies: Sequence[StoredStudy] = ())
         return frame
     for metric in METRICS:
         frame[metric] = pd.to_numeric(frame[metric]) if metric in frame else float("nan")
-    frame["fold_name"] = [stored_name(row) for row in frame.to_dict("records")]
+    frame["fold_name"] = [stored_name(row) for row in rows]
     frame["params"] = [json.dumps(params, sort_keys=True) for params in frame["params"]]
     frame["device_class"] = [device_class(device) for device in frame["device"]]
     frame["variant"] = _variants(frame)
