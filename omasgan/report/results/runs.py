@@ -31,7 +31,8 @@ def runs(rows: Iterable[Mapping[str, Any]], studies: Sequence[StoredStudy] = ())
     winner that a longer search has replaced. ``device_class`` is ``cpu``, ``cuda`` or ``mps``.
     ``fold_name`` is what a reader calls the fold.
     """
-    frame = pd.DataFrame([dict(row) for row in rows])
+    rows = [dict(row) for row in rows]
+    frame = pd.DataFrame(rows)
     if frame.empty:
         return frame
     for metric in METRICS:
