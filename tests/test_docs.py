@@ -181,7 +181,7 @@ def test_readme_is_short() -> None:
 def test_every_detector_is_described() -> None:
     text = (DOCS / "detectors.md").read_text()
     tables = re.findall(r"^\| detector \|[^\n]*\n((?:\|[^\n]*\n)+)", text, re.MULTILINE)
-    rows = re.findall(r"^\| `([\w-]+)` \|", "".join(tables), re.MULTILINE)
+    rows = re.findall(r"^\| \[?`([\w-]+)`", "".join(tables), re.MULTILINE)
     assert sorted(rows) == detectors.names()
 
 
