@@ -185,6 +185,13 @@ def test_every_detector_is_described() -> None:
     assert sorted(rows) == detectors.names()
 
 
+def test_every_network_has_a_section() -> None:
+    text = (DOCS / "detectors.md").read_text()
+    _, sections = text.split("## Each network in short\n")
+    named = re.findall(r"^### ([\w-]+)$", sections.split("\n## ")[0], re.MULTILINE)
+    assert sorted(named) == sorted(re.findall(r"^\| \[`([\w-]+)`\]\(#", text, re.MULTILINE))
+
+
 def test_the_picture_of_the_rooms_is_the_one_that_is_tested() -> None:
     (_, picture), *_ = blocks((DOCS / "architecture.md").read_text())
     rooms = [re.split(r" {2,}", line)[0] for line in picture.splitlines()]
