@@ -181,8 +181,15 @@ def test_readme_is_short() -> None:
 def test_every_detector_is_described() -> None:
     text = (DOCS / "detectors.md").read_text()
     tables = re.findall(r"^\| detector \|[^\n]*\n((?:\|[^\n]*\n)+)", text, re.MULTILINE)
-    rows = re.findall(r"^\| `([\w-]+)` \|", "".join(tables), re.MULTILINE)
+    rows = re.findall(r"^\| \[?`([\w-]+)`", "".join(tables), re.MULTILINE)
     assert sorted(rows) == detectors.names()
+
+
+def test_every_network_has_a_section() -> None:
+    text = (DOCS / "detectors.md").read_text()
+    _, sections = text.split("## Each network in short\n")
+    named = re.findall(r"^### ([\w-]+)$", sections.split("\n## ")[0], re.MULTILINE)
+    assert sorted(named) == sorted(re.findall(r"^\| \[`([\w-]+)`\]\(#", text, re.MULTILINE))
 
 
 def test_the_picture_of_the_rooms_is_the_one_that_is_tested() -> None:

@@ -1,5 +1,4 @@
-"""MinLGAN, as we read it: a GAN whose generator is kept off the likeliest samples, and an ensemble
-of its discriminator's states.
+"""MinLGAN, as we read it: a GAN whose generator is kept off the likeliest samples.
 
 Source: Wang, Zhang, Liu, "Anomaly Detection via Minimum Likelihood Generative Adversarial
 Networks" (2018), of which nothing but the abstract could be read. It says that the discriminator

@@ -61,8 +61,10 @@ class TailGAN(NeuralDetector):
     """A GAN with a density in three phases, ``gan``, ``encoder`` and ``boundary``; the one score
     is ``score``, -log p_g(x).
 
-    The defaults are a small budget for two CPU cores, and no result. Beside each param stands the
-    first phase that depends on it; those without one belong to ``gan``.
+    The defaults are a small budget for two CPU cores, and no result. ``entropy`` and ``gan_lr``
+    are those of the larger likelihood of held-out normals (digits): no anomaly was looked at.
+    Beside each param stands the first phase that depends on it; those without one belong to
+    ``gan``.
     """
 
     properties = frozenset({"GAN", "negative sampling", "boundary loss", "likelihood"})
@@ -74,7 +76,7 @@ class TailGAN(NeuralDetector):
     """The sigma that training starts from, in units of x (which spans 2)."""
     least_noise: Annotated[float, Field(gt=0, le=1), Phase("gan")] = 0.01
     """The least sigma; the largest is 1."""
-    entropy: Annotated[NonNegative, Phase("gan")] = 1e-3
+    entropy: Annotated[NonNegative, Phase("gan")] = 1e-2
     """Weight of the entropy, PresGAN's lambda; 0: a GAN with noise, and no chains."""
     posterior_samples: Annotated[Count, Phase("gan")] = 2
     burn_in: Annotated[Count, Phase("gan")] = 2
@@ -83,7 +85,7 @@ class TailGAN(NeuralDetector):
     """Leapfrog steps of a transition."""
     gan_steps: Annotated[Steps, Phase("gan")] = 600
     """Updates of D and of G and sigma, one of each."""
-    gan_lr: Annotated[Positive, Phase("gan")] = 5e-4
+    gan_lr: Annotated[Positive, Phase("gan")] = 1e-3
     """Adam's rate of all three, betas (0.5, 0.999)."""
 
     encoder_steps: Annotated[Steps, Phase("encoder")] = 600

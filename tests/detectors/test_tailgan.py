@@ -89,7 +89,7 @@ def test_a_proposal_that_is_the_posterior_needs_one_draw(monkeypatch: pytest.Mon
 def test_the_trained_encoder_is_such_a_proposal() -> None:
     detector = linear(encoder_steps=300, encoder_lr=5e-3, epoch_steps=300, width=32)
     detector._position, detector._resume, detector._entered = 1, True, 1
-    detector.fit(vectors())
+    list(detector.fit_epochs(vectors()))
     x = points(100)
     got = -torch.from_numpy(detector.decision_function(x.numpy()))
     assert (got - KNOWN.log_prob(x)).abs().mean() < 0.05

@@ -101,7 +101,8 @@ class Results:
 
 
 def _is_of(key: RunKey, variant: Variant) -> bool:
-    return (key.detector, key.params_id) == (variant.detector, variant.params_id)
+    of_variant = (variant.detector, variant.rule, variant.params_id)
+    return (key.detector, key.selection, key.params_id) == of_variant
 
 
 def sd(values: Sequence[float]) -> float:
