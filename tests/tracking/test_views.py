@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -87,6 +88,25 @@ def test_a_sweep_has_two_pages_and_its_winners_stand_in_none(tmp_path: Path) -> 
     )
     assert found["trials"][0].endswith("trial 2"), "the best objective first"
     assert {"params.`mu`", "params.`form`"} <= set(state["selectedColumns"])
+
+
+@pytest.mark.usefixtures("mlflow_database")
+def test_the_example_in_python_finds_the_best_first(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import mlflow
+
+    Tracker(None, store).sync()
+    page = Path(__file__).parents[2] / "docs" / "mlflow.md"
+    (example,) = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    example = example.replace("out/demo", str(store.root)).replace("digits-loo-v1", SPEC.id)
+    try:
+        exec(compile(example, "mlflow.md", "exec"), {})
+    finally:
+        mlflow.set_tracking_uri("")
+    header, *lines = capsys.readouterr().out.splitlines()
+    assert header.split()[0] == "params.detector"
+    assert [line.split()[1] for line in lines] == ["knn", "pca"]
 
 
 @pytest.fixture
