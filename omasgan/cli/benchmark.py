@@ -40,11 +40,9 @@ def benchmark(
     label: LabelOption = None,
     normal: NormalOption = None,
 ) -> None:
-    """Print a benchmark of data of your own as TOML, with the SHA-256 of the samples.
+    """Print a benchmark of your own data as TOML.
 
-    Example: omasgan benchmark init my-images/ > mine.toml; omasgan run mine.toml knn
-
-    Whoever runs it finds out if the data have changed.
+    It has the SHA-256 of the samples: whoever runs it finds out if they have changed.
     """
     from omasgan import config
     from omasgan.data import own, protocols

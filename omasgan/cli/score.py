@@ -35,7 +35,7 @@ def score(
     ] = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Score images or rows of tables, as CSV, with a detector that was saved.
+    """Score images or rows of tables with a saved detector.
 
     A p-value is the share of the benchmark's held-out normal samples that score at least as high:
     a small one means that the sample is unlike those normals. It is valid for a single sample on

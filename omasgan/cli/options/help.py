@@ -17,7 +17,7 @@ PANELS = {
         *("share_until", "storage", "probes"),
     ),
     "Data": (
-        *("folds", "max_folds", "max_train", "max_test", "labelled"),
+        *("folds", "max_folds", "max_train", "max_test", "labelled", "label", "normal"),
         *("data_root", "download", "resize"),
     ),
     "Ray": (
@@ -43,6 +43,7 @@ EXAMPLES = {
     "omasgan sensitivity --from out/vae",
     "paper": "omasgan paper\nomasgan paper --all --budget smoke",
     "audit": "omasgan audit omasgan digits-loo --fold 1",
+    "benchmark": "omasgan benchmark init my-images/ > mine.toml",
     "fit": "omasgan fit normals/ --detector omasgan --save trained",
     "score": "omasgan score trained new-images/ --resize --out scores.csv",
     "report": "omasgan report out/vae",
