@@ -98,8 +98,9 @@ def print_pages(store: Store, tracker: Tracker | None) -> None:
 def _quoted(store: Store) -> str:
     """The store's folder for a shell, from here if it is below."""
     root, here = store.root, Path.cwd()
-    is_below = isinstance(root, Path) and root.is_relative_to(here) and root != here
-    return shlex.quote(str(root.relative_to(here) if is_below else root))
+    if isinstance(root, Path) and root.is_relative_to(here) and root != here:
+        return shlex.quote(str(root.relative_to(here)))
+    return shlex.quote(str(root))
 
 
 def print_tables(tables: Iterable[Any]) -> None:
