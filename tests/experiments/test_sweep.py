@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -149,7 +150,11 @@ def test_the_folder_of_a_study_holds_its_identity_its_record_and_its_winner(
     (folder,) = store.studies()
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     epochs = {f"trials/{number:04d}/epochs.jsonl" for number in range(3)}
-    assert names == {"study.json", FILE, "winner.json", *epochs}
+    assert names == {"study.json", FILE, "winner.json", "winner.toml", *epochs}
+    params = {
+        k: v for k, v in read_json(folder / "winner.json")["params"].items() if v is not None
+    }
+    assert tomllib.loads((folder / "winner.toml").read_text()) == params
 
 
 def test_a_sweep_that_is_done_does_nothing_and_a_longer_one_goes_on(

@@ -26,8 +26,6 @@ def table(values: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(values, columns=[f"e{i}" for i in range(values.shape[1])])
 
 
-@few
-@given(FOLDS)
 def test_the_interval_of_a_difference_is_that_of_both() -> None:
     x, y = {0: [0.8, 0.9], 1: [0.7, 0.8]}, {0: [0.5, 0.5], 1: [0.5, 0.5], 2: [0.9, 0.9]}
     alone = statistics.interval(x)
@@ -38,6 +36,8 @@ def test_the_interval_of_a_difference_is_that_of_both() -> None:
     assert statistics.difference_interval(x, {2: [0.5, 0.5]}) == statistics.NONE
 
 
+@few
+@given(FOLDS)
 def test_the_interval_contains_the_mean_and_is_within_the_values(folds: statistics.Folds) -> None:
     low, high = statistics.interval(folds)
     assert low - 1e-9 <= mean(folds) <= high + 1e-9

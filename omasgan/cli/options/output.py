@@ -99,7 +99,7 @@ def _quoted(store: Store) -> str:
     """The store's folder for a shell, from here if it is below."""
     root, here = store.root, Path.cwd()
     if isinstance(root, Path) and root.is_relative_to(here) and root != here:
-        root = root.relative_to(here)
+        return shlex.quote(str(root.relative_to(here)))
     return shlex.quote(str(root))
 
 

@@ -160,13 +160,14 @@ def _failure(of: Standing) -> Iterator[str]:
     if len(of.folds) < 2:
         return
     for entry in dict.fromkeys(filter(None, (of.best, of.method))):
-        fold = int(str(of.means[entry].idxmin()))
-        value, on_fold = of.means[entry].loc[fold], of.means.loc[fold]
-        other = str(on_fold.idxmax())
+        at = int(of.means[entry].argmin())
+        on_fold = {str(name): float(of.means[name].iloc[at]) for name in of.means.columns}
+        value, other = on_fold[entry], max(on_fold, key=lambda name: on_fold[name])
         better = f", where {of.names[other]} has {on_fold[other]:.3f}"
         worse = "" if on_fold[other] < value + NOTHING else better
         below = " (below chance)" if value < 0.5 else ""
-        yield f"{of.names[entry]} is weakest on {of.folds[fold]}: {value:.3f}{below}{worse}."
+        name = list(of.folds.values())[at]
+        yield f"{of.names[entry]} is weakest on {name}: {value:.3f}{below}{worse}."
 
 
 def _stages(of: Standing) -> Iterator[str]:

@@ -166,7 +166,7 @@ def _pictures(contents: Contents, folds: pd.DataFrame) -> Iterator[Figure]:
         f"{len(means)} entries, best mean on top: {best['entry']} with {best['auroc']:.3f}.",
         partial(_draw_boxes, {names[entry]: values for entry, values in means.items()}),
     )
-    costs = [(names[entry], seconds, value) for entry, seconds, value in tables.costs(frame)]
+    costs = [(names[entry], seconds, auroc) for entry, seconds, auroc in tables.costs(frame)]
     if len(costs) > 1:
         yield Figure(
             slug(benchmark.id, "time"),

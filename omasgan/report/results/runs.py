@@ -31,13 +31,13 @@ def runs(rows: Iterable[Mapping[str, Any]], studies: Sequence[StoredStudy] = ())
     winner that a longer search has replaced. ``device_class`` is ``cpu``, ``cuda`` or ``mps``.
     ``fold_name`` is what a reader calls the fold.
     """
-    rows = [dict(row) for row in rows]
-    frame = pd.DataFrame(rows)
+    stored = [dict(row) for row in rows]
+    frame = pd.DataFrame(stored)
     if frame.empty:
         return frame
     for metric in METRICS:
         frame[metric] = pd.to_numeric(frame[metric]) if metric in frame else float("nan")
-    frame["fold_name"] = [stored_name(row) for row in rows]
+    frame["fold_name"] = [stored_name(row) for row in stored]
     frame["params"] = [json.dumps(params, sort_keys=True) for params in frame["params"]]
     frame["device_class"] = [device_class(device) for device in frame["device"]]
     frame["variant"] = _variants(frame)

@@ -158,7 +158,7 @@ def test_a_terminal_shows_the_tables(store: Store, files: ReportFiles) -> None:
         assert words in shown
     *answer, table = files.said
     assert isinstance(table, Table) and str(table.title) == "toy-loo-v1: AUROC by fold"
-    assert len(answer) == 7, "nothing follows the table, and nothing else comes before it"
+    assert len(answer) == 5, "nothing follows the table, and nothing else comes before it"
 
 
 def test_an_empty_store_is_refused(tmp_path: Path) -> None:
