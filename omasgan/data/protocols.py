@@ -95,14 +95,16 @@ def load_data(spec: BenchmarkSpec, *, root: Path | None = None, download: bool =
 
 
 def _load_data(spec: BenchmarkSpec, root: Path | None, download: bool) -> Dataset:
-    normal, *anomalous = (
-        datasets.load(name, root=root, download=download, label=spec.label, normal=spec.normal)
-        for name in (spec.dataset, spec.anomalies)
-        if name is not None and name not in shifts.SETS
-    )
-    if anomalous:
-        return datasets.join(normal, anomalous[0])
-    return normal if spec.anomalies is None else datasets.join_shifts(normal, spec.anomalies)
+    def load(name: str) -> Dataset:
+        keys = {"label": spec.label, "normal": spec.normal}
+        return datasets.load(name, root=root, download=download, **keys)
+
+    normal = load(spec.dataset)
+    if spec.anomalies is None:
+        return normal
+    if spec.anomalies in shifts.SETS:
+        return datasets.join_shifts(normal, spec.anomalies)
+    return datasets.join(normal, load(spec.anomalies))
 
 
 def check_files(spec: BenchmarkSpec, *, root: Path | None = None) -> None:

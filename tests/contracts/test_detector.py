@@ -83,6 +83,13 @@ def test_images_of_the_usual_sizes_can_be_scored(name: str, shape: tuple[int, ..
 
 
 @every
+def test_rows_of_a_table_may_lie_far_beyond_the_training_range(name: str) -> None:
+    far = vectors(5, seed=1) + np.float32([[0], [3], [10], [30], [100]])
+    for stage, scores in quick(name).fit(vectors()).stage_scores(far).items():
+        assert np.isfinite(scores).all(), stage
+
+
+@every
 def test_the_seed_decides_everything(name: str) -> None:
     X = images()
     np.random.seed(0)
