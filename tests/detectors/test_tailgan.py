@@ -59,12 +59,12 @@ def test_importance_sampling_from_any_proposal_comes_to_the_density(
     x = points(50)
     mean, covariance = of_posterior(x)
     errors = []
-    for widening, draws in ((1.0, 2_000), (1.0, 50), (9.0, 50)):
+    for widening, draws in ((1.0, 1_000), (1.0, 50), (9.0, 50)):
         detector = linear(importance_samples=draws)
         log_variance = (widening * covariance.diagonal()).log().expand_as(mean)
         monkeypatch.setattr(detector, "_posterior", lambda rows, v=log_variance: (mean, v))
         errors.append((detector._log_density(x) - KNOWN.log_prob(x)).abs().max().item())
-    assert errors[0] < 0.08
+    assert errors[0] < 0.1
     assert errors[0] < errors[1] < errors[2]
 
 
@@ -136,7 +136,7 @@ def test_entropy_spreads_the_gan_and_its_noise() -> None:
     X = vectors()
     spreads, sigmas = [], []
     for weight in (0.0, 1.0):
-        detector = quick("tailgan", entropy=weight, gan_steps=60, gan_lr=1e-2).fit(X)
+        detector = quick("tailgan", entropy=weight, gan_steps=40, gan_lr=1e-2).fit(X)
         spreads.append(detector.samples(X)["G"].std())
         sigmas.append(detector._sigma.deviations().mean().item())
     assert spreads[1] > 1.2 * spreads[0] and sigmas[1] > 1.2 * sigmas[0]
@@ -223,7 +223,7 @@ def test_pictures_are_images_in_range_and_there_are_none_of_vectors() -> None:
 def test_training_pays() -> None:
     untrained = {"gan_steps": 1, "encoder_steps": 1}
     trained, before = trained_and_untrained(
-        "tailgan", "digits-occ", 3, untrained, width=64, gan_steps=150, encoder_steps=150,
-        boundary_steps=0, gan_lr=1e-3,
+        "tailgan", "digits-occ", 3, untrained, width=32, gan_steps=80, encoder_steps=100,
+        boundary_steps=0, importance_samples=10,
     )  # fmt: skip
     assert trained > max(before, 0.5) + 0.05
