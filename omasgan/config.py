@@ -19,6 +19,11 @@ Metric = Literal["auroc", "average_precision", "fpr95"]
 Kind = Literal["benchmarks", "search_spaces"]
 Seed = Annotated[int, Field(ge=0, lt=1_000_000)]
 Cap = Annotated[int, Field(ge=1)] | None
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+TABLES = (".csv", ".parquet")
+DATA_FILES = (".npz", *TABLES)
+"""How the names of files end that are data of the user's own."""
 
 
 class BenchmarkSpec(BaseModel):
@@ -30,7 +35,9 @@ class BenchmarkSpec(BaseModel):
     on. ``max_folds`` takes the first folds; ``max_train`` caps a fold's train and validation
     samples together, ``max_test`` its test samples. ``labelled`` is how many samples of the
     anomalous class in the train split a detector is shown as anomalies; only semi-supervised has
-    it. These numbers change ``id``.
+    it. These numbers change ``id``. ``label`` is the column of classes of a table at a path.
+    ``normal`` is the only class that is ever normal; only one-vs-rest has it, and then one fold.
+    ``sha256`` is what the data must have.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +48,9 @@ class BenchmarkSpec(BaseModel):
     protocol: Protocol
     dataset: str
     anomalies: str | None = None
+    label: str | None = None
+    normal: str | None = None
+    sha256: Sha256 | None = None
     seeds: tuple[Seed, ...] = Field(default=(0, 1, 2), min_length=1)
     metrics: tuple[Metric, ...] = Field(
         default=("auroc", "average_precision", "fpr95"), min_length=1
@@ -62,6 +72,10 @@ class BenchmarkSpec(BaseModel):
             raise ValueError(
                 "labelled must be given with protocol 'semi-supervised', and only then"
             )
+        if self.normal is not None and self.protocol != "one-vs-rest":
+            raise ValueError("normal must be given with protocol 'one-vs-rest' only")
+        if self.label is not None and not is_data_path(self.dataset):
+            raise ValueError("label must be given with a table as dataset only")
         if self.anomalies == self.dataset:
             raise ValueError("anomalies must be another data set than dataset")
         if len(set(self.seeds)) < len(self.seeds):
@@ -82,9 +96,9 @@ class BenchmarkSpec(BaseModel):
         """Return everything that the numbers depend on, ready for JSON; of data at a path their
         name, since a folder may be moved and its checksum is compared anyway.
         """
-        # Benchmarks without labels are the same as before there were any.
-        unsaid = {"description"} | ({"labelled"} if self.labelled is None else set())
-        content = self.model_dump(mode="json", exclude=unsaid)
+        # Benchmarks that don't say these are the same as before they could.
+        absent = {key for key in ("labelled", "normal") if getattr(self, key) is None}
+        content = self.model_dump(mode="json", exclude={"description", "label", "sha256"} | absent)
         for key in ("dataset", "anomalies"):
             if content[key] is not None and is_data_path(content[key]):
                 content[key] = data_name(Path(content[key]))
@@ -129,11 +143,14 @@ def load_benchmark(
     max_train: int | None = None,
     max_test: int | None = None,
     labelled: int | None = None,
+    label: str | None = None,
+    normal: str | None = None,
 ) -> BenchmarkSpec:
-    """Return a shipped benchmark by name, another one by the path of its TOML, or leave-one-out on
-    data of the user's own by their path.
+    """Return a shipped benchmark by name, another one by the path of its TOML, or one of data of
+    the user's own by their path.
 
-    The numbers override those of the TOML.
+    The numbers override those of the TOML. ``label`` and ``normal`` are for data at a path: with
+    ``normal`` they are one-vs-rest with that class alone, else leave-one-out.
 
     Raises:
         ConfigError: no such benchmark, or a TOML that does not describe one.
@@ -141,8 +158,13 @@ def load_benchmark(
     path = Path(name_or_path)
     caps = {"max_folds": max_folds, "max_train": max_train, "max_test": max_test}
     numbers = caps | {"labelled": labelled}
-    if path.is_dir() or path.suffix == ".npz":
-        table = _own_benchmark(path)
+    if path.is_dir() or is_data_file(path):
+        table = _own_benchmark(path, label, normal)
+    elif label is not None or normal is not None:
+        raise ConfigError(
+            f"--label and --normal are for data at a path, but '{name_or_path}' is a benchmark; "
+            "write label and normal into a TOML of your own"
+        )
     else:
         is_path = path.suffix == ".toml" or "/" in name_or_path
         path = path if is_path else resource("benchmarks", name_or_path)
@@ -160,7 +182,17 @@ def is_data_path(name: str) -> bool:
     >>> is_data_path("mnist"), is_data_path("my/images"), is_data_path("parts.npz")
     (False, True, True)
     """
-    return "/" in name or name.endswith(".npz")
+    return "/" in name or is_data_file(Path(name))
+
+
+def is_data_file(path: Path) -> bool:
+    """Return whether a file may hold a data set, by its name."""
+    return path.suffix.lower() in DATA_FILES
+
+
+def is_table(path: Path) -> bool:
+    """Return whether a file may hold a table, by its name."""
+    return path.suffix.lower() in TABLES
 
 
 def data_name(path: Path) -> str:
@@ -169,15 +201,22 @@ def data_name(path: Path) -> str:
     >>> data_name(Path("data/My images/")), data_name(Path("parts_v2.npz"))
     ('my-images', 'parts-v2')
     """
-    name = re.sub(r"[^a-z0-9]+", "-", path.absolute().stem.lower())
-    return name.strip("-")[:80] or "data"
+    return _name(path.absolute().stem, 80)
 
 
-def _own_benchmark(path: Path) -> dict[str, Any]:
-    """Return the table of leave-one-out on the data at ``path``."""
+def _name(text: str, most: int) -> str:
+    name = re.sub(r"[^a-z0-9]+", "-", text.lower())
+    return name.strip("-")[:most].strip("-") or "data"
+
+
+def _own_benchmark(path: Path, label: str | None, normal: str | None) -> dict[str, Any]:
+    """Return the content of a TOML for the data at ``path``."""
     dataset = str(path) if is_data_path(str(path)) else f"./{path}"
-    name = f"{data_name(path)}-loo"
-    return {"name": name, "version": 1, "protocol": "leave-one-out", "dataset": dataset}
+    table = {"version": 1, "dataset": dataset, "label": label}
+    if normal is None:
+        return table | {"name": f"{data_name(path)}-loo", "protocol": "leave-one-out"}
+    name = f"{data_name(path)[:50]}-normal-{_name(normal, 30)}"
+    return table | {"name": name, "protocol": "one-vs-rest", "normal": normal}
 
 
 def _one_line(path: Path, error: ValidationError) -> ConfigError:
@@ -240,6 +279,23 @@ def paper_suites() -> Path:
 def published_numbers() -> Path:
     """Return the path of the CSV with the numbers that the literature prints."""
     return _folder("benchmarks") / "published.csv"
+
+
+def as_toml(table: Mapping[str, Any]) -> str:
+    r"""Return a table of params or a space as TOML.
+
+    >>> as_toml({"lr": 0.1, "layers": [8, 8], "seed": None})
+    'lr = 0.1\nlayers = [8, 8]\n'
+    """
+    # TOML has no null: a param without a value has its default.
+    return "".join(f"{name} = {_toml(v)}\n" for name, v in table.items() if v is not None)
+
+
+def _toml(value: Any) -> str:
+    """Return a value as TOML, tables inline. JSON writes all other values as TOML does."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items()) + " }"
+    return json.dumps(value)
 
 
 def digest(obj: object) -> str:

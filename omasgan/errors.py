@@ -14,11 +14,11 @@ class OmasganError(Exception):
     """Base class; the message is one line: problem, constraint, value, remedy."""
 
 
-class ConfigError(OmasganError):
+class ConfigError(OmasganError, ValueError):
     """A name, a value, a flag or a TOML file that cannot be used."""
 
 
-class DataError(OmasganError):
+class DataError(OmasganError, ValueError):
     """A data set that is missing, damaged or of the wrong kind."""
 
 

@@ -54,6 +54,7 @@ def add_run(  # noqa: PLR0913 - what tests vary of a run
     epochs: int = 4,
     stages: tuple[str, ...] = (),
     pictures: bool = False,
+    fold_name: str | None = None,
 ) -> RunKey:
     """Add a finished run whose anomalies score ``shift`` sd above the normals."""
     params = {"mu": 0.2, "layers": [8, 8], "form": "pixel"} if params is None else params
@@ -71,6 +72,7 @@ def add_run(  # noqa: PLR0913 - what tests vary of a run
         "fold": fold, "anomalous_classes": [fold], "outcome": outcome, "error": None,
         "n_train": 50, "n_test": n, "n_anomalous": int(label.sum()), "epochs": epochs,
         "seconds": 12.5, "peak_memory_mb": 512.0, "device": "cpu", "code_version": "0.1.0",
+        **({"fold_name": fold_name} if fold_name else {}),
         "torch_version": "2.14.1", "finished_at": f"2026-01-02T03:04:{10 * seed + fold:02d}+00:00",
     }  # fmt: skip
     store.append_epochs(

@@ -93,7 +93,7 @@ def calls(line: str) -> Iterator[list[str]]:
     for i, token in enumerate(tokens):
         if token == "omasgan" and (i == 0 or BEFORE_A_CALL.fullmatch(tokens[i - 1])):
             rest = tokens[i + 1 :]
-            end = next((j for j, other in enumerate(rest) if other[0] in ";|&"), len(rest))
+            end = next((j for j, other in enumerate(rest) if other[0] in ";|&>"), len(rest))
             yield rest[:end]
         elif " omasgan " in token:
             yield from calls(token)
@@ -181,8 +181,15 @@ def test_readme_is_short() -> None:
 def test_every_detector_is_described() -> None:
     text = (DOCS / "detectors.md").read_text()
     tables = re.findall(r"^\| detector \|[^\n]*\n((?:\|[^\n]*\n)+)", text, re.MULTILINE)
-    rows = re.findall(r"^\| `([\w-]+)` \|", "".join(tables), re.MULTILINE)
+    rows = re.findall(r"^\| \[?`([\w-]+)`", "".join(tables), re.MULTILINE)
     assert sorted(rows) == detectors.names()
+
+
+def test_every_network_has_a_section() -> None:
+    text = (DOCS / "detectors.md").read_text()
+    _, sections = text.split("## Each network in short\n")
+    named = re.findall(r"^### ([\w-]+)$", sections.split("\n## ")[0], re.MULTILINE)
+    assert sorted(named) == sorted(re.findall(r"^\| \[`([\w-]+)`\]\(#", text, re.MULTILINE))
 
 
 def test_the_picture_of_the_rooms_is_the_one_that_is_tested() -> None:
@@ -214,19 +221,37 @@ def test_documented_modules_exist() -> None:
         assert path.with_suffix(".py").exists() or (path / "__init__.py").exists(), name
 
 
-def test_the_example_of_a_detector_works() -> None:
-    page = blocks((DOCS / "own-detector.md").read_text())
-    (example, *_) = (content for language, content in page if language == "python")
-    (cls,) = (node.name for node in ast.parse(example).body if isinstance(node, ast.ClassDef))
-    names: dict[str, Any] = {}
-    exec(compile(example, "own-detector.md", "exec"), names)
-    detector: IterativeDetector = names[cls]()
+def python_of(page: str) -> list[str]:
+    """The blocks of Python of a page."""
+    text = (DOCS / page).read_text()
+    return [content for language, content in blocks(text) if language == "python"]
+
+
+@pytest.mark.parametrize("at", [0, 1])
+def test_the_examples_of_a_detector_work(at: int, tmp_path: Path) -> None:
+    example = python_of("own-detector.md")[at]
+    assert at or len([line for line in example.splitlines() if line]) <= 10
+    (name,) = (node.name for node in ast.parse(example).body if isinstance(node, ast.ClassDef))
+    (tmp_path / "middle.py").write_text(example)
+    cls = detectors.load(f"{tmp_path}/middle.py:{name}")
+    assert list(detectors.parameters(cls)) == ["power"]
+    detector: IterativeDetector = cls()
     draw = np.random.default_rng(0)
     normals = draw.normal(0, 0.1, (50, 4)).astype(np.float32)
     far = np.ones((5, 4), np.float32)
     scores = detector.fit(normals).decision_function(np.concatenate([normals, far]))
     assert scores[50:].min() > scores[:50].max()
-    assert detectors.check_params(names[cls], {})
+
+
+def test_the_example_of_python_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (example,) = python_of("detectors.md")
+    draw = np.random.default_rng(0)
+    names = {name: draw.normal(0, 0.1, (50, 4)) for name in ("X_train", "X_held_out", "X_test")}
+    exec(compile(example.replace("500", "5"), "detectors.md", "exec"), names)
+    loaded: Any = names["detector"]
+    assert (loaded.train_steps, loaded.contamination) == (5, 0.05)
+    assert loaded.p_values(names["X_test"]).shape == loaded.predict(names["X_test"]).shape
 
 
 @pytest.mark.parametrize(
@@ -249,6 +274,7 @@ def test_what_is_wrong_would_be_noticed(check: Any, wrong: str, right: str) -> N
     [
         ("omasgan run x knn --folds 0  # a comment", ["run", "x", "knn", "--folds", "0"]),
         ("A=1 omasgan list; ls omasgan", ["list"]),
+        ("omasgan benchmark init x > x.toml", ["benchmark", "init", "x"]),
         ("ray exec a.yaml --tmux 'set -a; omasgan report out'", ["report", "out"]),
         ("ray job submit -- \\\n    omasgan list", ["list"]),
     ],

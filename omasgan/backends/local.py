@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,15 +30,15 @@ class LocalBackend:
         """Nothing: the driver works here itself, and has checked the store already."""
 
     def search(self, searches: Sequence[Search], on_event: OnEvent) -> None:
-        for search in searches:
-            log = TrialLog(search, on_event)
-            while log.remaining:
-                trial = log.begin()
-                for row in evaluate.run_trial(search.trial_job(trial), search.data):
-                    if log.enter(trial.number, [row]):
+        logs = [TrialLog(search, on_event) for search in searches]
+        # In turns where time is limited, so that each study has its share of it.
+        in_turns = any(math.isfinite(search.deadline) for search in searches)
+        while any(log.remaining for log in logs):
+            for log in logs:
+                while log.remaining:
+                    _train(log)
+                    if in_turns:
                         break
-                log.end(trial.number)
-                _check_gpu(search.device)
 
     def runs(
         self, jobs: Sequence[RunJob], spec: BenchmarkSpec, dataset: Dataset, on_event: OnEvent
@@ -59,6 +60,16 @@ class LocalBackend:
 
     def close(self) -> None:
         """Nothing: nothing was started."""
+
+
+def _train(log: TrialLog) -> None:
+    """Train the next trial of a search."""
+    trial = log.begin()
+    for row in evaluate.run_trial(log.search.trial_job(trial), log.search.data):
+        if log.enter(trial.number, [row]):
+            break
+    log.end(trial.number)
+    _check_gpu(log.search.device)
 
 
 def _check_gpu(device: str) -> None:

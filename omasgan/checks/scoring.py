@@ -5,32 +5,18 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from omasgan.data.datasets import as_float
 from omasgan.data.sample_files import Samples
+from omasgan.data.scaling import scaled
+from omasgan.detectors.calibration import p_values
 from omasgan.errors import DataError
 
 if TYPE_CHECKING:
     from omasgan.store.saved import Saved
-
-
-def p_values(scores: NDArray[Any], calibration: NDArray[Any]) -> NDArray[np.float64]:
-    """Return conformal p-values in (0, 1]: ``(1 + #{calibration >= score}) / (n + 1)``.
-
-    If a sample is exchangeable with the n calibration samples, P(p <= t) <= t for every t (Vovk
-    et al. 2005; Bates et al. 2023). That holds on average over calibration sets, for each sample
-    by itself: the p-values of one calibration set depend on each other.
-
-    >>> p_values(np.array([0.0, 2.0, 9.0]), np.array([1.0, 2.0, 3.0])).tolist()
-    [1.0, 0.75, 0.25]
-    """
-    n = len(calibration)
-    below = np.searchsorted(np.sort(calibration), scores, side="left")
-    return np.asarray((1 + n - below) / (n + 1), dtype=np.float64)
 
 
 def to_csv(saved: Saved, files: Sequence[Samples]) -> str:
@@ -39,7 +25,7 @@ def to_csv(saved: Saved, files: Sequence[Samples]) -> str:
     Raises:
         DataError: a score is not finite.
     """
-    arrays = [samples.X for samples in files]
+    arrays = [scaled(saved.scaling, samples.X) for samples in files]
     if any(X.dtype != np.uint8 for X in arrays):
         arrays = [as_float(X) for X in arrays]
     scores = saved.detector.decision_function(np.concatenate(arrays))

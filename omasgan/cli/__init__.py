@@ -19,6 +19,7 @@ import typer
 from omasgan import __version__
 from omasgan.cli import (
     audit,
+    benchmark,
     compare,
     fit,
     listing,
@@ -32,6 +33,7 @@ from omasgan.cli import (
     ui,
 )
 from omasgan.cli.options.groups import flat
+from omasgan.cli.options.help import EXAMPLES, GroupedCommand
 from omasgan.errors import ConfigError, OmasganError, without_secrets
 
 INTERRUPTED = 130
@@ -50,6 +52,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "sensitivity": sensitivity.sensitivity,
     "paper": paper.paper,
     "audit": audit.audit,
+    "benchmark": benchmark.benchmark,
     "fit": fit.fit,
     "score": score.score,
     "report": report.report,
@@ -111,7 +114,7 @@ def _app() -> typer.Typer:
     )
     app.callback()(_about)
     for name, verb in VERBS.items():
-        app.command(name)(flat(verb))
+        app.command(name, cls=GroupedCommand, epilog=EXAMPLES[name])(flat(verb))
     return app
 
 

@@ -34,13 +34,14 @@ def audit(  # noqa: PLR0913 - typer reads an option from each
     data: Data,
     device: DeviceOption = "auto",
 ) -> None:
-    """Train a detector on one fold and see whether a score depends on anything but its sample.
+    """See whether a score depends on anything but its sample.
 
     The test samples are scored together, twice, shuffled, in batches and one by one. The largest
     deviation is in units of the scores' spread. Exits with 1 if a score moves.
     """
     from omasgan import detectors
     from omasgan.checks import audit as auditing
+    from omasgan.data import protocols
     from omasgan.training import environment
 
     spec = data.benchmark(benchmark)
@@ -48,8 +49,9 @@ def audit(  # noqa: PLR0913 - typer reads an option from each
     device = environment.resolve_device(device)
     dataset, (first, *_) = data.load(spec, None if fold is None else [fold])
     trained = detectors.load(detector)(**constructor_params, seed=seed, device=device)
-    trained.fit(dataset.train.X[first.train])
-    result = auditing.audit(trained, dataset.test.X[first.test])
+    samples = protocols.FoldSamples(dataset, first)
+    trained.fit(samples.train)
+    result = auditing.audit(trained, samples.test)
     print(f"{detector} on {spec.id}, fold {first.index}:")
     _print(result)
     if not result.passed:

@@ -62,10 +62,11 @@ def compare(  # noqa: PLR0913 - typer reads an option from each
     checkpoints: CheckpointOptions,
     device: DeviceOption = "auto",
 ) -> None:
-    """Train and test detectors side by side on the same folds and seeds, with the yardsticks.
+    """Train and test detectors side by side, with the yardsticks.
 
-    What is done is not trained again: the same command goes on where an interrupted comparison
-    has stopped, and a detector that is added is the only one to be trained.
+    All have the same folds and seeds. What is done is not trained again: the same command goes on
+    where an interrupted comparison has stopped, and a detector that is added is the only one to be
+    trained.
     """
     from omasgan import detectors as shipped
     from omasgan.experiments import compare as comparing
@@ -100,7 +101,7 @@ def compare(  # noqa: PLR0913 - typer reads an option from each
     ):
         dataset, _ = loaded
         rows = comparing.compare(spec, store, backend, dataset, on_event=watch)
-    conclude(store, rows)
+    conclude(store, rows, tracker)
 
 
 def _params(source: str | None, benchmark: str, names: Iterable[str]) -> dict[str, dict[str, Any]]:

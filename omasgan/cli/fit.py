@@ -22,7 +22,9 @@ def fit(
     data: Annotated[
         Path,
         typer.Argument(
-            metavar="DATA", help="A folder of normal images, or an .npz with normal samples as X."
+            metavar="DATA",
+            help="A folder of normal images, a .csv or .parquet table of normal rows, or an .npz "
+            "with normal samples as X.",
         ),
     ],
     *,
@@ -38,11 +40,13 @@ def fit(
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the training.")] = 0,
     device: DeviceOption = "auto",
 ) -> None:
-    """Train a detector on normal samples alone, and save it for 'omasgan score'.
+    """Train a detector on normal samples alone, and save it.
 
-    No test follows: without labelled anomalies nothing says how good it is. A tenth of the
-    samples is held out, to say how unlikely a score is among normal ones.
+    'omasgan score' judges images with it. No test follows: without labelled anomalies nothing says
+    how good it is. A tenth of the samples is held out, to say how unlikely a score is among normal
+    ones.
     """
+    from omasgan.config import is_table
     from omasgan.data import own
     from omasgan.store.files import check_writable, open_root
     from omasgan.training import environment, own_data
@@ -56,4 +60,5 @@ def fit(
     settings = own_data.Settings(detector, fit_params, seed, device)
     for line in own_data.fit(X, data, settings, folder):
         print(line, flush=True)
-    print(f"Saved: {save}  (judge images: omasgan score {shlex.quote(save)} IMAGES --resize)")
+    others = "TABLE" if is_table(data) else "IMAGES --resize"
+    print(f"Saved: {save}  (judge others: omasgan score {shlex.quote(save)} {others})")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 
 def listing() -> None:
-    """List the benchmarks, detectors, data sets and selection rules."""
+    """List benchmarks, detectors, data sets and selection rules."""
     from omasgan import config, detectors
     from omasgan.data import datasets, selection
 

@@ -12,7 +12,7 @@ import typer
 
 from omasgan.cli.options.execution import Execution
 from omasgan.cli.options.groups import DeviceOption
-from omasgan.cli.options.output import at_work, print_tables
+from omasgan.cli.options.output import Output, at_work, print_pages, print_tables
 from omasgan.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -45,20 +45,17 @@ def paper(  # noqa: PLR0913 - typer reads an option from each
         bool, typer.Option("--download", help="Fetch missing image files into the data root.")
     ] = False,
     execution: Execution,
-    out: Annotated[
-        str, typer.Option(metavar="DIR", help="Where runs, pages and stage cache go.")
-    ] = "out",
+    output: Output,
     device: DeviceOption = "auto",
 ) -> None:
-    """Run the paper's studies; write a page for each, with the paper's numbers beside ours.
+    """Run the paper's studies, and write a page for each.
 
-    Without SUITE the suites are listed with the number of their trainings. Suites share trainings,
-    none is repeated once it is done, and the same command goes on where it stopped.
+    The page has the paper's numbers beside ours. Without SUITE the suites are listed with the
+    number of their trainings. Suites share trainings, none is repeated once it is done, and the
+    same command goes on where it stopped.
     """
-    from omasgan.experiments.paper import planning
+    from omasgan.experiments.paper import planning, training
     from omasgan.experiments.paper import suites as shipped
-    from omasgan.store.files import open_root
-    from omasgan.store.results import Store
 
     if suites and all_:
         raise ConfigError("--all runs all suites; give it or their names, not both")
@@ -72,14 +69,19 @@ def paper(  # noqa: PLR0913 - typer reads an option from each
     data = _load(plans, data_root, download)
     for plan in plans:
         _check_data(plan, data, skip=all_)
-    store = Store(open_root(out))
-    with contextlib.closing(execution.open(device)) as backend, at_work(store, None) as watch:
+    store, tracker = output.open()
+    with contextlib.closing(execution.open(device)) as backend, at_work(store, tracker) as watch:
         failed = [
             row
             for plan in plans
             if _has_data(plan, data)
             for row in _run(plan, data, store, backend, device, watch)
         ]
+    if tracker is not None:
+        for plan in plans:
+            if _has_data(plan, data):
+                tracker.page(training.folder(store, plan))
+    print_pages(store, tracker)
     for row in failed:
         run = f"{row['benchmark']}, {row['detector']}, fold {row['fold']}, seed {row['seed']}"
         print(f"omasgan: {run}: {row['outcome']}: {row['error']}", file=sys.stderr)

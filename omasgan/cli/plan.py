@@ -115,10 +115,11 @@ def plan(  # noqa: PLR0913 - typer reads an option from each
     probes: Annotated[int, typer.Option(min=1, help="Configurations of a space to measure.")] = 3,
     device: DeviceOption = "auto",
 ) -> None:
-    """Say how long runs, or with --trials a sweep, would take; nothing is written.
+    """Say how long runs or a sweep would take; nothing is written.
 
-    The configurations that a sweep begins with are trained for a few steps: on the cluster with
-    --address, else on this machine, which then stands for one with --cpus and --gpus.
+    With --trials it plans a sweep. The configurations that a sweep begins with are trained for a
+    few steps: on the cluster with --address, else on this machine, which then stands for one with
+    --cpus and --gpus.
     """
     from omasgan.experiments import plan as planning
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
@@ -32,6 +34,8 @@ class Progress:
 
     def __init__(self) -> None:
         self._counters: dict[str, _Counter] = {}
+        self._began = time.time()
+        self._n_old = 0
         self._bars: _Bars | None = _Bars() if sys.stdout.isatty() else None
 
     def __enter__(self) -> Self:
@@ -55,8 +59,31 @@ class Progress:
                 print(text, flush=True)
             case EpochEnded() | TrialEnded() | StudyChanged():
                 self._show("runs" if event.study is None else _study(event.study), event)
+            case RunEnded() if self._is_old(event):
+                self._count_old(event)
             case RunEnded():
+                self._tell_old(event)
                 self._show("runs", event)
+
+    def _is_old(self, event: RunEnded) -> bool:
+        """Return whether the run had ended before this command began."""
+        ended = event.row.get("finished_at")
+        # Rows count whole seconds.
+        return ended is not None and _timestamp(ended) < math.floor(self._began)
+
+    def _count_old(self, event: RunEnded) -> None:
+        """Count a run that was done before: it is not told again."""
+        self._n_old += 1
+        self._counters["runs"] = _Counter(event)
+        if self._bars is not None:
+            self._bars.show("runs", event, None)
+        elif event.done == event.total:
+            self._tell_old(event)
+
+    def _tell_old(self, event: RunEnded) -> None:
+        if self._n_old and self._bars is None:
+            print(f"runs: {self._n_old} of {event.total} were done before", flush=True)
+        self._n_old = 0
 
     def _show(self, name: str, event: _Counted) -> None:
         counter = self._counters.get(name)
@@ -129,10 +156,15 @@ def _result(event: TrialEnded | RunEnded) -> tuple[str, float | None, str | None
     return event.row["outcome"], event.row.get("auroc"), event.row["error"]
 
 
+def _timestamp(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
 def _line(name: str, event: TrialEnded | RunEnded, left: float | None) -> str:
     outcome, value, _ = _result(event)
     result = "" if value is None else f" {value:.4f}"
-    parts = [f"{name}: {event.done} of {event.total}", f"{outcome}{result}"]
+    noun = " trials" if isinstance(event, TrialEnded) else ""
+    parts = [f"{name}: {event.done} of {event.total}{noun}", f"{outcome}{result}"]
     return ", ".join(parts + _note(event, left))
 
 

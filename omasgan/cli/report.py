@@ -21,8 +21,10 @@ def report(
     ] = False,
     tracking_uri: TrackingOption = None,
 ) -> None:
-    """Write DIR/report: one self-contained page about everything in DIR, the tables as Markdown
-    and LaTeX, the figures as PNG and PDF.
+    """Write DIR/report: the answer, tables and figures on one page.
+
+    Beside the page, which needs no other file, lie its tables as Markdown and LaTeX and its
+    figures as PNG and PDF.
     """
     from omasgan.report.results.write import write_report
     from omasgan.store.files import open_root
@@ -32,7 +34,7 @@ def report(
         raise ConfigError(f"--sync-mlflow and --tracking-uri {NO_TRACKING} contradict each other")
     store = Store(open_root(folder), create=False)
     files = write_report(store, page_only=html)
-    print_tables(files.tables)
+    print_tables(files.said)
     print(f"The report is {files.page}")
     if sync_mlflow:
         from omasgan.tracking.tracker import Tracker

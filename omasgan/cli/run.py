@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from omasgan.cli.options import values
 from omasgan.cli.options.data import FoldedData
+from omasgan.cli.options.execution import HereOrOnRay
 from omasgan.cli.options.groups import (
     BenchmarkArgument,
     DetectorArgument,
@@ -26,18 +27,19 @@ def run(  # noqa: PLR0913 - typer reads an option from each
     data: FoldedData,
     seeds: SeedsOption = None,
     ensemble: EnsembleOption = None,
+    execution: HereOrOnRay,
     output: Output,
     save: SaveOption = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Train a detector with fixed parameters on the folds of a benchmark and test it.
+    """Train and test a detector at fixed parameters.
 
-    A finished run is not trained again; an interrupted one goes on from its checkpoint.
+    It is trained and tested on each fold of the benchmark, with each seed. A finished run is not
+    trained again; an interrupted one goes on from its checkpoint.
     """
-    from omasgan.backends.local import LocalBackend
     from omasgan.experiments import ensemble as ensembles
     from omasgan.experiments import versions
-    from omasgan.training import environment, labelled
+    from omasgan.training import labelled
     from omasgan.training.jobs import RunJob
 
     spec = data.benchmark(benchmark)
@@ -45,31 +47,34 @@ def run(  # noqa: PLR0913 - typer reads an option from each
     labelled.check_detector(detector, spec)
     run_seeds = values.seeds(seeds) or spec.seeds
     if ensemble is not None:
-        ensembles.check_seeds(run_seeds)
+        ensembles.check(ensemble, run_seeds)
     wanted = data.wanted()
     data.check(spec)
     store, tracker = output.open()
-    environment.resolve_device(device)
-    dataset, folds = data.load(spec, wanted)
-    jobs = [
-        RunJob(
-            fold=fold.index,
-            detector=detector,
-            params=run_params,
-            seed=seed,
-            selection="fixed" if ensemble is None else ensembles.rule(ensemble),
-            store=store,
-            device=device,
-            save=save,
-        )
-        for fold in folds
-        for seed in run_seeds
-    ]
-    with at_work(store, tracker) as watch:
+    execution.check(device)
+    with (
+        execution.opened(device, lambda: data.load(spec, wanted)) as (backend, (dataset, folds)),
+        at_work(store, tracker) as watch,
+    ):
+        jobs = [
+            RunJob(
+                fold=fold.index,
+                detector=detector,
+                params=run_params,
+                seed=seed,
+                selection="fixed" if ensemble is None else ensembles.rule(ensemble),
+                store=store,
+                device=device,
+                save=save,
+            )
+            for fold in folds
+            for seed in run_seeds
+        ]
+        backend.check_out(store.root)
         store.claim_benchmark(spec, dataset.sha256)
         versions.note_others(jobs, spec, watch)
         if ensemble is None:
-            rows = LocalBackend().runs(jobs, spec, dataset, watch)
+            rows = backend.runs(jobs, spec, dataset, watch)
         else:
-            rows = ensembles.runs(jobs, ensemble, LocalBackend(), spec, dataset, watch)
-    conclude(store, rows)
+            rows = ensembles.runs(jobs, ensemble, backend, spec, dataset, watch)
+    conclude(store, rows, tracker)

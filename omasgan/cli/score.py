@@ -16,12 +16,12 @@ def score(
         str,
         typer.Argument(metavar="DIR", help="A run's folder with a saved detector, or its URI."),
     ],
-    images: Annotated[
+    samples: Annotated[
         list[Path],
         typer.Argument(
-            metavar="IMAGES",
+            metavar="SAMPLES",
             help="PNG and JPEG files, folders of them, and .npy: uint8 (n,c,h,w), (n,h,w) or "
-            "(n,h,w,c), or floats in [-1,1].",
+            "(n,h,w,c), or floats in [-1,1]. For a detector of tables, .csv and .parquet.",
         ),
     ],
     out: Annotated[
@@ -35,23 +35,25 @@ def score(
     ] = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Score images, as CSV, with a detector that 'omasgan run ... --save' has saved.
+    """Score images or rows of tables, as CSV, with a detector that was saved.
 
     A p-value is the share of the benchmark's held-out normal samples that score at least as high:
-    a small one means that the image is unlike those normals. It is valid for a single sample on
+    a small one means that the sample is unlike those normals. It is valid for a single sample on
     average, and only where normal means what it meant in that benchmark.
     """
     from omasgan.checks import scoring
-    from omasgan.data import sample_files
+    from omasgan.data import sample_files, tables
     from omasgan.store import saved
     from omasgan.store.files import open_root, write_atomic
     from omasgan.training import environment
 
     device = environment.resolve_device(device)
     loaded = saved.load(saved.find(open_root(folder)), device=device)
-    text = scoring.to_csv(
-        loaded, sample_files.read(images, loaded.description.shape, resize=resize)
-    )
+    if loaded.scaling is not None:
+        read = tables.samples(samples, loaded.scaling.columns)
+    else:
+        read = sample_files.read(samples, loaded.description.shape, resize=resize)
+    text = scoring.to_csv(loaded, read)
     if out is None:
         print(text, end="")
     else:

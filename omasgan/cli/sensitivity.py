@@ -14,7 +14,7 @@ from omasgan.cli.options import values
 from omasgan.cli.options.data import Data
 from omasgan.cli.options.execution import Execution
 from omasgan.cli.options.groups import DeviceOption
-from omasgan.cli.options.output import at_work, print_tables
+from omasgan.cli.options.output import Output, at_work, print_pages, print_tables
 from omasgan.detectors import full_name
 from omasgan.errors import ConfigError
 
@@ -110,16 +110,14 @@ def sensitivity(  # noqa: PLR0913 - typer reads an option from each
     settings: Settings,
     data: Data,
     execution: Execution,
-    out: Annotated[
-        str, typer.Option(metavar="DIR", help="Where runs, page and stage cache go.")
-    ] = "out",
+    output: Output,
     from_: Annotated[
         str | None,
         typer.Option("--from", metavar="DIR", help="Train nothing: analyse the sweeps in DIR."),
     ] = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Measure how much each parameter matters, and how certain that is: a page with figures.
+    """Measure how much each parameter matters, and how surely.
 
     Trains settings around a base point; trainings share what they have in common, and the same
     command goes on where it stopped. The test set is looked at: this describes, and selects
@@ -135,7 +133,8 @@ def sensitivity(  # noqa: PLR0913 - typer reads an option from each
         raise ConfigError("give BENCHMARK and DETECTOR to train, or --from DIR of a sweep")
     else:
         execution.check(device)
-        _from_trainings(benchmark, full_name(detector), settings, data, execution, out, device)
+        names = benchmark, full_name(detector)
+        _from_trainings(*names, settings, data, execution, output, device)
 
 
 def _from_trainings(
@@ -144,13 +143,11 @@ def _from_trainings(
     settings: Settings,
     data: Data,
     execution: Execution,
-    out: str,
+    output: Output,
     device: str,
 ) -> None:
     from omasgan.experiments.sensitivity import training
     from omasgan.report.sensitivity import content
-    from omasgan.store.files import open_root
-    from omasgan.store.results import Store
     from omasgan.training import labelled
 
     spec = data.benchmark(benchmark)
@@ -163,11 +160,15 @@ def _from_trainings(
     plan = settings.plan(spec, detector, indices)
     space = None if settings.space is None else str(settings.space)
     study = training.SensitivitySpec(benchmark, spec, detector, plan, space, device)
-    store = Store(open_root(out))
+    store, tracker = output.open()
     print(f"omasgan: {plan}", file=sys.stderr)
-    with contextlib.closing(execution.open(device)) as backend, at_work(store, None) as watch:
+    with contextlib.closing(execution.open(device)) as backend, at_work(store, tracker) as watch:
         rows = training.train(study, store, backend, dataset, on_event=watch)
-    _write(training.folder(store, spec.id, detector), content.page(study, rows))
+    folder = training.folder(store, spec.id, detector)
+    _write(folder, content.page(study, rows))
+    if tracker is not None:
+        tracker.page(folder)
+    print_pages(store, tracker)
     failed = [row for row in rows if row["outcome"] != "ok"]
     for row in failed:
         run = f"{row['params_id']}, fold {row['fold']}, seed {row['seed']}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from omasgan.cli.options import values
 from omasgan.cli.options.checkpoints import CheckpointOptions
 from omasgan.cli.options.data import FoldedData
 from omasgan.cli.options.execution import Execution
@@ -16,6 +17,7 @@ from omasgan.cli.options.groups import (
     DetectorArgument,
     DeviceOption,
     SaveOption,
+    SeedsOption,
 )
 from omasgan.cli.options.output import Output, at_work, conclude
 from omasgan.cli.options.searching import Searching, load_source
@@ -32,6 +34,10 @@ def sweep(  # noqa: PLR0913 - typer reads an option from each
     trials: Annotated[
         int, typer.Option(min=1, help="Trials for each study, earlier ones included.")
     ],
+    hours: Annotated[
+        float | None,
+        typer.Option(help="Begin no more trials after so many hours.  [default: no limit]"),
+    ] = None,
     searching: Searching,
     sampler: Annotated[
         str | None, typer.Option(help="Any Optuna sampler.  [default: TPESampler]")
@@ -73,14 +79,16 @@ def sweep(  # noqa: PLR0913 - typer reads an option from each
         typer.Option(metavar="PHASE", help="With --share-stages: the last phase to share."),
     ] = None,
     data: FoldedData,
+    seeds: SeedsOption = None,
     execution: Execution,
     output: Output,
     checkpoints: CheckpointOptions,
     save: SaveOption = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Search the parameters of a detector, then train and test the winners on fresh seeds.
+    """Search a detector's parameters, then test the winners.
 
+    The winners are trained anew on fresh seeds, and only these trainings are tested.
     The same command goes on where an interrupted sweep has stopped; more --trials lengthen it.
     """
     from omasgan.experiments import sweep as sweeping
@@ -91,7 +99,7 @@ def sweep(  # noqa: PLR0913 - typer reads an option from each
         raise ConfigError("--share-until says what trials share; add --share-stages")
     searching.check()
     checkpoints.check()
-    wanted = data.wanted()
+    wanted, run_seeds = data.wanted(), values.seeds(seeds)
     spec = searching.spec(
         data.benchmark(benchmark),
         detector,
@@ -99,7 +107,9 @@ def sweep(  # noqa: PLR0913 - typer reads an option from each
         wanted,
         sampler=sampler,
         pruner=pruner,
+        hours=hours,
         seed=seed,
+        seeds=run_seeds,
         storage=storage,
         device=device,
         prune_collapsed=prune_collapsed,
@@ -124,4 +134,4 @@ def sweep(  # noqa: PLR0913 - typer reads an option from each
         at_work(store, tracker) as watch,
     ):
         result = sweeping.sweep([spec], store, backend, dataset, source=source, on_event=watch)
-    conclude(store, result.rows)
+    conclude(store, result.rows, tracker)

@@ -29,8 +29,8 @@ def ui(
 
     def ready(address: str, pages: Mapping[str, str]) -> None:
         print(f"MLflow shows '{folder}' at {address} (Ctrl-C ends it)", flush=True)
-        for benchmark, page in pages.items():
-            print(f"{benchmark}, the best first: {page}", flush=True)
+        for title, page in pages.items():
+            print(f"{title}: {page}", flush=True)
         if open_:
             webbrowser.open(next(iter(pages.values())))
 

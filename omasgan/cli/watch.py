@@ -41,6 +41,6 @@ class Watch:
         if kind is not None and issubclass(kind, KeyboardInterrupt):
             self._feed.finish("interrupted", INTERRUPT_SECONDS)
         else:
-            self._feed.finish("failed")
+            self._feed.finish("failed", with_report=kind is None)
         if kind is None and self._feed.error is not None:
             raise self._feed.error

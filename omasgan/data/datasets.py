@@ -1,7 +1,8 @@
 """Data sets as arrays: ``load(name)`` gives train and test samples, classes and a checksum.
 
 Images are uint8 of shape ``(n, c, h, w)``; the 2-D sets are float32 of shape ``(n, 2)`` in
-[-1, 1]. ``as_float`` brings both to float32 in [-1, 1].
+[-1, 1]. ``as_float`` brings both to float32 in [-1, 1]. Tables are float64 of shape ``(n, d)`` in
+the units of their columns; each fold scales them by its own training samples (``scaling``).
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omasgan.config import data_name, is_data_path
-from omasgan.data import image_files, own, shifts, synthetic
+from omasgan.data import image_files, own, shifts, synthetic, tabular
+from omasgan.data.splits import Divided
 from omasgan.errors import ConfigError, DataError, unknown
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Samples ``X`` (uint8 ``(n, c, h, w)`` or float32 ``(n, d)``) and their classes (int64)."""
+    """Samples ``X`` (uint8 ``(n, c, h, w)``, float32 or float64 ``(n, d)``) and their classes
+    (int64).
+    """
 
     X: NDArray[Any]
     classes: NDArray[np.int64]
@@ -30,13 +34,16 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Both splits, the class names, and the SHA-256 over all four arrays, shapes and dtypes."""
+    """Both splits, the class names, the SHA-256 over all four arrays, shapes and dtypes, and the
+    names of a table's columns.
+    """
 
     name: str
     train: Split
     test: Split
     class_names: tuple[str, ...]
     sha256: str
+    columns: tuple[str, ...] = ()
 
 
 def names() -> list[str]:
@@ -45,16 +52,26 @@ def names() -> list[str]:
     >>> "digits" in names()
     True
     """
-    return sorted(["digits", *image_files.SOURCES, *synthetic.SETS])
+    return sorted(["digits", *image_files.SOURCES, *synthetic.SETS, *tabular.SETS])
 
 
-def load(name: str, *, root: Path | None = None, download: bool = False) -> Dataset:
+def load(
+    name: str,
+    *,
+    root: Path | None = None,
+    download: bool = False,
+    label: str | None = None,
+    normal: str | None = None,
+) -> Dataset:
     """Load the data set ``name``, with read-only arrays.
 
     Args:
         name: one of ``names()``, or the path of data that ``own`` reads.
         root: folder with the files, in torchvision's layout; see ``data_root``.
         download: fetch missing files into ``root`` first.
+        label: the column of classes of a table at a path.
+        normal: the only class that is ever normal: where the split into train and test is made
+            here, all samples of the others are test samples.
 
     Raises:
         ConfigError: there is no such data set.
@@ -69,8 +86,10 @@ def load(name: str, *, root: Path | None = None, download: bool = False) -> Data
         return _dataset(name, Split(*train), Split(*test), synthetic.CLASS_NAMES)
     if name == "digits":
         return _digits()
+    if name in tabular.SETS:
+        return _named(name, tabular.read(name, data_root(root), normal))
     if is_data_path(name):
-        return _own(Path(name))
+        return _named(data_name(Path(name)), own.read(Path(name), label, normal))
     raise unknown("data set", name, names())
 
 
@@ -88,6 +107,8 @@ def check_files(name: str, *, root: Path | None = None) -> None:
         raise unknown("data set", name, names())
     if name in image_files.SOURCES:
         image_files.check(name, data_root(root))
+    if name in tabular.SETS:
+        tabular.check(name, data_root(root))
 
 
 def data_root(explicit: Path | None = None) -> Path:
@@ -106,9 +127,13 @@ def join(normal: Dataset, anomalous: Dataset) -> Dataset:
     The classes of ``anomalous`` are shifted by the number of classes of ``normal``.
 
     Raises:
-        ConfigError: the samples of the two differ in shape or dtype.
+        ConfigError: the samples of the two differ in shape or dtype, or their columns in names.
     """
     a, b = normal.test, anomalous.test
+    if normal.columns != anomalous.columns:
+        raise ConfigError(
+            f"'{normal.name}' and '{anomalous.name}' must have the same columns in the same order"
+        )
     if a.X.shape[1:] != b.X.shape[1:] or a.X.dtype != b.X.dtype:
         raise ConfigError(
             f"samples of '{normal.name}' and '{anomalous.name}' must have one shape and dtype, "
@@ -119,7 +144,8 @@ def join(normal: Dataset, anomalous: Dataset) -> Dataset:
         np.concatenate([a.classes, b.classes + len(normal.class_names)]),
     )
     class_names = (*normal.class_names, *(f"{anomalous.name}/{c}" for c in anomalous.class_names))
-    return _dataset(f"{normal.name}+{anomalous.name}", normal.train, test, class_names)
+    name = f"{normal.name}+{anomalous.name}"
+    return _dataset(name, normal.train, test, class_names, normal.columns)
 
 
 def join_shifts(normal: Dataset, name: str) -> Dataset:
@@ -146,23 +172,31 @@ def as_float(X: NDArray[Any]) -> NDArray[np.float32]:
     raise DataError(f"samples must be uint8 or float32, got {X.dtype}")
 
 
-def _dataset(name: str, train: Split, test: Split, class_names: tuple[str, ...]) -> Dataset:
+def _dataset(
+    name: str,
+    train: Split,
+    test: Split,
+    class_names: tuple[str, ...],
+    columns: tuple[str, ...] = (),
+) -> Dataset:
     total = hashlib.sha256()
     for array in (train.X, train.classes, test.X, test.classes):
         total.update(f"{array.dtype.str}{array.shape}".encode())
         total.update(np.ascontiguousarray(array).data)
         array.flags.writeable = False
-    return Dataset(name, train, test, class_names, total.hexdigest())
+    return Dataset(name, train, test, class_names, total.hexdigest(), columns)
 
 
-def _own(path: Path) -> Dataset:
-    (X_train, train), (X_test, test) = own.read(path)
+def _named(name: str, read: Divided) -> Dataset:
+    """Return what was read with the names of classes as numbers."""
+    (X_train, train), (X_test, test) = read.train, read.test
     class_names = tuple(sorted({*train, *test}))
     number = {name: i for i, name in enumerate(class_names)}
     y_train, y_test = (
         np.array([number[c] for c in classes], np.int64) for classes in (train, test)
     )
-    return _dataset(data_name(path), Split(X_train, y_train), Split(X_test, y_test), class_names)
+    splits = Split(X_train, y_train), Split(X_test, y_test)
+    return _dataset(name, *splits, class_names, read.columns)
 
 
 def _digits() -> Dataset:

@@ -1,87 +1,131 @@
-"""A user's own data set: a folder of images by class, or arrays in an ``.npz``.
+"""A user's own data set: a folder of images by class, arrays, or a table.
 
 - A folder has one folder a class, with PNG and JPEG files in it or below; or ``train`` and
   ``test``, each with the folders of the classes.
 - An ``.npz`` has ``X`` (uint8 images ``(n, c, h, w)``, ``(n, h, w)`` or ``(n, h, w, c)``, or
   floats ``(n, d)`` in [-1, 1]) and ``y`` (classes, numbers or texts); or ``X_train``, ``y_train``,
-  ``X_test`` and ``y_test``.
+  ``X_test`` and ``y_test``. A folder with ``.npy`` files of these names is the same.
+- A ``.csv`` or ``.parquet`` has columns of numbers and one of classes; or a folder has two of
+  them, ``train`` and ``test``.
 
-Where the data have no test split, a fifth of each class becomes one, by a seed that is always the
-same; equal samples stay on one side. Images become squares: of their own side if all have the
-same one and networks can halve it, else every image is resampled, bilinearly, to the side that
-``_side`` chooses. They are grey if all files are.
+Where the data have no test split, ``splits`` makes one. Images become squares: of their own side
+if all have the same one and networks can halve it, else every image is resampled, bilinearly, to
+the side that ``_side`` chooses. They are grey if all files are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from omasgan.data import sample_files
+from omasgan.config import TABLES, is_data_file, is_table
+from omasgan.data import sample_files, splits, tables
+from omasgan.data.splits import MIN_SAMPLES, Divided, Labelled
+from omasgan.data.tables import Table
 from omasgan.errors import DataError
-
-Labelled: TypeAlias = tuple[NDArray[Any], list[str]]
-"""Samples and the name of each one's class."""
 
 SIDES = (16, 32, 48, 64)
 """What images of other sizes are resampled to: the smallest that shrinks none, or the last."""
 
+DARKEST = 16
+"""Of 255: where images of 16 bits are no lighter than this, 12 bits or fewer are used."""
+
 MAX_SIDE = 128
 """Images of one size up to here keep it."""
-
-TEST_SHARE = 5
-"""One sample of so many in each class is a test sample."""
-
-MIN_SAMPLES = 3
-"""Of a class: fewer cannot be divided into training, validation and test samples."""
 
 
 def check(path: Path) -> None:
     """See that there are data, without reading them.
 
     Raises:
-        DataError: there is no such folder or ``.npz`` file.
+        DataError: there is no such folder or file.
     """
+    forms = "a folder of images by class, an .npz, or a .csv or .parquet table"
     if not path.exists():
-        raise DataError(f"no data at '{path}'; give a folder of images by class, or an .npz file")
-    if not path.is_dir() and path.suffix != ".npz":
-        raise DataError(f"'{path}' is neither a folder nor an .npz file")
+        raise DataError(f"no data at '{path}'; give {forms}")
+    if not path.is_dir() and not is_data_file(path):
+        raise DataError(f"'{path}' is none of what can be read: {forms}")
 
 
-def read(path: Path) -> tuple[Labelled, Labelled]:
+def read(path: Path, label: str | None = None, normal: str | None = None) -> Divided:
     """Read the train and test samples at ``path``.
+
+    Args:
+        path: of the data.
+        label: a table's column of classes; see ``tables.read``.
+        normal: the only class that is ever normal; see ``splits.divided``.
 
     Raises:
         DataError: there are none, a file is damaged, a class has too few samples, or a test
             sample is among the training samples.
     """
     check(path)
-    splits = _read_folder(path) if path.is_dir() else _read_npz(path)
-    if len(splits) == 1:
-        return _divided(path, splits[0])
-    _check_leaks(path, splits[0][0], splits[1][0])
-    return splits[0], splits[1]
+    parts = _tables_at(path)
+    if parts:
+        return _read_tables(path, parts, label, normal)
+    if label is not None:
+        raise DataError(f"'{path}' is no table and has no column {label!r}; leave out the label")
+    return _split(path, _read_arrays(path) if _is_arrays(path) else _read_folder(path), normal)
 
 
-def read_normals(path: Path) -> NDArray[Any]:
-    """Read samples without classes: all images in a folder and below it, or ``X`` of an ``.npz``.
+def read_normals(path: Path) -> NDArray[Any] | Table:
+    """Read samples without classes: all images in a folder and below it, ``X`` of an ``.npz``, or
+    a table.
 
     Raises:
         DataError: there are too few, or a file is damaged.
     """
     check(path)
-    if path.is_dir():
+    if is_table(path):
+        table = tables.read_normals(path)
+        _check_enough(path, len(table.X))
+        return table
+    if _is_arrays(path):
+        X = _square(_samples(path, _arrays(path), "X"))
+    else:
         files = sample_files.images_in(path)
         X = _images(files, _shape(files)) if files else np.empty(0)
-    else:
-        X = _square(_samples(path, _arrays(path), "X"))
-    if len(X) < MIN_SAMPLES:
-        raise DataError(f"'{path}' holds {len(X)} samples; at least {MIN_SAMPLES} are needed")
+    _check_enough(path, len(X))
     return X
+
+
+def _check_enough(path: Path, n: int) -> None:
+    if n < MIN_SAMPLES:
+        raise DataError(f"'{path}' holds {n} samples; at least {MIN_SAMPLES} are needed")
+
+
+def _split(path: Path, parts: list[Labelled], normal: str | None) -> Divided:
+    """Return the user's own split, or one that is made here where there is none."""
+    if len(parts) == 1:
+        return splits.divided(str(path), parts[0], normal)
+    train, test = parts
+    splits.check_leaks(str(path), train[0], test[0])
+    return Divided(train, test)
+
+
+def _tables_at(path: Path) -> list[Path]:
+    """Return the table at ``path``, or the two in this folder; [] if there are none."""
+    if not path.is_dir():
+        return [path] if is_table(path) else []
+    names = ([f"train{end}", f"test{end}"] for end in TABLES)
+    found = ([path / name for name in pair] for pair in names)
+    return next((pair for pair in found if all(file.is_file() for file in pair)), [])
+
+
+def _read_tables(path: Path, files: list[Path], label: str | None, normal: str | None) -> Divided:
+    read = [tables.read(file, label) for file in files]
+    columns = read[0][0].columns
+    parts: list[Labelled] = [
+        (tables.reordered(file, table, columns).X, classes)
+        for file, (table, classes) in zip(files, read, strict=True)
+    ]
+    tables.check_varying(path, Table(np.concatenate([X for X, _ in parts]), columns))
+    return replace(_split(path, parts, normal), columns=columns)
 
 
 def _read_folder(path: Path) -> list[Labelled]:
@@ -127,21 +171,37 @@ def _side(sizes: set[tuple[int, int]]) -> int:
 
 
 def _images(files: Sequence[Path], shape: Sequence[int]) -> NDArray[np.uint8]:
-    return np.concatenate([part.X for part in sample_files.read(files, shape, resize=True)])
+    X = np.concatenate([part.X for part in sample_files.read(files, shape, resize=True)])
+    if X.max() <= DARKEST and sample_files.is_deep(files[0]):
+        raise DataError(
+            f"'{files[0]}' and the others use less than a sixteenth of the 65536 grey levels of "
+            "16 bits; stretch them, all by one factor"
+        )
+    return X
+
+
+def _is_arrays(path: Path) -> bool:
+    """Return whether ``path`` is an ``.npz``, or a folder with arrays of its names."""
+    names = (path / f"X{end}.npy" for end in ("", "_train"))
+    return path.is_file() or any(file.is_file() for file in names)
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(path) as arrays:
-            return dict(arrays)
+        if path.is_file():
+            with np.load(path) as arrays:
+                return dict(arrays)
+        files = sorted(path.glob("[Xy]*.npy"))
+        # Mapped: the length that a header claims is checked against the file's.
+        return {file.stem: np.load(file, mmap_mode="r") for file in files}
     except Exception as error:  # a damaged archive has many ways to fail
         raise sample_files.unreadable(path, error) from error
 
 
-def _read_npz(path: Path) -> list[Labelled]:
+def _read_arrays(path: Path) -> list[Labelled]:
     arrays = _arrays(path)
     ends = ["_train", "_test"] if "X_train" in arrays else [""]
-    splits = []
+    parts = []
     for end in ends:
         X, y = _samples(path, arrays, f"X{end}"), arrays.get(f"y{end}")
         if y is None or y.shape != (len(X),):
@@ -150,8 +210,8 @@ def _read_npz(path: Path) -> list[Labelled]:
                 f"'{path}' must have a class for each of its {len(X)} samples in y{end}, "
                 f"of shape ({len(X)},), and has {has}"
             )
-        splits.append((_square(X), [str(value) for value in y.tolist()]))
-    return splits
+        parts.append((_square(X), [str(value) for value in y.tolist()]))
+    return parts
 
 
 def _samples(path: Path, arrays: dict[str, NDArray[Any]], name: str) -> NDArray[Any]:
@@ -174,49 +234,3 @@ def _square(X: NDArray[Any]) -> NDArray[Any]:
         return X
     side = _side({X.shape[2:]})
     return X if X.shape[2:] == (side, side) else sample_files.resampled(X, side, side)
-
-
-def _divided(path: Path, labelled: Labelled) -> tuple[Labelled, Labelled]:
-    """Divide samples into train and test, class by class; equal samples stay together."""
-    X, classes = labelled
-    is_test = np.zeros(len(X), dtype=bool)
-    names = np.array(classes)
-    # RandomState: its stream is frozen by numpy for good, that of Generator is not.
-    draw = np.random.RandomState(20210)
-    same = _groups(X)
-    for name in sorted(set(classes)):
-        rows = np.flatnonzero(names == name)
-        if len(rows) < MIN_SAMPLES:
-            raise DataError(
-                f"class '{name}' of '{path}' has {len(rows)} samples; at least {MIN_SAMPLES} are "
-                "needed, to train, to validate and to test"
-            )
-        chosen = draw.permutation(rows)[: max(1, round(len(rows) / TEST_SHARE))]
-        is_test[rows] = np.isin(rows, chosen)
-    # A group lies where its first sample lies.
-    is_test = is_test[same]
-    train, test = ((X[rows], names[rows].tolist()) for rows in (~is_test, is_test))
-    return train, test
-
-
-def _groups(X: NDArray[Any]) -> NDArray[np.int64]:
-    """Return for each sample the row of the first one that equals it."""
-    flat = np.ascontiguousarray(X).reshape(len(X), -1)
-    _, first, group = np.unique(flat, axis=0, return_index=True, return_inverse=True)
-    return np.asarray(first[group.reshape(-1)], dtype=np.int64)
-
-
-def _check_leaks(path: Path, train: NDArray[Any], test: NDArray[Any]) -> None:
-    """Refuse test samples that are training samples as well: they would be known."""
-    if train.shape[1:] != test.shape[1:]:
-        raise DataError(
-            f"'{path}' has training samples of shape {train.shape[1:]} and test samples of "
-            f"{test.shape[1:]}; they must be the same"
-        )
-    known = {sample.tobytes() for sample in train}
-    leaks = sum(sample.tobytes() in known for sample in test)
-    if leaks:
-        raise DataError(
-            f"{leaks} of {len(test)} test samples of '{path}' are training samples as well; "
-            "remove them from one of the two"
-        )

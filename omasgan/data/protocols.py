@@ -1,7 +1,8 @@
 """Protocols turn a data set into folds: index sets only, the same for every detector and run.
 
 The train split is divided once, class by class, into train and validation by the benchmark's
-``split_seed``; a fold takes the parts of its normal classes. Rows are sorted.
+``split_seed``; a fold takes the parts of its normal classes. Rows are sorted. ``FoldSamples`` are
+the samples of a fold as a detector takes them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 from omasgan.config import BenchmarkSpec, is_data_path
 from omasgan.data import datasets, shifts
 from omasgan.data.datasets import Dataset
-from omasgan.errors import ConfigError, unknown
+from omasgan.data.scaling import Scaling, scaled
+from omasgan.errors import ConfigError, DataError, unknown
 
 Rows = NDArray[np.int64]
 
@@ -43,19 +45,64 @@ class Fold:
     labelled: Rows = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
 
+class FoldSamples:
+    """The samples of a fold as a detector takes them: those of a table in [-1, 1], scaled by the
+    fold's training samples alone. They are copied whenever they are asked for.
+
+    ``scaling`` is None where samples are in [-1, 1] already.
+    """
+
+    def __init__(self, dataset: Dataset, fold: Fold) -> None:
+        self._dataset, self._fold = dataset, fold
+        self.scaling = Scaling.of(dataset.train.X, fold.train, dataset.columns)
+
+    @property
+    def train(self) -> NDArray[Any]:
+        """The normal samples to train on."""
+        return scaled(self.scaling, self._dataset.train.X[self._fold.train])
+
+    @property
+    def labelled(self) -> NDArray[Any]:
+        """The anomalies that detectors are shown as such."""
+        return scaled(self.scaling, self._dataset.train.X[self._fold.labelled])
+
+    @property
+    def validation(self) -> NDArray[Any]:
+        """The normal samples that are held out."""
+        return scaled(self.scaling, self._dataset.train.X[self._fold.validation])
+
+    @property
+    def test(self) -> NDArray[Any]:
+        """The test samples, normal and anomalous."""
+        return scaled(self.scaling, self._dataset.test.X[self._fold.test])
+
+
 def load_data(spec: BenchmarkSpec, *, root: Path | None = None, download: bool = False) -> Dataset:
     """Load the data of a benchmark; for out-of-dataset both data sets, joined, or one with the
     anomalies that are made from it.
 
     Raises:
         ConfigError, DataError: see ``datasets.load`` and ``datasets.join``.
+        DataError: the data are not those whose ``sha256`` the benchmark names.
     """
-    normal = datasets.load(spec.dataset, root=root, download=download)
-    if spec.anomalies is None:
-        return normal
-    if spec.anomalies in shifts.SETS:
-        return datasets.join_shifts(normal, spec.anomalies)
-    return datasets.join(normal, datasets.load(spec.anomalies, root=root, download=download))
+    dataset = _load_data(spec, root, download)
+    if spec.sha256 not in (None, dataset.sha256):
+        raise DataError(
+            f"the data of '{spec.name}' have changed: their SHA-256 is {dataset.sha256}, not the "
+            f"{spec.sha256} of the benchmark; give changed data a new version and hash"
+        )
+    return dataset
+
+
+def _load_data(spec: BenchmarkSpec, root: Path | None, download: bool) -> Dataset:
+    normal, *anomalous = (
+        datasets.load(name, root=root, download=download, label=spec.label, normal=spec.normal)
+        for name in (spec.dataset, spec.anomalies)
+        if name is not None and name not in shifts.SETS
+    )
+    if anomalous:
+        return datasets.join(normal, anomalous[0])
+    return normal if spec.anomalies is None else datasets.join_shifts(normal, spec.anomalies)
 
 
 def check_files(spec: BenchmarkSpec, *, root: Path | None = None) -> None:
@@ -80,13 +127,15 @@ def folds(spec: BenchmarkSpec, dataset: Dataset) -> list[Fold]:
     what ``load_data`` returned.
 
     Raises:
-        ConfigError: no fold is left, a cap is too small for the number of classes, or there are
-            too few anomalies to label.
+        ConfigError: no fold is left, there is no such normal class, a cap is too small for the
+            number of classes, or there are too few anomalies to label.
     """
+    if spec.normal is not None and spec.normal not in dataset.class_names:
+        raise unknown("class", spec.normal, dataset.class_names)
     in_train = set(np.unique(dataset.train.classes).tolist())
     in_test = set(np.unique(dataset.test.classes).tolist())
     chosen = []
-    for index, normal in _normal_classes(spec, in_train, in_test):
+    for index, normal in _normal_classes(spec, dataset, in_train, in_test):
         anomalous = in_test - normal
         if not (normal & in_train and normal & in_test and anomalous):
             continue
@@ -95,7 +144,8 @@ def folds(spec: BenchmarkSpec, dataset: Dataset) -> list[Fold]:
             break
     if not chosen:
         raise ConfigError(
-            f"benchmark '{spec.id}' has no fold: '{dataset.name}' has too few classes"
+            f"benchmark '{spec.id}' has no fold: '{dataset.name}' has too few classes; there must "
+            "be normal samples to train on, and both kinds to test"
         )
     return chosen
 
@@ -120,10 +170,12 @@ def labels(fold: Fold, classes: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _normal_classes(
-    spec: BenchmarkSpec, in_train: set[int], in_test: set[int]
+    spec: BenchmarkSpec, dataset: Dataset, in_train: set[int], in_test: set[int]
 ) -> list[tuple[int, set[int]]]:
     """Return pairs of fold index and normal classes."""
     classes = sorted(in_train | in_test)
+    if spec.normal is not None:
+        classes = [dataset.class_names.index(spec.normal)]
     if spec.protocol in ("leave-one-out", "semi-supervised"):
         return [(c, set(classes) - {c}) for c in classes]
     if spec.protocol == "one-vs-rest":

@@ -28,7 +28,10 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 MAX_PIXELS = 50_000_000
 """Of one image that is to be resized; more is a decompression bomb."""
 
-GREY_MODES = ("1", "L", "LA", "I", "I;16", "F")
+DEEP_MODES = ("I", "I;16", "I;16B", "I;16L")
+"""Grey with 16 bits a pixel, as Pillow's versions call it in a PNG."""
+
+GREY_MODES = ("1", "L", "LA", *DEEP_MODES)
 
 LUMA = (19595, 38470, 7471)
 """Red, green and blue in grey, in 65536ths (ITU-R 601), as Pillow converts."""
@@ -71,6 +74,16 @@ def image_shape(file: Path) -> tuple[int, int, int]:
     """
     with _opened(file) as raw:
         return 1 if raw.mode in GREY_MODES else 3, raw.height, raw.width
+
+
+def is_deep(file: Path) -> bool:
+    """Return whether an image has 16 bits a pixel.
+
+    Raises:
+        DataError: it is damaged, or no PNG or JPEG image.
+    """
+    with _opened(file) as raw:
+        return raw.mode in DEEP_MODES
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -141,9 +154,10 @@ def _opened(file: Path) -> Iterator[Image]:
 
 
 def _pixels(file: Path, image: Image) -> NDArray[np.uint8]:
-    """Return an opaque image of 8 bits a channel as ``(1|3, h, w)``."""
-    if image.mode.startswith(("I", "F")):
-        raise DataError(f"'{file}' has more than 8 bits a channel; convert it to 8 bits first")
+    """Return an opaque image as ``(1|3, h, w)``; of 16 bits a pixel 8 remain."""
+    if image.mode in DEEP_MODES and "transparency" not in image.info:
+        levels = np.asarray(image).astype(np.int64)
+        return ((levels * 255 + 32767) // 65535).astype(np.uint8)[None]
     if "A" in image.getbands() or "transparency" in image.info:
         alpha = image.convert("RGBA").getchannel("A").tobytes()
         if min(alpha) < 255:

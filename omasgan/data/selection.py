@@ -20,6 +20,7 @@ from omasgan.config import BenchmarkSpec
 from omasgan.data import metrics, protocols
 from omasgan.data.datasets import Dataset
 from omasgan.data.protocols import Fold, Rows
+from omasgan.data.scaling import Scaling, scaled
 from omasgan.errors import ConfigError, unknown
 
 RULES = ("nested", "nested-shared", "proxy", "transfer", "oracle")
@@ -162,6 +163,11 @@ def check_negatives(rule: str, space: Mapping[str, Any]) -> None:
         )
 
 
+def training_samples(task: Task, pool: NDArray[Any]) -> NDArray[Any]:
+    """Return what a detector trains on in a task; a table is scaled by these samples alone."""
+    return scaled(Scaling.of(pool, task.train), pool[task.train])
+
+
 def values(
     task: Task,
     score_fn: Callable[[NDArray[Any]], Mapping[str, NDArray[Any]]],
@@ -179,7 +185,7 @@ def values(
     Raises:
         DataError: a score is not finite.
     """
-    X = pool[task.judged]
+    X = scaled(Scaling.of(pool, task.train), pool[task.judged])
     scores = score_fn(X)
     if not task.proxies:
         return {stage: metrics.auroc(task.labels, scores[stage]) for stage in scores}
@@ -203,7 +209,8 @@ def pseudo_anomalies(kind: str, X: NDArray[Any]) -> NDArray[Any]:
 
     ``patch-shuffle`` puts the 16 patches of an image in random order, ``half-swap`` replaces its
     right half by that of another image, ``noise`` adds Gaussian noise of sd 0.3 (the range being
-    [-1, 1]). They depend on ``kind`` and ``X`` alone, so that all trials are judged by the same.
+    [-1, 1], or that of the samples where it is wider). They depend on ``kind`` and ``X`` alone, so
+    that all trials are judged by the same.
     """
     draw = np.random.RandomState(zlib.crc32(kind.encode()))
     if kind == "patch-shuffle":
@@ -242,7 +249,8 @@ def _noise(X: NDArray[Any], draw: np.random.RandomState) -> NDArray[Any]:
     noise = 0.3 * draw.standard_normal(X.shape)
     if X.dtype == np.uint8:
         return np.clip(np.rint(X + 127.5 * noise), 0, 255).astype(np.uint8)
-    return np.clip(X + noise, -1, 1).astype(np.float32)
+    low, high = np.minimum(X.min(axis=0), -1), np.maximum(X.max(axis=0), 1)
+    return np.clip(X + noise, low, high).astype(np.float32)
 
 
 def _of_fold(rule: str, dataset: Dataset, fold: Fold, inner: int, seed: int) -> list[Task]:

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from omasgan.detectors import foreign
-from omasgan.detectors.foreign import folder_name, full_name
+from omasgan.detectors.foreign import folder_name, full_name, version
 from omasgan.detectors.params import (
     NOT_PARAMS,
     check_params,
+    check_usable,
     parameters,
     parse_params,
 )
@@ -27,17 +28,21 @@ from omasgan.errors import ConfigError, unknown
 __all__ = [
     "NOT_PARAMS",
     "check_params",
+    "check_usable",
     "folder_name",
     "full_name",
     "load",
+    "name_of",
     "names",
     "parameters",
     "parse_params",
     "summary",
+    "version",
 ]
 
 PRIVATE = frozenset(
-    {"base", "estimator", "foreign", "labels", "neural", "params", "ranges", "yardstick"}
+    {"adapter", "bar", "base", "borrowed", "calibration", "estimator", "foreign", "inputs"}
+    | {"labels", "neural", "notes", "params", "ranges", "yardstick"}
 )
 """Files in this folder that hold no detector of their own."""
 
@@ -60,6 +65,18 @@ def summary(name: str) -> str:
     """
     path = Path(__file__).parent / f"{name.replace('-', '_')}.py"
     return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
+
+
+def name_of(cls: type[Any]) -> str:
+    """Return the name by which ``load`` finds a class.
+
+    Raises:
+        ConfigError: it stands in a function, where none can find it.
+    """
+    package = f"{__name__}."
+    if cls.__module__.startswith(package):
+        return cls.__module__.removeprefix(package).replace("_", "-")
+    return foreign.name_of(cls)
 
 
 def load(name: str) -> type[Any]:

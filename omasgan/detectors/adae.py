@@ -57,7 +57,7 @@ class ADAE(NeuralDetector):
     """Of the second term of L_D; the paper's is 1."""
     balance: NonNegative = 5.0
     """How fast the rates move apart as one network wins; 0: they stay the same."""
-    score: Literal["discriminator", "generator"] = "discriminator"
+    stage: Literal["discriminator", "generator"] = "discriminator"
 
     def _phases(self) -> Mapping[str, int]:
         return {"train": self.train_steps}

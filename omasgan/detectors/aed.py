@@ -34,7 +34,7 @@ class AED(GANomaly):
     small budget for two CPU cores. The params are GANomaly's.
     """
 
-    score: Literal["reconstruction", "latent", "aed"] = "aed"  # type: ignore[assignment]
+    stage: Literal["reconstruction", "latent", "aed"] = "aed"  # type: ignore[assignment]
 
     def _adversarial_loss(self, x: Tensor, fake: Tensor) -> Tensor:
         """Return L_adv: D should take a reconstruction for a sample."""

@@ -71,7 +71,7 @@ class AnoGAN(NeuralDetector):
     """A search ends after so many steps without improvement."""
     tolerance: Decay = 1e-3
     """Share of the loss by which it must fall to count as an improvement."""
-    score: Literal["residual", "features", "anogan"] = "anogan"
+    stage: Literal["residual", "features", "anogan"] = "anogan"
 
     # Training
 

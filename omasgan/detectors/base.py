@@ -10,8 +10,11 @@ from typing import Any, ClassVar, Literal, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from omasgan.detectors.estimator import Estimator
+from omasgan.detectors import bar, inputs
+from omasgan.detectors.calibration import Calibrated
+from omasgan.detectors.estimator import Estimator, not_fitted
 from omasgan.detectors.labels import Labels
+from omasgan.detectors.params import check_values
 from omasgan.errors import ConfigError
 
 State: TypeAlias = dict[str, Any]
@@ -61,7 +64,7 @@ class Beginning:
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class IterativeDetector(Estimator, Labels, ABC):
+class IterativeDetector(Estimator, Labels, Calibrated, ABC):
     """An anomaly detector that is trained step by step.
 
     A detector is a keyword-only dataclass whose fields are its params: each is annotated with its
@@ -85,14 +88,31 @@ class IterativeDetector(Estimator, Labels, ABC):
     """For labels alone (``Labels``): the share of the training samples that is called anomalous,
     in (0, 0.5]. No score depends on it."""
 
-    def fit(
-        self, X: NDArray[Any], y: object = None, *, anomalies: NDArray[Any] | None = None
-    ) -> Self:
-        """Train to the end; ``y`` is ignored (scikit-learn's convention)."""
-        for _ in self.fit_epochs(*samples(X, anomalies)):
-            pass
-        self._remember(X)
+    def fit(self, X: Any, y: object = None, *, anomalies: Any = None) -> Self:
+        """Train to the end; ``y`` is ignored (scikit-learn's convention).
+
+        ``X`` may also be lists, tensors or a table. A bar shows the progress where a terminal
+        looks on.
+
+        Raises:
+            ConfigError: a param has a value that it cannot have.
+            ValueError: ``X`` holds no samples, or values that are not finite or out of range.
+            TrainingDiverged: a loss is not finite.
+        """
+        check_values(self)
+        self._check_contamination()
+        vars(self).pop("_resume", None)
+        normals = inputs.learn(self, X)
+        known = None if anomalies is None else inputs.anomalies_like(self, anomalies)
+        self._train(*samples(normals, known))
+        self._remember(normals)
+        vars(self).pop("calibration_", None)
         return self
+
+    def _train(self, *arrays: NDArray[Any]) -> None:
+        """Exhaust ``fit_epochs``."""
+        for _ in bar.shown(self, self.fit_epochs(*arrays)):
+            pass
 
     @abstractmethod
     def fit_epochs(
@@ -124,12 +144,31 @@ class IterativeDetector(Estimator, Labels, ABC):
 
     @property
     def stage(self) -> str:
-        """The name of the score among ``stage_scores``: the param ``score`` where there is one."""
-        return str(getattr(self, "score", "score"))
+        """The name of the score among ``stage_scores``; a param where there are several."""
+        return "score"
 
-    def decision_function(self, X: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the score of each sample, ``(n,)`` float32, higher = more anomalous."""
+    def decision_function(self, X: Any) -> NDArray[np.float32]:
+        """Return the score of each sample, ``(n,)`` float32, higher = more anomalous.
+
+        Raises:
+            NotFittedError: the training has not come to its end.
+            ValueError: ``X`` is of another kind than the training samples.
+        """
+        return self._own_stage(inputs.like(self, X))
+
+    def _own_stage(self, X: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the score called ``stage``."""
         return self.stage_scores(X)[self.stage]
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether it can score."""
+        return "_input" in vars(self)
+
+    def _check_fitted(self) -> None:
+        if not self.__sklearn_is_fitted__():
+            raise not_fitted(
+                f"{type(self).__name__} is not trained to its end yet; call fit first"
+            )
 
     @abstractmethod
     def state_dict(self) -> State:

@@ -10,8 +10,12 @@ modes. With G an invertible network, p_g its density and B a generator from z ~ 
       p_g(B(z)) + l1 min_j |B(z) - x_j| + l2 mean_j |z - z_j| / |B(z) - B(z_j)|
 
   over N latents, among M normals x_j: few samples of B are likely, all are near the data, and they
-  spread. The three terms are ``density_term``, and ``point_to_set`` and ``dispersion`` of
+  spread. The three terms are ``density_term``, ``point_to_set`` and ``dispersion`` of
   ``nn.boundary``.
+
+The slides also have a closed form, in which p_g is the density that the data were drawn from. Here
+``model = "gaussians"`` is the closest that there is where nobody knows that density: a mixture of
+Gaussians in the place of the flow, fitted by expectation maximisation.
 
 ``score`` is -log p_g(x). B has no part in it: it shows where the boundary is.
 
@@ -44,11 +48,13 @@ from torch import Tensor, nn
 from omasgan.detectors.neural import NeuralDetector, adam
 from omasgan.detectors.params import Phase
 from omasgan.detectors.ranges import Count, NonNegative, Pairs, Positive, Share, Steps
-from omasgan.nn import batches, boundary, flows
+from omasgan.nn import batches, boundary, flows, mixtures
 
 SCALE_BATCH = 256
 LEVELS_FROM = 2_000
 """Training samples whose grey levels are counted."""
+FIT_TO = 5_000
+"""Training samples that a mixture is fitted to."""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -64,6 +70,10 @@ class BDSG(NeuralDetector):
     properties = frozenset({"negative sampling", "boundary loss", "likelihood"})
 
     latent_dim: Count = 16
+    model: Annotated[Literal["flow", "gaussians"], Phase("flow")] = "flow"
+    """What p_g is; ``gaussians`` leaves the phase ``flow`` out."""
+    gaussians: Annotated[Count, Phase("flow")] = 1
+    """Those of the mixture."""
     flow_blocks: Annotated[Count, Phase("flow")] = 8
     """Residual blocks of the flow."""
     flow_width: Annotated[Count, Phase("flow")] = 32
@@ -82,7 +92,7 @@ class BDSG(NeuralDetector):
     """The weight l1."""
     scattering: Annotated[NonNegative, Phase("boundary")] = 0.025
     """The weight l2."""
-    density: Annotated[Literal["root", "plain"], Phase("boundary")] = "root"
+    density: Annotated[boundary.DensityKind, Phase("boundary")] = "root"
     """``plain`` is the mean of p_g; ``root`` that of log p_g, per dimension and in bits, and its
     exponential."""
     normalised: Annotated[bool, Phase("boundary")] = True
@@ -92,9 +102,12 @@ class BDSG(NeuralDetector):
     """The sources' M: normals among which the nearest is found."""
 
     def _phases(self) -> Mapping[str, int]:
-        return {"flow": self.flow_steps, "boundary": self.boundary_steps}
+        has_flow = self.model == "flow"
+        return {"flow": self.flow_steps * has_flow, "boundary": self.boundary_steps}
 
     def _enter(self, phase: str) -> None:
+        if phase == "flow" and self.model == "gaussians":
+            return
         name = "G" if phase == "flow" else "B"
         self._add(name)
         self._train_here(name)
@@ -117,14 +130,26 @@ class BDSG(NeuralDetector):
     def _prepare(self, phase: str, normals: batches.Sampler) -> None:
         generator = torch.Generator(self._device).manual_seed(self._seed_of(phase, "first"))
         x = normals.draw(SCALE_BATCH, generator)
+        if self._position == 0:
+            self._begin_density(normals.X, x)
         if phase == "boundary":
             z = torch.randn(len(x), self.latent_dim, generator=generator, device=self._device)
             measured = boundary.Scale.measure(x, z)
             self._scale = measured if self.normalised else boundary.LITERAL
-        elif self._position == 0:
-            self._count_levels(normals.X)
+
+    def _begin_density(self, X: NDArray[Any], x: Tensor) -> None:
+        """Get the density ready for its training, or fit it; ``x`` are some of the samples."""
+        self._count_levels(X)
+        if self.model == "flow":
             flow: Any = self._networks["G"]
             flow.initialise(self._rows(x, 0.5)[0])
+            return
+        rows = np.sort(
+            np.random.default_rng(self._seed_of("mixture")).permutation(len(X))[:FIT_TO]
+        )
+        parts = [self._rows(x, 0.5)[0] for x in batches.in_order(X, self._device, rows)]
+        form = mixtures.Form(math.prod(self._shape), self.gaussians, floor=0.0, whiten=False)
+        self._fitted |= vars(mixtures.Density.of(torch.cat(parts), form, self._seed_of("mixture")))
 
     def _count_levels(self, X: NDArray[Any]) -> None:
         generator = np.random.default_rng(self._seed_of("levels"))
@@ -148,7 +173,7 @@ class BDSG(NeuralDetector):
         reference = normals.draw(self.boundary_reference, self._generator)
         samples = self._networks["B"](z).float()
         log_p = self._log_density(samples)
-        density = density_term(log_p, math.prod(self._shape), self.density)
+        density = boundary.density_term(log_p, math.prod(self._shape), self.density)
         distance = boundary.point_to_set(samples, reference, self._scale)
         scattering = boundary.dispersion(samples, z, self._scale)
         self._update(density + self.distance * distance + self.scattering * scattering, "B")
@@ -173,6 +198,8 @@ class BDSG(NeuralDetector):
     def _log_density(self, x: Tensor, noise: Tensor | float = 0.5) -> Tensor:
         """Return log p_g of samples, ``(n,)``."""
         rows, log_det = self._rows(x, noise)
+        if self.model == "gaussians":
+            return log_det - mixtures.Density.among(self._fitted).surprise(rows)
         flow: Any = self._networks["G"]
         log_density: Tensor = flow.log_density(rows) + log_det
         return log_density
@@ -192,9 +219,16 @@ class BDSG(NeuralDetector):
         generator = torch.Generator().manual_seed(self._seed_of("samples"))
         z = torch.randn(n, math.prod(self._shape), generator=generator).to(self._device)
         latents = torch.randn(n, self.latent_dim, generator=generator).to(self._device)
-        flow: Any = self._networks["G"]
-        by_name = {"G": self._from_rows(flow.inverse(z)), "B": self._networks["B"](latents)}
+        by_name = {"G": self._from_rows(self._drawn(z)), "B": self._networks["B"](latents)}
         return {name: x.float().cpu().numpy() for name, x in by_name.items()}
+
+    def _drawn(self, z: Tensor) -> Tensor:
+        """Return draws of the density, rows ``(n, d)``, from as many of N(0, I)."""
+        if self.model == "gaussians":
+            return mixtures.Density.among(self._fitted).draws(z)
+        flow: Any = self._networks["G"]
+        inverse: Tensor = flow.inverse(z)
+        return inverse
 
     def _from_rows(self, rows: Tensor) -> Tensor:
         """Return the samples whose ``_rows`` are these, images within [-1, 1]."""
@@ -211,12 +245,3 @@ class BDSG(NeuralDetector):
 
     def _scores(self, x: Tensor) -> dict[str, Tensor]:
         return {"score": -self._log_density(x)}
-
-
-def density_term(log_p: Tensor, d: int, kind: Literal["root", "plain"]) -> Tensor:
-    """Return what B keeps low, a scalar, from log p_g ``(n,)`` of its samples of dimension ``d``:
-    the mean of p_g, or the exponential of the mean of log p_g per dimension, in bits.
-    """
-    if kind == "plain":
-        return log_p.exp().mean()
-    return torch.exp(log_p.mean() / (d * math.log(2)))

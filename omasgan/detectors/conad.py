@@ -33,12 +33,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from omasgan.detectors.fencegan import binary_cross_entropy
 from omasgan.detectors.neural import NeuralDetector, adam
 from omasgan.detectors.ranges import Count, Fraction, NonNegative, Positive, Share, Steps
 from omasgan.detectors.vae import kl_divergence
 from omasgan.errors import ConfigError
 from omasgan.nn import batches, networks
+from omasgan.nn.losses import binary_cross_entropy
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -63,7 +63,7 @@ class ConAD(NeuralDetector):
     latent_dim: Count = 8
     worst_share: Share = 0.1
     """Share of a sample's entries that ``worst`` adds up."""
-    score: Literal["wta", "worst"] = "wta"
+    stage: Literal["wta", "worst"] = "wta"
     train_steps: Steps = 900
     lr: Positive = 1e-3
     """Adam's rate of the autoencoder, betas (0.5, 0.999)."""

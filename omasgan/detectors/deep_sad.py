@@ -41,6 +41,7 @@ class DeepSAD(DeepSVDD):
     The params are Deep SVDD's and two more, which do nothing without labelled anomalies.
     """
 
+    properties = frozenset({"negative training"})
     takes_anomalies = True
 
     eta: NonNegative = 1.0

@@ -49,7 +49,7 @@ class EGBAD(NeuralDetector):
     """Adam's rate, betas (0.5, 0.999)."""
     weight: Fraction = 0.1
     """The w of the scores: the share of the critic's term."""
-    score: Literal["cross-entropy", "feature-matching"] = "feature-matching"
+    stage: Literal["cross-entropy", "feature-matching"] = "feature-matching"
 
     # Training
 

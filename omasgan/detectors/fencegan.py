@@ -19,14 +19,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from omasgan.detectors.neural import NeuralDetector, adam
 from omasgan.detectors.ranges import Count, NonNegative, Positive, Share, Steps
 from omasgan.nn import batches, networks
+from omasgan.nn.losses import binary_cross_entropy
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -97,16 +100,20 @@ class FenceGAN(NeuralDetector):
         self._update(encirclement + self.beta * dispersion, "G")
         return {"encirclement": encirclement, "dispersion": dispersion}
 
+    @torch.no_grad()
+    def samples(self, X: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+        """Return normal samples ``X``, and as many of G, by name; they are called ``B``, since G
+        is what makes samples on the boundary here.
+        """
+        self._check_fitted()
+        x = torch.cat(list(batches.in_order(X, self._device)))
+        generator = torch.Generator().manual_seed(self._seed_of("samples"))
+        z = torch.randn(len(x), self.latent_dim, generator=generator).to(self._device)
+        rows = {"real": x, "B": self._networks["G"](z)}
+        return {name: of.float().cpu().numpy() for name, of in rows.items()}
+
     def _scores(self, x: Tensor) -> dict[str, Tensor]:
         return {"score": -self._networks["D"](x)}
-
-
-def binary_cross_entropy(logits: Tensor, target: float) -> Tensor:
-    """Return mean cross-entropy of sigmoid(``logits``) against one ``target`` in [0, 1]; smallest
-    where they are equal.
-    """
-    logits = logits.float()
-    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))
 
 
 def inverse_spread(samples: Tensor) -> Tensor:

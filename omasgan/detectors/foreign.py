@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -15,6 +16,9 @@ from typing import Any
 from omasgan.errors import ConfigError, unknown
 
 FORMS = "package.module:Class or ./file.py:Class"
+
+PREFIX = "omasgan_detector_"
+"""Begins the names of the modules that single files are imported as."""
 
 CONTRACT = (
     *("fit", "fit_epochs", "beginnings", "state_dict", "load_state_dict"),
@@ -47,6 +51,23 @@ def folder_name(name: str) -> str:
     return name.replace(":", ".")
 
 
+def name_of(cls: type[Any]) -> str:
+    """Return the name by which ``load`` finds a class that is not of this package.
+
+    Raises:
+        ConfigError: it stands in a function or a class, where none can find it.
+    """
+    if "borrowed_as" in vars(cls):
+        return str(vars(cls)["borrowed_as"])
+    if cls.__qualname__ != cls.__name__:
+        raise ConfigError(
+            f"{cls.__qualname__} cannot be found again; define it at the top of a module"
+        )
+    module = sys.modules[cls.__module__]
+    source = module.__file__ if cls.__module__.startswith(PREFIX) else cls.__module__
+    return f"{source}:{cls.__name__}"
+
+
 def load(name: str) -> type[Any]:
     """Load the class that ``package.module:Class`` or ``./file.py:Class`` names.
 
@@ -68,9 +89,27 @@ def load(name: str) -> type[Any]:
         classes = [key for key, member in vars(module).items() if _is_of(module, member)]
         reason = unknown("class", cls_name, classes)
         raise ConfigError(f"detector '{name}' cannot be imported: {reason}")
-    cls = getattr(module, cls_name)
-    _check_contract(name, cls)
-    return cls  # type: ignore[no-any-return]
+    return _as_detector(name, getattr(module, cls_name))
+
+
+@functools.cache
+def version(name: str) -> str | None:
+    """Return what tells the code of a detector that is not of this package from other versions of
+    it: its package's name and version, else its file's name and a digest; None for others.
+
+    >>> version("sklearn.svm:OneClassSVM").split()[0], version("knn")
+    ('sklearn', None)
+    """
+    source, _, _ = name.rpartition(":")
+    if not source:
+        return None
+    file = Path(source)
+    if not _is_file(source):
+        package = importlib.import_module(source.partition(".")[0])
+        if said := getattr(package, "__version__", None):
+            return f"{package.__name__} {said}"
+        file = Path(str(importlib.import_module(source).__file__))
+    return f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
 
 
 def _is_file(source: str) -> bool:
@@ -85,7 +124,7 @@ def _digest(path: str) -> str:
 def _module_of(file: str) -> ModuleType:
     """Import the module in a file, once, under a name that its path decides."""
     path = Path(file).expanduser().resolve()
-    name = f"omasgan_detector_{path.stem}_{_digest(str(path))}"
+    name = f"{PREFIX}{path.stem}_{_digest(str(path))}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
@@ -115,16 +154,25 @@ def _reason(error: BaseException) -> str:
     return f"{message} ({frame.filename}, line {frame.lineno})"
 
 
-def _check_contract(name: str, cls: Any) -> None:
-    """Raise ConfigError unless ``cls`` is a class that implements ``CONTRACT``."""
+def _as_detector(name: str, cls: Any) -> type[Any]:
+    """Return ``cls`` if it implements ``CONTRACT``, else a detector that is made of it.
+
+    Raises:
+        ConfigError: it is no class, or lacks ``fit`` or ``decision_function``.
+    """
     if not isinstance(cls, type):
         raise ConfigError(
             f"detector '{name}' must be a class, got a {type(cls).__name__}; write {FORMS}"
         )
     abstract: frozenset[str] = getattr(cls, "__abstractmethods__", frozenset())
-    lacking = [part for part in CONTRACT if not hasattr(cls, part)] + sorted(abstract)
+    if not abstract and all(hasattr(cls, part) for part in CONTRACT):
+        return cls
+    from omasgan.detectors import borrowed
+
+    lacking = [part for part in borrowed.NEEDED if not hasattr(cls, part)] + sorted(abstract)
     if lacking:
         raise ConfigError(
-            f"detector '{name}' is no detector, it lacks {', '.join(lacking)}; "
-            "derive it from omasgan.detectors.base.IterativeDetector"
+            f"detector '{name}' is no detector, it lacks {', '.join(lacking)}; a detector has "
+            "fit(X) and decision_function(X)"
         )
+    return borrowed.adapted(cls, full_name(name))

@@ -53,7 +53,7 @@ class GANomaly(NeuralDetector):
     """The paper's w_con, the weight of L_con (eq. 2)."""
     latent_weight: NonNegative = 1.0
     """The paper's w_enc, the weight of L_enc (eq. 3)."""
-    score: Literal["latent", "reconstruction"] = "latent"
+    stage: Literal["latent", "reconstruction"] = "latent"
 
     def _phases(self) -> Mapping[str, int]:
         return {"train": self.train_steps}

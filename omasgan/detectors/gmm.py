@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from sklearn import decomposition
 from sklearn.mixture import GaussianMixture
 
+from omasgan.detectors.base import State
 from omasgan.detectors.ranges import Count, Pairs, Positive
 from omasgan.detectors.yardstick import Yardstick
 
@@ -66,13 +67,31 @@ class GMM(Yardstick):
     """Training samples that it is fitted to, drawn at random; bounds the time."""
 
     def _fit(self, X: NDArray[np.float32]) -> None:
+        Z = self._projected(X)
+        self._take(Z, *self._choose(Z))
+
+    def _refit(self, X: NDArray[np.float32], state: State) -> None:
+        """Fit as ``state`` says; it has chosen already, which takes most of the time."""
+        if "mixture" in state:
+            self._take(self._projected(X), state["mixture"], state["floor"])
+        else:  # a state of an earlier version
+            self._fit(X)
+
+    def state_dict(self) -> State:
+        """Return the training data, and what was chosen by them."""
+        return super().state_dict() | {"mixture": self.mixture_, "floor": self.floor_}
+
+    def _projected(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Fit the principal components; return those of the samples to fit the mixture to."""
         rows = np.random.default_rng(self.seed).permutation(len(X))[: self.samples]
         chosen = X[rows]
         n = min(self.components, chosen.shape[1], len(chosen))
         self._pca = decomposition.PCA(n, random_state=self.seed).fit(chosen)
-        Z = self._pca.transform(chosen).astype(np.float64)
-        self.mixture_, self.floor_ = self._choose(Z)
-        self._gmm = self._fitted_to(Z, self.mixture_, self.floor_)
+        return np.asarray(self._pca.transform(chosen), dtype=np.float64)
+
+    def _take(self, Z: NDArray[np.float64], mixture: int, floor: float) -> None:
+        self.mixture_, self.floor_ = mixture, floor
+        self._gmm = self._fitted_to(Z, mixture, floor)
 
     def _choose(self, Z: NDArray[np.float64]) -> tuple[int, float]:
         """Return the mixture and the floor under which samples ``(n, components)``, in random

@@ -34,6 +34,12 @@ class KNN(Yardstick):
             raise ConfigError(f"k must be at most the {len(X)} training samples, got {self.k}")
         self._index = NearestNeighbors(n_neighbors=self.k, algorithm="brute").fit(X)
 
+    def _training_scores(self, X: NDArray[Any]) -> NDArray[np.float32]:
+        # The nearest training sample of a training sample is itself.
+        k = min(self.k, len(X) - 1)
+        distances, _ = self._index.kneighbors(n_neighbors=k)
+        return np.asarray(distances[:, -1], dtype=np.float32)
+
     def _score(self, X: NDArray[np.float32]) -> NDArray[Any]:
         distances, _ = self._index.kneighbors(X)
         return np.asarray(distances[:, -1])

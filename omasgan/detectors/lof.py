@@ -43,11 +43,21 @@ class LOF(Yardstick):
     their square."""
 
     def _fit(self, X: NDArray[np.float32]) -> None:
-        rows = np.random.default_rng(self.seed).permutation(len(X))[: self.samples]
+        rows = self._rows(len(X))
         if self.k >= len(rows):
             raise ConfigError(f"k must be below the {len(rows)} training samples, got {self.k}")
         lof = LocalOutlierFactor(n_neighbors=self.k, algorithm="brute", novelty=True)
         self._lof = lof.fit(X[rows])
+
+    def _rows(self, n: int) -> NDArray[np.int64]:
+        """Return the training samples, of ``n``, that others are compared to."""
+        return np.random.default_rng(self.seed).permutation(n)[: self.samples]
+
+    def _training_scores(self, X: NDArray[Any]) -> NDArray[np.float32]:
+        # A training sample is no neighbour of itself.
+        scores = self._own_stage(X)
+        scores[self._rows(len(X))] = -self._lof.negative_outlier_factor_
+        return scores
 
     def _score(self, X: NDArray[np.float32]) -> NDArray[Any]:
         return -np.asarray(self._lof.score_samples(X))

@@ -90,7 +90,7 @@ class NAE(NeuralDetector):
     """Of a chain in x, along the gradient of |x - x'|^2 / 2: the share of the way to x' that a
     step goes, if x' stays."""
     sample_noise: Annotated[NonNegative, Phase("train")] = 0.02
-    score: Annotated[Literal["energy", "reconstruction"], Phase("train")] = "energy"
+    stage: Annotated[Literal["energy", "reconstruction"], Phase("train")] = "energy"
 
     def _phases(self) -> Mapping[str, int]:
         return {"pretrain": self.pretrain_steps, "train": self.train_steps}

@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from omasgan.detectors import bar
 from omasgan.detectors.base import (
     Beginning,
     Epoch,
@@ -130,22 +131,17 @@ class NeuralDetector(IterativeDetector):
 
     # Training
 
-    def fit(
-        self, X: NDArray[Any], y: object = None, *, anomalies: NDArray[Any] | None = None
-    ) -> Self:
-        """Train to the end; ``y`` is ignored (scikit-learn's convention).
+    def _train(self, *arrays: NDArray[Any]) -> None:
+        """Exhaust ``fit_epochs``, small networks on one thread, see ``omasgan.nn.threads``.
 
-        Small networks are trained on one thread, see ``omasgan.nn.threads``; set the environment
-        variable ``OMP_NUM_THREADS`` for another number, or consume ``fit_epochs``, which leaves
-        threads alone.
+        Set the environment variable ``OMP_NUM_THREADS`` for another number, or consume
+        ``fit_epochs``, which leaves threads alone.
         """
         most = torch.get_num_threads()
         with threads.restored():
             threads.suit([], most)
-            for _ in self.fit_epochs(X, anomalies):
+            for _ in bar.shown(self, self.fit_epochs(*arrays), len(self._schedule())):
                 threads.suit(self._networks.values(), most)
-        self._remember(X)
-        return self
 
     def fit_epochs(
         self, X: NDArray[Any], anomalies: NDArray[Any] | None = None
@@ -210,7 +206,7 @@ class NeuralDetector(IterativeDetector):
         if len(shape) not in (1, 3):
             raise ConfigError(f"a sample must be (d,) or (c, h, w), got shape {tuple(shape)}")
         self._shape = shape
-        self._device = batches.resolve_device(self.device)
+        self._device = batches.usable_device(self.device)
         memory.keep_what_is_freed()
         self._position = 0
         self._entered = 0
@@ -357,12 +353,9 @@ class NeuralDetector(IterativeDetector):
         """
         return self._in_batches(self._scores, X)
 
-    def decision_function(self, X: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the score of each sample, ``(n,)``, without computing what only others need, on
-        as many threads as ``fit`` takes.
-
-        Raises:
-            NotFittedError: the training has not come to its end.
+    def _own_stage(self, X: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the score called ``stage``, without computing what only others need, on as many
+        threads as ``fit`` takes.
         """
         self._check_fitted()
         with threads.restored():
@@ -384,11 +377,9 @@ class NeuralDetector(IterativeDetector):
             }
         )
 
-    def _check_fitted(self) -> None:
+    def __sklearn_is_fitted__(self) -> bool:
         # Networks on a loaded state of an unfinished training are not fitted either.
-        if getattr(self, "_position", -1) != len(self._schedule()):
-            name = type(self).__name__
-            raise not_fitted(f"{name} is not trained to its end yet; call fit first")
+        return getattr(self, "_position", -1) == len(self._schedule())
 
     # State
 
@@ -431,10 +422,24 @@ class NeuralDetector(IterativeDetector):
             self._entered = state["entered"]
             self._load_generator(state)
             self._fitted = {name: x.to(self._device) for name, x in state["fitted"].items()}
+        except ConfigError:
+            raise
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             reason = str(error)[:200]
             raise ConfigError(f"the state belongs to other params: {reason}") from error
         self._resume = True
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what pickle writes: networks by their states, since torch cannot pickle all."""
+        if "_networks" not in vars(self):
+            return dict(vars(self))
+        kept = {name: vars(self)[name] for name in vars(self) if name in PICKLED}
+        return self.get_params() | kept | {"_state": on_cpu(self.state_dict())}
+
+    def __setstate__(self, pickled: dict[str, Any]) -> None:
+        vars(self).update(pickled)
+        if state := vars(self).pop("_state", None):
+            self.load_state_dict(state)
 
     def _load_generator(self, state: State) -> None:
         """Go on drawing where ``state`` stopped; a training that is over draws no more."""
@@ -446,6 +451,21 @@ class NeuralDetector(IterativeDetector):
                 f"the state of an unfinished training on {made_on} cannot go on on "
                 f"{self._device.type}: their random numbers differ; set device={made_on!r}"
             )
+
+
+PICKLED = frozenset(
+    {"_input", "_own", "calibration_", "feature_names_in_", "n_features_in_", "_resume"}
+)
+"""Attributes besides params and state that a pickle keeps: what ``fit`` noted of its samples."""
+
+
+def on_cpu(state: Any) -> Any:
+    """Return a state with all its tensors on the CPU."""
+    if isinstance(state, Mapping):
+        return {name: on_cpu(value) for name, value in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(on_cpu(value) for value in state)
+    return state.cpu() if isinstance(state, Tensor) else state
 
 
 def check_finite(losses: Mapping[str, float], where: str) -> None:

@@ -33,11 +33,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from omasgan.detectors.base import State
-from omasgan.detectors.fencegan import binary_cross_entropy
 from omasgan.detectors.neural import NeuralDetector, adam
 from omasgan.detectors.params import Phase
 from omasgan.detectors.ranges import Count, Fraction, NonNegative, Positive, Share, Steps
 from omasgan.nn import autoencoders, batches, networks
+from omasgan.nn.losses import binary_cross_entropy
 
 OLD, SECOND = "G_old", "D'"
 """G as it was early on, and D in the second phase."""
@@ -48,7 +48,7 @@ class OGNet(NeuralDetector):
     """An autoencoder G, and a discriminator D that judges reconstructions.
 
     Scores: ``ognet`` (the paper's), ``baseline`` and ``reconstruction``, see the module;
-    ``decision_function`` returns the one that ``score`` names. The defaults are a small budget for
+    ``decision_function`` returns the one that ``stage`` names. The defaults are a small budget for
     two CPU cores, and no result.
     """
 
@@ -78,7 +78,7 @@ class OGNet(NeuralDetector):
     """Weight of G_old's reconstructions among what is bad; that of mixtures is ``1 - b``."""
     discriminate_steps: Annotated[Steps, Phase("discriminate")] = 75
     """Updates of D in the second phase; 0 makes ``ognet`` the ``baseline``."""
-    score: Annotated[Literal["ognet", "baseline", "reconstruction"], Phase("discriminate")] = (
+    stage: Annotated[Literal["ognet", "baseline", "reconstruction"], Phase("discriminate")] = (
         "ognet"
     )
 

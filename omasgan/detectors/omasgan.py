@@ -121,10 +121,10 @@ class OMASGAN(NeuralDetector):
     - ``combined`` and ``unlike``: what ``SUMS`` names, by Fisher's method: minus the logarithms of
       tail probabilities among held-out normals, added.
 
-    ``decision_function`` returns the one that ``score`` names.
+    ``decision_function`` returns the one that ``stage`` names.
 
     The defaults were chosen on MNIST and digits with test anomalies in sight: they are a place to
-    start a search from, and no result. ``score`` alone was chosen on classes held out of the
+    start a search from, and no result. ``stage`` alone was chosen on classes held out of the
     training splits of MNIST and Fashion-MNIST (docs/comparing.md), and so was what it adds.
     Numbers that count come from params chosen under one of the honest selection rules.
 
@@ -245,7 +245,7 @@ class OMASGAN(NeuralDetector):
     are samples of the same form and size without anything learned."""
     neighbours: Annotated[Pairs, Phase("detector")] = 8000
     """How many training samples the scores compare with, or are fitted to."""
-    score: Annotated[
+    stage: Annotated[
         Literal[
             "task1", "task3", "j", "neighbours", "local", "density", "input_density",
             "combined", "unlike",
@@ -677,9 +677,9 @@ class OMASGAN(NeuralDetector):
         } | self._parts(x)
 
     def _parts_of_score(self, x: Tensor) -> dict[str, Tensor]:
-        if self.score in CRITICS:
-            return {self.score: abnormality(self._networks[CRITICS[self.score]](x))}
-        return self._parts(x, SUMS.get(self.score, (self.score,)))
+        if self.stage in CRITICS:
+            return {self.stage: abnormality(self._networks[CRITICS[self.stage]](x))}
+        return self._parts(x, SUMS.get(self.stage, (self.stage,)))
 
     def _derived(self, scores: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
         held_out = dict(zip(PARTS, self._fitted["held_out"].cpu().numpy(), strict=True))

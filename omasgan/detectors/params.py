@@ -6,6 +6,7 @@ import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from omasgan.errors import ConfigError, unknown
@@ -73,6 +74,18 @@ class Parameter:
             raise self._error(f"must be {wanted}, got {value!r}; give a number")
         return checked
 
+    def check_unchanged(self, value: Any) -> None:
+        """See that ``value`` is one of the param as it stands, without a conversion that would
+        change it; numpy's numbers are numbers.
+
+        Raises:
+            ConfigError: it is none.
+        """
+        given = plain(value)
+        checked = self.check(given)
+        if isinstance(given, float) and isinstance(checked, int):
+            raise self._error(f"must be int, got {given!r}; give {checked}")
+
     def parse(self, text: str) -> Any:
         """Return the value that a text of the command line means.
 
@@ -114,6 +127,11 @@ class Parameter:
 
     def _error(self, message: str) -> ConfigError:
         return ConfigError(f"{self.owner}: {self.name}: {message}")
+
+
+def plain(value: Any) -> Any:
+    """Return a number of numpy's as Python's, anything else as it is."""
+    return value.item() if hasattr(value, "item") else value
 
 
 def parameters(cls: type[Any]) -> dict[str, Parameter]:
@@ -167,6 +185,30 @@ def check_params(cls: type[Any], params: Mapping[str, Any]) -> dict[str, Any]:
             raise ConfigError(f"{cls.__name__}: {name} has no default; give it a value")
     defaults = {name: parameter.default for name, parameter in known.items()}
     return defaults | {name: known[name].check(value) for name, value in params.items()}
+
+
+def check_values(detector: Any) -> None:
+    """See that the params of ``detector`` have values that they can have.
+
+    Raises:
+        ConfigError: one has not: another type, not finite, or out of its range.
+    """
+    seed = detector.seed
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= int(seed) < 2**32:
+        raise ConfigError(f"seed must be a whole number from 0 to 2^32 - 1, got {seed!r}")
+    for name, parameter in parameters(type(detector)).items():
+        parameter.check_unchanged(getattr(detector, name))
+
+
+def check_usable(cls: type[Any], params: Mapping[str, Any]) -> None:
+    """See that ``cls`` can be used with ``params``, which are all of its params.
+
+    Raises:
+        ConfigError: it is a class of another package that can't be made of them, or lacks
+            something then.
+    """
+    if check := getattr(cls, "check_usable", None):
+        check(params)
 
 
 def parse_params(cls: type[Any], texts: Mapping[str, str]) -> dict[str, Any]:

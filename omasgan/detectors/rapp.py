@@ -13,17 +13,18 @@ Projection Pathway" (2020), sections 3 and 4. An autoencoder is trained on norma
   distance of d(x);
 - ``reconstruction``: |x - x'|^2, the first layer alone.
 
-The paper leaves open what becomes of singular values that are zero but for rounding: ``rank_tol``.
-Its networks are dense for images too, with batch normalisation and layers that narrow towards the
-latent; these are the package's networks for vectors, whatever the shape of a sample: layers of one
-width, no batch normalisation. V and S come from at most ``samples`` training samples.
+As in the paper the networks are dense for images too, with batch normalisation; their layers
+narrow evenly from the sample to the latents. The paper leaves open what becomes of singular values
+that are zero but for rounding: ``rank_tol``. V and S come from at most ``samples`` training
+samples.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -32,7 +33,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from omasgan.detectors.neural import NeuralDetector
-from omasgan.detectors.ranges import Count, Depth, Pairs, Positive, Share, Steps
+from omasgan.detectors.ranges import Count, Pairs, Positive, Share, Steps
 from omasgan.nn import batches, networks
 
 
@@ -47,15 +48,13 @@ class RaPP(NeuralDetector):
     properties = frozenset({"autoencoder", "reconstruction"})
 
     latent_dim: Count = 20
-    width: Count = 256
-    """Units of each hidden layer."""
-    depth: Depth = 3
-    """Hidden layers of the encoder, and as many of the decoder; 0 are two."""
+    depth: Count = 3
+    """Hidden layers of the encoder, and as many of the decoder."""
     rank_tol: Share = 1e-6
     """``nap`` leaves out directions whose variance is below this share of the largest."""
     samples: Pairs = 10_000
     """Training samples that ``nap`` is fitted to, drawn at random; bounds the time."""
-    score: Literal["sap", "nap", "reconstruction"] = "nap"
+    stage: Literal["sap", "nap", "reconstruction"] = "nap"
     train_steps: Steps = 1_500
     lr: Positive = 1e-3
     """Adam's rate, betas (0.5, 0.999)."""
@@ -69,14 +68,9 @@ class RaPP(NeuralDetector):
         self._train_here("encoder", "decoder")
 
     def _new(self, name: str) -> nn.Module:
-        d, seed = [math.prod(self._shape)], self._seed_of(name)
-        if name == "encoder":
-            return networks.encoder(
-                d, outputs=self.latent_dim, width=self.width, depth=self.depth, seed=seed
-            )
-        return networks.generator(
-            d, latent_dim=self.latent_dim, width=self.width, depth=self.depth, seed=seed
-        )
+        ends = math.prod(self._shape), self.latent_dim
+        sizes = [round(size) for size in np.linspace(*ends, self.depth + 2)]
+        return layers(sizes if name == "encoder" else sizes[::-1], self._seed_of(name))
 
     def _step(self, phase: str, normals: batches.Sampler) -> dict[str, Tensor]:
         x = normals.draw(self.batch_size, self._generator).flatten(1)
@@ -119,6 +113,17 @@ class RaPP(NeuralDetector):
             "nap": ((d - self._fitted["mean"]) @ self._fitted["axes"]).square().sum(1),
             "reconstruction": d[:, : math.prod(self._shape)].square().sum(1),
         }
+
+
+def layers(sizes: Sequence[int], seed: int) -> nn.Sequential:
+    """Build a dense network with layers of these sizes, initialised from ``seed``; all but the
+    last have batch normalisation and a leaky rectifier.
+    """
+    with networks.initialised_from(seed):
+        modules: list[nn.Module] = []
+        for a, b in pairwise(sizes[:-1]):
+            modules += [nn.Linear(a, b, bias=False), nn.BatchNorm1d(b), nn.LeakyReLU(0.2)]
+        return nn.Sequential(*modules, nn.Linear(sizes[-2], sizes[-1]))
 
 
 def whitening(d: Tensor, rank_tol: float) -> tuple[Tensor, Tensor]:

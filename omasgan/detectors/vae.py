@@ -48,7 +48,7 @@ class VAE(NeuralDetector):
     """A variational autoencoder in one phase, ``train``.
 
     Scores: ``reconstruction``, ``elbo``, ``iw`` and ``rate`` (see the module);
-    ``decision_function`` returns the one that ``score`` names. The defaults are a small budget for
+    ``decision_function`` returns the one that ``stage`` names. The defaults are a small budget for
     two CPU cores, and no result; benchmarks/params holds published settings.
     """
 
@@ -66,7 +66,7 @@ class VAE(NeuralDetector):
     """Blocks of the flow that is p(z); 0: N(0, I). The paper's ensembles have 6."""
     prior_width: Count = 64
     """Units of the hidden layer of a block; the paper's have two layers of 512."""
-    score: Literal["reconstruction", "elbo", "iw", "rate"] = "elbo"
+    stage: Literal["reconstruction", "elbo", "iw", "rate"] = "elbo"
     train_steps: Steps = 900
     lr: Positive = 1e-3
     """Adam's rate, betas (0.5, 0.999)."""

@@ -53,7 +53,7 @@ class WGAN(NeuralDetector):
     """Adam's rate, betas (0.5, 0.999)."""
     classifier_steps: Annotated[Steps, Phase("classifier")] = 200
     classifier_lr: Annotated[Positive, Phase("classifier")] = 2e-4
-    score: Annotated[Literal["classifier", "critic"], Phase("classifier")] = "classifier"
+    stage: Annotated[Literal["classifier", "critic"], Phase("classifier")] = "classifier"
 
     def _phases(self) -> Mapping[str, int]:
         return {"gan": self.gan_steps, "classifier": self.classifier_steps}

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omasgan.detectors.base import Epoch, IterativeDetector, State, check_takes_anomalies
-from omasgan.detectors.estimator import not_fitted
 
 
 class Yardstick(IterativeDetector):
@@ -58,12 +57,15 @@ class Yardstick(IterativeDetector):
     def load_state_dict(self, state: State) -> None:
         """Fit to the training data of ``state``."""
         self._trained_on = np.asarray(state["trained_on"])
-        self._fit(flat(self._trained_on))
+        self._refit(flat(self._trained_on), state)
         self._resume = True
 
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "_trained_on"):
-            raise not_fitted(f"{type(self).__name__} is not fitted yet; call fit first")
+    def _refit(self, X: NDArray[np.float32], state: State) -> None:
+        """Fit to the training data ``X`` of ``state``."""
+        self._fit(X)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "_trained_on" in vars(self)
 
 
 def flat(X: NDArray[Any]) -> NDArray[np.float32]:

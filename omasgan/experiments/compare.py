@@ -89,7 +89,7 @@ def check(spec: CompareSpec) -> None:
     for entry in fixed_entries(spec):
         labelled.check_detector(entry.detector, spec.benchmark)
     if spec.ensemble is not None:
-        ensemble.check_seeds(spec.seeds or spec.benchmark.seeds)
+        ensemble.check(spec.ensemble, spec.seeds or spec.benchmark.seeds)
     for sweep in sweep_specs(spec):
         sweep_spec.check(sweep)
 
@@ -206,7 +206,10 @@ def _fixed_jobs(
 
 
 def _fixed(name: str, params: Mapping[str, Any]) -> Entry:
-    return Entry(name, "fixed", detectors.check_params(detectors.load(name), params))
+    cls = detectors.load(name)
+    chosen = detectors.check_params(cls, params)
+    detectors.check_usable(cls, chosen)
+    return Entry(name, "fixed", chosen)
 
 
 class ComparisonStatus:

@@ -41,7 +41,8 @@ from omasgan.training import evaluate
 from omasgan.training.jobs import RunJob
 
 MAX_MEMBERS = 1_000
-"""The seeds of members are apart by so much for neighbouring seeds of ensembles."""
+"""The most members of an ensemble: the seeds of members are apart by so much for neighbouring
+seeds of ensembles."""
 
 MEMBERS = "members"
 """The folder, under the root of the ensembles' store, that is the store of their members."""
@@ -51,12 +52,14 @@ MIN_HELD_OUT = 2
 Scores = NDArray[np.float64]
 
 
-def check_seeds(seeds: Sequence[int]) -> None:
-    """Refuse seeds of ensembles whose members' seeds would be those of trials.
+def check(size: int, seeds: Sequence[int]) -> None:
+    """Refuse ensembles whose members would share seeds with others, or with trials.
 
     Raises:
-        ConfigError: there is such a seed.
+        ConfigError: ``size`` or one of ``seeds`` is too large.
     """
+    if size > MAX_MEMBERS:
+        raise ConfigError(f"an ensemble may have {MAX_MEMBERS} members, got {size}; take fewer")
     limit = TRIAL_SEEDS // MAX_MEMBERS - 1
     if max(seeds, default=0) > limit:
         raise ConfigError(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from omasgan.backends import shares
 from omasgan.config import BenchmarkSpec
-from omasgan.data import protocols
+from omasgan.data import protocols, selection
 from omasgan.data.datasets import Dataset
 from omasgan.data.selection import Study
 from omasgan.errors import ConfigError, TrainingDiverged
@@ -73,7 +73,8 @@ def of_runs(
     """Return the work of running each fold (all with None) with each seed."""
     chosen = protocols.choose(protocols.folds(benchmark, dataset), folds)
     runs = [(len(fold.train), len(fold.test)) for fold in chosen for _ in seeds]
-    return Work(detector, [], 0, [], runs, dataset.train.X[chosen[0].train])
+    X = protocols.FoldSamples(dataset, chosen[0]).train
+    return Work(detector, [], 0, [], runs, X)
 
 
 def of_sweep(spec: SweepSpec, dataset: Dataset, source: Dataset | None = None) -> Work:
@@ -90,7 +91,7 @@ def of_sweep(spec: SweepSpec, dataset: Dataset, source: Dataset | None = None) -
     tasks = [task for study in studies for task in study.data.tasks]
     sizes = [(len(t.train), len(t.judged) * (1 + len(t.proxies))) for t in tasks]
     first = studies[0].data
-    X = first.pool[first.tasks[0].train]
+    X = selection.training_samples(first.tasks[0], first.pool)
     return Work(spec.detector, studies, spec.n_trials, sizes, final.runs, X, spec.space)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -84,6 +86,7 @@ class PreparedStudy:
             prune_collapsed=spec.prune_collapsed,
             checkpoints=spec.checkpoints,
             disk=disk,
+            deadline=math.inf if spec.hours is None else time.monotonic() + 3600 * spec.hours,
         )
         objectives = {search.workdir(t.number): t.objective for t in guide.finished()}
         disk.watch(self.folder.path, objectives)
@@ -102,6 +105,14 @@ class PreparedStudy:
                     f"study '{self.study.name}' of {self.spec.detector} is complete with "
                     f"{guide.n_asked} of {search.n_trials} trials: its sampler has handed out all "
                     "different params that there are for it"
+                )
+            )
+        done = len(guide.finished())
+        if search.is_over and done < min(search.n_trials, guide.limit):
+            on_event(
+                Note(
+                    f"study '{self.study.name}' of {self.spec.detector} ends with {done} of "
+                    f"{search.n_trials} trials: its {self.spec.hours:g} hours are over"
                 )
             )
         winner = self.folder.freeze(guide, self.spec.detector)

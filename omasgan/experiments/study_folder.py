@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from omasgan import detectors
-from omasgan.config import difference
+from omasgan.config import as_toml, difference
 from omasgan.data.selection import Study
 from omasgan.errors import StoreError
-from omasgan.store.files import AnyPath, delete, find
+from omasgan.store.files import AnyPath, delete, find, write_atomic
 from omasgan.store.journal import Row, find_json, write_json
 from omasgan.store.results import Store, params_id, store_id
 from omasgan.study.guide import Guide
@@ -19,6 +19,9 @@ from omasgan.study.space import STAGE
 
 PROGRESS = ("n_trials", "status")
 """The fields of ``study.json`` that may change; all others are what makes it the same study."""
+
+
+WINNER_PARAMS = "winner.toml"
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,8 @@ class StudyFolder:
     """``<root>/<benchmark>/<detector>/<rule>/studies/<study>/``.
 
     ``study.json`` says what the study is, ``journal.jsonl`` is its record (``study.record``),
-    ``winner.json`` is written before its winner is tested, ``trials/<number>/`` hold epochs and
-    checkpoints.
+    ``winner.json`` is written before its winner is tested, and with it ``winner.toml``, its params
+    for --params. ``trials/<number>/`` hold epochs and checkpoints.
     """
 
     path: AnyPath
@@ -106,6 +109,8 @@ class StudyFolder:
         finished = guide.finished()
         winner = self._winner(guide, detector, len(finished))
         if winner is not None:
+            # First: what winner.json names is there.
+            write_atomic(self.path / WINNER_PARAMS, as_toml(winner.params).encode())
             write_json(self.path / "winner.json", winner.to_row())
         row = find_json(self.path / "study.json") or {}
         n_trials = max(row.get("n_trials", 0), len(finished))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,7 @@ class SweepSpec:
     ``checkpoint_budget`` is in bytes, for all studies together; with ``checkpoints.keep`` trials
     that have ended keep their last state within it. ``share_stages`` is how many trials of a study
     at most share what they train until the end of the phase ``share_until``, by default the last
-    that can be shared; None shares nothing.
+    that can be shared; None shares nothing. After ``hours`` no trial begins but a study's first.
     """
 
     benchmark: BenchmarkSpec
@@ -66,6 +67,7 @@ class SweepSpec:
     checkpoint_budget: int | None = None
     share_stages: int | None = None
     share_until: str | None = None
+    hours: float | None = None
     checkpoints: CheckpointPolicy = CheckpointPolicy()
 
     @property
@@ -92,6 +94,8 @@ def check(spec: SweepSpec) -> None:
     """
     if spec.n_trials < 1:
         raise ConfigError(f"trials must be at least 1, got {spec.n_trials}")
+    if spec.hours is not None and not 0 < spec.hours < math.inf:
+        raise ConfigError(f"hours must be above 0 and finite, got {spec.hours}")
     if spec.seed < 0:
         raise ConfigError(f"seed must be at least 0, got {spec.seed}")
     labelled.check_unlabelled(spec.benchmark)

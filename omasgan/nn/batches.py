@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from omasgan.errors import ConfigError
+
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
 SCORING_BATCH = {"cpu": 512, "cuda": 4096}
@@ -21,10 +23,30 @@ may round otherwise.
 
 
 def resolve_device(name: str) -> torch.device:
-    """Return a device: ``auto`` is the GPU where there is one, else the CPU; others as torch's."""
+    """Return a device: ``auto`` is the GPU where there is one, else the CPU; others as torch's.
+
+    Raises:
+        ConfigError: torch knows no such device. Whether this machine has it is another question.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device '{name}' cannot be used: {reason}; try auto") from error
+
+
+def usable_device(name: str) -> torch.device:
+    """Return a device to compute on.
+
+    Raises:
+        ConfigError: torch knows no such device, or sees no GPU here.
+    """
+    device = resolve_device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"device '{name}' cannot be used: torch sees no GPU here; try auto")
+    return device
 
 
 def of_device(values: Mapping[str, int], device: torch.device) -> int:

@@ -1,4 +1,5 @@
-"""The terms of OMASGAN's Task 2 besides the divergence, and how to see that B has collapsed.
+"""The terms of OMASGAN's Task 2 besides the divergence, the density that BDSG has in its place,
+and how to see that B has collapsed.
 
 Samples ``(n, ...)`` are compared as flat vectors, latents are ``(n, k)``. The paper's terms grow
 with the square root of the dimension and with the latent's scale; dividing by the ``Scale`` of
@@ -7,12 +8,15 @@ G's samples and of the latent makes the weights mu and nu mean the same on every
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+DensityKind: TypeAlias = Literal["root", "plain"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,19 @@ def dispersion(boundary: Tensor, latents: Tensor, scale: Scale = LITERAL) -> Ten
     ratio = (pairwise(latents) / scale.latent) / (pairwise(boundary) / scale.sample)
     other = ~torch.eye(n, dtype=torch.bool, device=ratio.device)
     return torch.where(other, ratio, 0.0).sum() / (n * (n - 1))
+
+
+def density_term(log_p: Tensor, d: int, kind: DensityKind) -> Tensor:
+    """Return what B keeps low where there is a density p_g, a scalar, from log p_g ``(n,)`` of its
+    samples of dimension ``d``: the mean of p_g, or the exponential of the mean of log p_g per
+    dimension, in bits.
+
+    The former is the first term of BDSG's loss. For images it is 0 in any number format, while the
+    latter has a gradient everywhere.
+    """
+    if kind == "plain":
+        return log_p.exp().mean()
+    return torch.exp(log_p.mean() / (d * math.log(2)))
 
 
 def spread(boundary: Tensor, generated: Tensor) -> Tensor:

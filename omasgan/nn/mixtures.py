@@ -5,7 +5,8 @@ where they lie.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Self
 
 import torch
@@ -139,10 +140,28 @@ class Density:
         fitted = fit(z, form.mixture, added, seed)
         return cls(mean, axes, *(value.to(x) for value in vars(fitted).values()))
 
+    @classmethod
+    def among(cls, tensors: Mapping[str, Tensor]) -> Self:
+        """Return the density whose parts are among these, by name."""
+        return cls(**{part.name: tensors[part.name] for part in fields(cls)})
+
     def surprise(self, x: Tensor) -> Tensor:
         """Return minus the logarithm of the density of vectors ``(n, d)``, ``(n,)``."""
         mixture = Mixture(self.centres, self.factors, self.logs)
         return -mixture.parts((x - self.mean) @ self.axes).logsumexp(1)
+
+    def draws(self, noise: Tensor) -> Tensor:
+        """Return draws of a density without ``whiten``, ``(n, d)``, from draws of N(0, I),
+        ``(n, d)``: each Gaussian gets its share of them in turn.
+        """
+        weights = self.logs - self.factors.diagonal(dim1=1, dim2=2).log().sum(1)
+        shares = torch.softmax(weights, 0).cumsum(0)
+        turns = (torch.arange(len(noise), device=noise.device) + 0.5) / len(noise)
+        of = torch.searchsorted(shares, turns).clamp_max(len(shares) - 1)
+        white = noise[:, None, : self.centres.shape[1]]
+        z = self.centres[of] + torch.linalg.solve(self.factors[of], white, left=False).squeeze(1)
+        drawn: Tensor = z @ self.axes.T + self.mean
+        return drawn
 
 
 def principal(x: Tensor, components: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:

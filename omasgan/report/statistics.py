@@ -81,11 +81,23 @@ def interval(folds: Folds, n_resamples: int = RESAMPLES, seed: int = 0) -> Inter
     """
     if not folds or min(map(len, folds.values())) < 2:
         return NONE
+    return percentiles(_resampled_means(folds, np.random.default_rng(seed), n_resamples))
+
+
+def difference_interval(
+    x: Folds, y: Folds, n_resamples: int = RESAMPLES, seed: int = 0
+) -> Interval:
+    """Stratified-bootstrap interval of the mean of x less that of y over the folds of both.
+
+    The seeds of x and y are drawn separately.
+    """
+    common = x.keys() & y.keys()
+    x, y = ({fold: of[fold] for fold in common} for of in (x, y))
+    if not common or min(len(of[fold]) for of in (x, y) for fold in common) < 2:
+        return NONE
     rng = np.random.default_rng(seed)
-    means = np.zeros(n_resamples)
-    for values in _strata(folds):
-        means += values[_draws(rng, n_resamples, len(values))].mean(axis=1)
-    return percentiles(means / len(folds))
+    first, second = (_resampled_means(of, rng, n_resamples) for of in (x, y))
+    return percentiles(first - second)
 
 
 def improvement(x: Folds, y: Folds) -> float:
@@ -206,6 +218,16 @@ def all_pairs(means: pd.DataFrame) -> pd.DataFrame:
 def _strata(folds: Folds) -> list[NDArray[np.float64]]:
     """The seeds' values fold by fold, sorted, so that the order of rows does not matter."""
     return [np.sort(np.asarray(folds[fold], dtype=np.float64)) for fold in sorted(folds)]
+
+
+def _resampled_means(
+    folds: Folds, rng: np.random.Generator, n_resamples: int
+) -> NDArray[np.float64]:
+    """Means over seeds, then folds, ``(n_resamples,)``; seeds are drawn within each fold."""
+    means = np.zeros(n_resamples)
+    for values in _strata(folds):
+        means += values[_draws(rng, n_resamples, len(values))].mean(axis=1)
+    return means / len(folds)
 
 
 def _wins(x: Folds, y: Folds) -> list[NDArray[np.float64]]:

@@ -17,6 +17,8 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, Protocol
 from zipfile import BadZipFile
 
+from omasgan.data.fold_names import stored_name
+from omasgan.data.selection import SENSITIVITY
 from omasgan.detectors import folder_name
 from omasgan.errors import DamagedError, StoreError
 from omasgan.store.files import (
@@ -37,6 +39,7 @@ from omasgan.store.journal import (
     find_json,
     keep_rows,
     parse_row,
+    read_json,
     read_results,
     read_rows,
     write_json,
@@ -183,13 +186,21 @@ class Store:
         """
         return read_results(self.root, f"{benchmark}/*/*/*/seed-*/fold-*/result.json")
 
-    def folds(self, benchmark: str = "*") -> dict[str, set[int]]:
-        """Return by benchmark, of all or of one, the folds with a finished run; no row is read."""
-        folds: dict[str, set[int]] = {}
+    def folds(self, benchmark: str = "*") -> dict[str, dict[int, str]]:
+        """Return by benchmark, of all or of one, the names of the folds with a finished run, by
+        their numbers in order; one row of each fold is read. Sensitivity studies do not count:
+        they are no results.
+        """
+        paths: dict[str, dict[int, AnyPath]] = {}
         for path in find(self.root, f"{benchmark}/*/*/*/seed-*/fold-*/result.json"):
+            if path.parents[3].name == SENSITIVITY:
+                continue
             fold = int(path.parent.name.removeprefix("fold-"))
-            folds.setdefault(path.parents[5].name, set()).add(fold)
-        return folds
+            paths.setdefault(path.parents[5].name, {})[fold] = path
+        return {
+            name: {fold: stored_name(read_json(of[fold])) for fold in sorted(of)}
+            for name, of in paths.items()
+        }
 
     def scores(self, key: RunKey) -> pd.DataFrame:
         """Return a run's ``sample_id``, ``class``, ``label``, ``score`` and one column a stage.
@@ -220,17 +231,30 @@ class Store:
         Raises:
             DamagedError: the file is damaged.
         """
+        return self._arrays(key, "pictures.npz")
+
+    def extremes(self, key: RunKey) -> dict[str, NDArray[Any]]:
+        """Return ``sample_id`` and ``images`` of the test samples that a run scored lowest and
+        highest; nothing where they are no images, or the run is of an earlier version.
+
+        Raises:
+            DamagedError: the file is damaged.
+        """
+        return self._arrays(key, "extremes.npz")
+
+    def _arrays(self, key: RunKey, name: str) -> dict[str, NDArray[Any]]:
+        """Return the arrays in a file of a run, none if it has no such file."""
         import numpy as np
 
         folder = self.run_dir(key)
-        content = read(folder / "pictures.npz")
+        content = read(folder / name)
         if content is None:
             return {}
         try:
             with np.load(BytesIO(content)) as arrays:
                 return dict(arrays)
         except (OSError, ValueError, LookupError, EOFError, BadZipFile, zlib.error) as error:
-            reason = f"cannot read '{folder / 'pictures.npz'}': {first_line(error)}"
+            reason = f"cannot read '{folder / name}': {first_line(error)}"
             raise DamagedError(f"{reason}; {_remedy(folder)}") from error
 
     def append_epochs(self, key: RunKey, rows: Iterable[Mapping[str, Any]]) -> None:

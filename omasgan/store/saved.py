@@ -2,9 +2,9 @@
 
 ``model.safetensors`` holds the state. ``model.json``, which is written last, holds detector,
 params and seed, the shape and type of a sample, the run that it comes from, the SHA-256 of the
-state, and the calibration: the scores of the fold's validation samples. These are normal and
-nothing was trained on them; but a sweep may have chosen the params by them, which makes p-values
-after a sweep a little too small.
+state, the scaling of a table's columns, and the calibration: the scores of the fold's validation
+samples. These are normal and nothing was trained on them; but a sweep may have chosen the params
+by them, which makes p-values after a sweep a little too small.
 
 A folder may come from anyone, so loading executes nothing that the folder names: only detectors
 of this package are built, and what does not fit is refused in one line.
@@ -20,9 +20,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from omasgan import detectors
+from omasgan.data.scaling import Scaling
+from omasgan.detectors.inputs import Fitted
+from omasgan.detectors.notes import Notes, recall
 from omasgan.errors import ConfigError, StoreError, TrainingDiverged
 from omasgan.store import files
 from omasgan.store.files import AnyPath
@@ -46,11 +57,24 @@ Index: TypeAlias = Annotated[int, Field(ge=0)]
 Side: TypeAlias = Annotated[int, Field(ge=1)]
 Name: TypeAlias = Annotated[str, Field(pattern=r"^\w+$")]
 Text: TypeAlias = Annotated[str, Field(max_length=200, pattern=r"^[\w.:+-]+$")]
+ColumnName: TypeAlias = Annotated[str, Field(max_length=4096)]
 DetectorName: TypeAlias = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
+class Columns(BaseModel):
+    """A table's columns: their names, and the least and the largest training value of each."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    names: tuple[ColumnName, ...]
+    low: tuple[FiniteFloat, ...]
+    high: tuple[FiniteFloat, ...]
+
+
 class Description(BaseModel):
-    """The content of ``model.json``; ``shape`` and ``dtype`` are those of one sample."""
+    """The content of ``model.json``; ``shape`` and ``dtype`` are those of one sample, as the
+    detector takes it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -62,10 +86,14 @@ class Description(BaseModel):
     dtype: Literal["uint8", "float32"]
     benchmark: Text
     fold: Index
-    data_sha256: Sha256
+    data_sha256: Sha256 | None = None
     code_version: Text
     state_sha256: Sha256
     calibration: tuple[FiniteFloat, ...]
+    training_scores: tuple[FiniteFloat, ...] = ()
+    feature_names: tuple[ColumnName, ...] = ()
+    contamination: Annotated[float, Field(gt=0, le=0.5)] = 0.1
+    columns: Columns | None = None
 
     @field_validator("shape")
     @classmethod
@@ -74,18 +102,32 @@ class Description(BaseModel):
             raise ValueError(f"must be (d,) or (c, h, w) with at most {MAX_VALUES} values")
         return shape
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Description:
+        c = self.columns
+        if c is not None and {(len(c.names),), (len(c.low),), (len(c.high),)} != {self.shape}:
+            raise ValueError(f"columns must have a name, low and high for each of {self.shape}")
+        return self
+
 
 @dataclass(frozen=True, eq=False)
 class Saved:
-    """A detector that can score; ``calibration`` holds the sorted scores, float32 ``(m,)``."""
+    """A detector that can score; ``calibration`` holds the sorted scores, float32 ``(m,)``.
+    ``scaling`` brings the rows of a table to what the detector takes, None of other samples.
+    """
 
     detector: IterativeDetector
     description: Description
     calibration: NDArray[np.float32]
+    scaling: Scaling | None = None
 
 
 def save(
-    folder: AnyPath, detector: IterativeDetector, row: Mapping[str, Any], normals: NDArray[Any]
+    folder: AnyPath,
+    detector: IterativeDetector,
+    row: Mapping[str, Any],
+    normals: NDArray[Any],
+    scaling: Scaling | None = None,
 ) -> None:
     """Save a trained detector in ``folder``.
 
@@ -94,6 +136,7 @@ def save(
         detector: trained to its end.
         row: of the run, with benchmark, fold, detector, params, seed, data_sha256, code_version.
         normals: normal samples that it was not trained on, which calibrate it.
+        scaling: which brought the rows of a table to what the detector takes.
 
     Raises:
         TrainingDiverged: a score of ``normals`` is not finite.
@@ -102,14 +145,34 @@ def save(
     scores = detector.decision_function(normals) if len(normals) else np.empty(0, np.float32)
     if not np.isfinite(scores).all():
         raise TrainingDiverged("the scores of the validation samples are not finite")
-    save_state(folder / STATE, detector.state_dict())
     names = ("detector", "params", "seed", "benchmark", "fold", "data_sha256", "code_version")
-    description = {name: row[name] for name in names} | {
+    about = {name: row[name] for name in names}
+    if scaling is not None:
+        ends = {"low": scaling.low.tolist(), "high": scaling.high.tolist()}
+        about["columns"] = {"names": scaling.columns, **ends}
+    fitted = Fitted(normals.shape[1:], normals.dtype == np.uint8)
+    write(folder, detector, about, Notes(fitted, calibration=scores))
+
+
+def write(
+    folder: AnyPath, detector: IterativeDetector, row: Mapping[str, Any], notes: Notes
+) -> None:
+    """Save a trained detector in ``folder``; ``row`` holds what ``Description`` has besides what
+    ``notes`` say.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    save_state(folder / STATE, detector.state_dict())
+    description = {
+        **row,
         "format": 1,
-        "shape": normals.shape[1:],
-        "dtype": str(normals.dtype),
+        "shape": notes.fitted.shape,
+        "dtype": "uint8" if notes.fitted.uint8 else "float32",
         "state_sha256": _sha256(folder / STATE),
-        "calibration": np.sort(scores).tolist(),
+        "calibration": np.sort(notes.calibration).tolist(),
+        "training_scores": notes.training_scores.tolist(),
+        "feature_names": notes.feature_names,
     }
     write_json(folder / DESCRIPTION, description)
 
@@ -155,7 +218,7 @@ def load(folder: AnyPath, *, device: str = "auto", foreign: bool = False) -> Sav
     if ":" in name and not foreign:
         raise ConfigError(
             f"'{folder}' names the detector '{name}', which is not of this package; its code is "
-            "not imported from here: use omasgan.store.saved.load(..., foreign=True) in Python"
+            "not imported from here: use omasgan.load(..., foreign=True) in Python"
         )
     cls = detectors.load(name)
     params = detectors.check_params(cls, description.params)
@@ -170,15 +233,27 @@ def load(folder: AnyPath, *, device: str = "auto", foreign: bool = False) -> Sav
     try:
         state = load_state(path)
         _check_sizes(params, state)
-        detector: IterativeDetector = cls(**params, seed=description.seed, device=device)
+        run = {"seed": description.seed, "device": device}
+        detector: IterativeDetector = cls(**params, **run)
+        detector.contamination = description.contamination
         detector.load_state_dict(state)
         _check_scores(detector, description)
+        recall(detector, _notes(description))
     except Exception as error:  # whatever a state from anywhere can lead to
         raise StoreError(
             f"'{path}' cannot be used: {_reason(error)}; train again with omasgan run ... --save"
         ) from error
-    calibration = np.sort(np.array(description.calibration, dtype=np.float32))
-    return Saved(detector, description, calibration)
+    calibration = _notes(description).calibration
+    return Saved(detector, description, calibration, _scaling(description.columns))
+
+
+def _notes(description: Description) -> Notes:
+    return Notes(
+        Fitted(description.shape, description.dtype == "uint8"),
+        np.array(description.training_scores, dtype=np.float32),
+        np.sort(np.array(description.calibration, dtype=np.float32)),
+        description.feature_names,
+    )
 
 
 def describe(folder: AnyPath) -> Description:
@@ -200,6 +275,12 @@ def describe(folder: AnyPath) -> Description:
         raise StoreError(
             f"'{path}' does not describe a saved detector: {key + ': ' if key else ''}{reason}"
         ) from error
+
+
+def _scaling(columns: Columns | None) -> Scaling | None:
+    if columns is None:
+        return None
+    return Scaling(np.array(columns.low), np.array(columns.high), columns.names)
 
 
 def _check_sizes(params: Mapping[str, Any], state: Mapping[str, Any]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -27,7 +29,8 @@ class Search:
     finished trials; with ``prune_collapsed`` a trial ends when its generator collapses.
 
     ``disk`` keeps the checkpoints of all studies within a budget, ``checkpoints`` says when a
-    training saves one.
+    training saves one. After ``deadline``, in seconds of ``time.monotonic``, no trial begins but
+    the study's first.
     """
 
     guide: Guide
@@ -39,6 +42,12 @@ class Search:
     prune_collapsed: bool = False
     checkpoints: CheckpointPolicy = CheckpointPolicy()
     disk: Checkpoints = field(default_factory=Checkpoints)
+    deadline: float = math.inf
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its time is."""
+        return time.monotonic() >= self.deadline
 
     def trial_job(self, trial: Trial) -> TrialJob:
         """Return what is to be trained for one of its trials."""

@@ -4,7 +4,7 @@
     steps = { low = 300, high = 1200, step = 100 }
     divergence = { choices = ["kl-wgan", "pearson"] }
     tau = { low = 0.5, high = 10.0, when = { divergence = "kl-wgan" } }
-    score = "combined"
+    stage = "combined"
 
 Two integer ends make an integer param. A param with ``when`` exists only in those trials where
 every param that it names has (one of) these values; ``{ value = 3, when = ... }`` is a fixed
@@ -40,7 +40,7 @@ __all__ = [
     "load_space",
 ]
 
-STAGE = "score"
+STAGE = "stage"
 """The param that names the stage which is the score: a training gives them all, so that a space
 does not search it.
 """

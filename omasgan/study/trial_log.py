@@ -70,7 +70,10 @@ class TrialLog:
     def remaining(self) -> int:
         """How many trials are still to be begun, those that are to be repeated included."""
         n_trials = int(min(self.search.n_trials, self._guide.limit))
-        return max(0, n_trials - self._n_finished - self.running)
+        left = max(0, n_trials - self._n_finished - self.running)
+        if self.search.is_over and self._n_finished + self.running:
+            return min(left, len(self._again))
+        return left
 
     def begin(self) -> Trial:
         """Return the next trial of those that remain: what is to be repeated comes first."""

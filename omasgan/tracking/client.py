@@ -23,6 +23,8 @@ from omasgan.store.results import store_id
 Point: TypeAlias = tuple[str, float, int, int]
 """Metric, value, time (ms since 1970) and step."""
 
+KIND = "kind"
+"""The tag of every MLflow run that says what it shows."""
 BATCH = {"metrics": 1000, "params": 100, "tags": 100}
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -75,15 +77,18 @@ class Mlflow:
         for key, value in tags.items():
             self.client.set_experiment_tag(experiment, key, value)
 
-    def run(self, key: str, name: str, start: int, parent: Any = None) -> Any:
-        """Return the MLflow run of ``key``, created with ``start`` (ms) if there is none."""
+    def run(self, key: str, name: str, start: int, parent: Any = None, *, kind: str) -> Any:
+        """Return the MLflow run of ``key``, created with ``start`` (ms) if there is none.
+
+        ``kind`` is what views choose by: "result" for what is compared, "trial" for a trial.
+        """
         self.shown.add(key)
         experiment = self.experiment(key.split("/")[0])
         query = f"tags.`omasgan.key` = '{key}' and tags.`omasgan.store` = '{self.store_id}'"
         runs = self.client.search_runs([experiment], query, max_results=1)
         if runs:
             return runs[0]
-        tags = {"omasgan.key": key, "omasgan.store": self.store_id}
+        tags = {"omasgan.key": key, "omasgan.store": self.store_id, f"omasgan.{KIND}": kind}
         if parent is not None:
             tags["mlflow.parentRunId"] = parent.info.run_id
         return self.client.create_run(experiment, start_time=start, tags=tags, run_name=name)
@@ -113,6 +118,14 @@ class Mlflow:
         content = read(path)
         if content is not None:
             self._send_contents(run, {path.name: content}, folder)
+
+    def send_text(self, run: Any, name: str, text: str, folder: str | None = None) -> None:
+        """Send a text as a file into a folder of the MLflow run's artifacts."""
+        self._send_contents(run, {name: text.encode()}, folder)
+
+    def describe(self, run: Any, text: str) -> None:
+        """Set what MLflow shows as the description, in Markdown."""
+        self.client.set_tag(run.info.run_id, "mlflow.note.content", text)
 
     def send_drawings(
         self, run: Any, drawings: Mapping[str, Any], folder: str | None = None
@@ -199,6 +212,7 @@ def locked(root: AnyPath) -> Iterator[None]:
 def _create_database(uri: str) -> None:
     """Create a missing sqlite database beside its path and rename it once it is whole.
 
+    The experiment that every new one has, ``Default``, would stand first in the UI, and be empty.
     MLflow could never open one that a killed process has left half-written.
     """
     from mlflow import MlflowClient
@@ -209,7 +223,9 @@ def _create_database(uri: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".mlflow-") as folder:
         whole = Path(folder) / path.name
-        MlflowClient(tracking_uri=f"sqlite:///{whole}").search_experiments()
+        client = MlflowClient(tracking_uri=f"sqlite:///{whole}")
+        for empty in client.search_experiments():
+            client.delete_experiment(empty.experiment_id)
         whole.replace(path)
 
 

@@ -12,15 +12,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from omasgan.config import digest
-from omasgan.report.results.inputs import read_study
+from omasgan.data.fold_names import stored_name
+from omasgan.report.results.inputs import read_benchmark, read_study
 from omasgan.store.files import exists, find
 from omasgan.store.journal import Row, find_json, read_json
 from omasgan.store.results import RunKey, Store
 from omasgan.tracking.client import Mlflow, Point, as_text
-from omasgan.tracking.mirror import finished, group_rows, now, started, study_run
+from omasgan.tracking.mirror import costs, finished, group_rows, now, started, sweep_run
+from omasgan.tracking.names import FOLD, readable
 
 if TYPE_CHECKING:
     from omasgan.report.results.score_figures import Scored
@@ -50,7 +50,7 @@ def benchmarks(store: Store) -> list[str]:
 
 def holds(store: Store, key: RunKey) -> bool:
     """Return whether the runs with the params of ``key`` are an entry of a comparison."""
-    return _is_entry(store, key.benchmark, key.detector, key.selection, key.params_id)
+    return is_entry(store, key.benchmark, key.detector, key.selection, key.params_id)
 
 
 def ending(store: Store, benchmark: str) -> str:
@@ -67,52 +67,42 @@ def comparison(mlflow: Mlflow, store: Store, benchmark: str, status: str) -> Non
     """
     entries = _entries(store, benchmark)
     rows = [row for entry in entries for row in entry.rows]
-    parent_key = f"{benchmark}/comparison"
-    run = mlflow.run(parent_key, "comparison", min(map(started, rows), default=now()))
+    run = _comparison_run(mlflow, benchmark, rows)
     if status == "RUNNING":
         mlflow.set_status(run, status)
     mlflow.send(run, tags=_about(entries, rows))
-    mlflow.client.set_tag(run.info.run_id, "mlflow.note.content", _summary(entries))
+    mlflow.describe(run, _summary(store, benchmark, entries))
     fullest = max((len(entry.rows) for entry in entries), default=0)
     for entry in entries:
         if entry.rows and (status != "RUNNING" or len(entry.rows) == fullest):
-            key = f"{parent_key}/{entry.detector}/{entry.selection}/{entry.params_id or 'winners'}"
-            child = mlflow.run(key, entry.name, min(map(started, entry.rows)), run)
-            _send_entry(mlflow, store, child, entry)
+            params = entry.params_id or "winners"
+            key = f"{benchmark}/comparison/{entry.detector}/{entry.selection}/{params}"
+            start = min(map(started, entry.rows))
+            child = mlflow.run(key, entry.name, start, run, kind="result")
+            send_entry(mlflow, store, child, entry)
     if status != "RUNNING":
         mlflow.set_status(run, status, max(map(finished, rows), default=None))
-
-
-def winners(mlflow: Mlflow, store: Store, benchmark: str, detector: str, selection: str) -> None:
-    """Show all winners of a sweep as one MLflow run, which has the mean over the folds.
-
-    A winner's own run has the folds of its study alone, so that a sweep with one study needs no
-    such run. Neither does a sweep that is an entry of a comparison: the entry shows the same.
-    """
-    studies = store.study_dir(benchmark, detector, selection, "any").parent
-    if len(find(studies, "*/winner.json")) < 2:
-        return
-    if _is_entry(store, benchmark, detector, selection, None):
-        return
-    rows = tuple(_rows(store, benchmark, detector, selection, None))
-    if rows:
-        entry = Entry(f"winners of {detector} {selection}", detector, selection, None, rows)
-        key = f"{benchmark}/{detector}/{selection}/winners"
-        _send_entry(mlflow, store, mlflow.run(key, entry.name, min(map(started, rows))), entry)
 
 
 def parents(mlflow: Mlflow, store: Store, benchmark: str) -> list[Any]:
     """Return the MLflow runs above the results on a benchmark.
 
-    These are its comparison, or else its studies; none where params were run without either.
+    These are its comparison, or else its sweeps; none where params were run without either.
     """
     if benchmark in benchmarks(store):
-        return [mlflow.run(f"{benchmark}/comparison", "comparison", now())]
-    studies = [read_study(folder) for folder in store.studies()]
-    return [study_run(mlflow, store, s) for s in studies if s.benchmark == benchmark]
+        return [_comparison_run(mlflow, benchmark, [])]
+    studies = [read_study(folder, with_trials=False) for folder in store.studies()]
+    one_of_each = {s.folder.parent.parent: s for s in studies if s.benchmark == benchmark}
+    return [sweep_run(mlflow, store, study) for study in one_of_each.values()]
 
 
-def _is_entry(
+def _comparison_run(mlflow: Mlflow, benchmark: str, rows: Sequence[Row]) -> Any:
+    """Return the MLflow run of a comparison, created if there is none."""
+    start = min(map(started, rows), default=now())
+    return mlflow.run(f"{benchmark}/comparison", "comparison", start, kind="comparison")
+
+
+def is_entry(
     store: Store, benchmark: str, detector: str, selection: str, params_id: str | None
 ) -> bool:
     compared = find_json(store.root / benchmark / FILE) or {"entries": []}
@@ -124,7 +114,7 @@ def _entries(store: Store, benchmark: str) -> list[Entry]:
     from omasgan.report.results.runs import runs
 
     lines = read_json(store.root / benchmark / FILE)["entries"]
-    rows_by_line = [tuple(_rows(store, benchmark, **line)) for line in lines]
+    rows_by_line = [tuple(rows_of(store, benchmark, **line)) for line in lines]
     variants = {
         (row["detector"], row["selection"], row["params_id"]): row["variant"]
         for row in runs(row for rows in rows_by_line for row in rows).to_dict("records")
@@ -138,7 +128,7 @@ def _entries(store: Store, benchmark: str) -> list[Entry]:
     return entries
 
 
-def _rows(
+def rows_of(
     store: Store, benchmark: str, detector: str, selection: str, params_id: str | None
 ) -> Iterator[Row]:
     """Yield an entry's rows: of its params, or of each winner on the folds of its study."""
@@ -163,10 +153,14 @@ def _about(entries: Sequence[Entry], rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def _summary(entries: Sequence[Entry]) -> str:
-    """Return a Markdown table, best mean first, which MLflow shows as the description."""
+def _summary(store: Store, benchmark: str, entries: Sequence[Entry]) -> str:
+    """Return the answer and a table, best mean first, in Markdown."""
+    from omasgan.report.results.answer import sentences
     from omasgan.report.results.averages import means
+    from omasgan.report.results.runs import runs
 
+    rows = [row for entry in entries for row in entry.rows]
+    said = sentences(runs(rows), read_benchmark(store.root, benchmark, rows))
     with_means = [(means(entry.rows), entry) for entry in entries if entry.rows]
     with_means.sort(key=lambda line: -line[0].get("auroc", 0.0))
     lines = ["| entry | AUROC | sd | worst fold | runs |", "| --- | ---: | ---: | ---: | ---: |"]
@@ -174,10 +168,10 @@ def _summary(entries: Sequence[Entry]) -> str:
         names = ("auroc", "auroc_sd", "auroc_worst_fold")
         numbers = " | ".join(f"{values[name]:.3f}" if name in values else "-" for name in names)
         lines.append(f"| {entry.name} | {numbers} | {len(entry.rows)} |")
-    return "\n".join(lines)
+    return "\n".join([*(f"- {sentence}" for sentence in said), "", *lines])
 
 
-def _send_entry(mlflow: Mlflow, store: Store, run: Any, entry: Entry) -> None:
+def send_entry(mlflow: Mlflow, store: Store, run: Any, entry: Entry) -> None:
     """Send an entry's metrics, tags and pictures, unless MLflow has those of the same rows."""
     if run.info.run_name != entry.name:
         mlflow.client.update_run(run.info.run_id, name=entry.name)
@@ -187,8 +181,8 @@ def _send_entry(mlflow: Mlflow, store: Store, run: Any, entry: Entry) -> None:
     ok_rows = [row for row in entry.rows if row["outcome"] == "ok"]
     shared = ("detector", "selection", "protocol", "data_sha256", "code_version")
     tags = {name: entry.rows[-1][name] for name in shared} | {"outcome": _outcomes(entry.rows)}
-    params = None if entry.params_id is None else entry.rows[0]["params"]
-    mlflow.send(run, _points(ok_rows), params, tags)
+    params = {} if entry.params_id is None else entry.rows[0]["params"]
+    mlflow.send(run, _points(ok_rows), {"detector": entry.detector, **params}, tags)
     _send_pictures(mlflow, store, run, entry.name, ok_rows)
     ended = "FINISHED" if len(ok_rows) == len(entry.rows) else "FAILED"
     mlflow.set_status(run, ended, max(map(finished, entry.rows)))
@@ -206,18 +200,16 @@ def _points(rows: Sequence[Row]) -> list[Point]:
 
     if not rows:
         return []
-    values = {k: v for k, v in means(rows).items() if "/" not in k or k.startswith("auroc/")}
-    values |= {"seconds": float(np.mean([row["seconds"] for row in rows]))}
-    for name in ("peak_memory_mb", "gpu_peak_memory_mb"):
-        peaks = [float(row[name]) for row in rows if row.get(name) is not None]
-        values |= {name: max(peaks)} if peaks else {}
+    fold_names = {row["fold"]: stored_name(row) for row in rows}
+    by_name = means(rows)
     last = max(map(finished, rows))
+    values = readable(by_name, fold_names) | costs(rows)
     points = [(name, value, last, 0) for name, value in values.items()]
-    for fold in sorted({row["fold"] for row in rows}):
-        if f"auroc/fold-{fold}" in values:
+    for fold in sorted(fold_names):
+        if f"{FOLD}{fold}" in by_name:
             # The fold's own time, so that an unchanged fold stays the same point.
             time = max(finished(row) for row in rows if row["fold"] == fold)
-            points.append(("auroc_by_fold", values[f"auroc/fold-{fold}"], time, fold))
+            points.append(("AUROC by fold", by_name[f"{FOLD}{fold}"], time, fold))
     return points
 
 
@@ -232,10 +224,10 @@ def _send_pictures(mlflow: Mlflow, store: Store, run: Any, name: str, rows: Iter
         if exists(store.run_dir(key) / "scores.parquet"):
             scores = store.scores(key)
             scored = scores["label"].to_numpy(), scores["score"].to_numpy()
-            curves.setdefault(f"fold {row['fold']}", []).append(scored)
+            curves.setdefault(stored_name(row), []).append(scored)
         pictures = {} if "samples.png" in drawings else store.pictures(key)
         if pictures:
-            title = f"{name}, fold {row['fold']}, seed {row['seed']}"
+            title = f"{name}, {stored_name(row)}, seed {row['seed']}"
             drawings["samples.png"] = score_figures.samples(pictures, title)
     if curves:
         drawings["roc.png"] = score_figures.roc(curves, f"{name}: ROC by fold (mean over seeds)")

@@ -39,6 +39,7 @@ class Feed:
         self._tracker = tracker
         self._studies: set[AnyPath] = set()
         self._comparisons: set[str] = set()
+        self._reported: set[str] = set()
         self._groups: dict[tuple[str, str, str, str], None] = {}
         self._is_training = threading.Event()
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -56,8 +57,10 @@ class Feed:
                     self._comparisons.add(benchmark)
                 else:
                     self._comparisons.discard(benchmark)
+                self._reported.add(benchmark)
                 self._send(self._tracker.comparison, benchmark, status)
             case StudyChanged(study, "running"):
+                self._reported.add(study.parents[3].name)
                 self._studies.add(study)
                 self._send(self._tracker.begin_study, study)
             case StudyChanged(study, status):
@@ -70,9 +73,11 @@ class Feed:
                 key = RunKey.of(row)
                 self._groups[key.benchmark, key.detector, key.selection, key.params_id] = None
 
-    def finish(self, ending: str, seconds: float | None = None) -> None:
-        """Show the runs, and what still goes on as ``ending`` ("interrupted" or "failed"); wait
-        until all is shown, but at most so many seconds.
+    def finish(
+        self, ending: str, seconds: float | None = None, *, with_report: bool = False
+    ) -> None:
+        """Show the runs, and what still goes on as ``ending`` ("interrupted" or "failed"), attach
+        the report if asked; wait until all is shown, but at most so many seconds.
 
         What has gone wrong is in ``error``.
         """
@@ -82,6 +87,8 @@ class Feed:
             self._send(self._tracker.comparison, benchmark, ending)
         for group in self._groups:
             self._send(self._tracker.run_group, *group)
+        if with_report and self._reported:
+            self._send(self._tracker.report, sorted(self._reported))
         self._send(self._tracker.catch_up)
         self._calls.put(None)
         self._is_training.set()

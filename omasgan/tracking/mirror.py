@@ -6,17 +6,21 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omasgan.config import Metric, digest
+from omasgan.config import digest
+from omasgan.data.fold_names import stored_name
+from omasgan.data.selection import SENSITIVITY
 from omasgan.report.results.inputs import StoredStudy, read_study
 from omasgan.store.files import AnyPath, exists, relative
 from omasgan.store.journal import Row, read_results, read_rows
 from omasgan.store.results import DONE, RunKey, Store
 from omasgan.study.record import FILE as RECORD
+from omasgan.tracking import names
 from omasgan.tracking.client import Mlflow, Point, as_text
+from omasgan.tracking.names import readable
 from omasgan.training.trials import Ending, Trial
 
 if TYPE_CHECKING:
@@ -25,23 +29,30 @@ if TYPE_CHECKING:
     from omasgan.report.results.score_figures import Scored
 
 NOT_LOSSES = frozenset({"task", "step", "epoch", "phase", "value", "seconds"})
-METRICS = frozenset(get_args(Metric))
 NOT_STAGES = ("sample_id", "class", "label")
 MAX_POINTS = 1000
 """Of a longer curve MLflow gets this many points, evenly spaced; the store has them all."""
 
 
 def study(mlflow: Mlflow, store: Store, folder: AnyPath, status: str) -> None:
-    """Show the study with its trials and its winner; ``status`` is MLflow's status of it."""
+    """Show the study, its trials and its winner, all of them below the sweep; ``status`` is
+    MLflow's status of the study.
+
+    MLflow shows one level of children only: what belongs to which study is a tag and in the name.
+    """
     stored = read_study(folder)
-    run = study_run(mlflow, store, stored)
+    parent = sweep_run(mlflow, store, stored)
+    times = [_ended(trial) - _duration(trial) for trial in stored.ended]
+    key = _study_key(store, stored)
+    run = mlflow.run(key, stored.name, min(times, default=now()), parent, kind="study")
     if status == "RUNNING":
         mlflow.set_status(run, status)
     about = {k: v for k, v in stored.about.items() if not isinstance(v, dict | list)}
-    mlflow.send(run, tags=about)
+    outcomes = Counter(str(trial.outcome) for trial in stored.ended)
+    mlflow.send(run, tags={**about, "study": stored.name, "outcome": as_text(dict(outcomes))})
     for ended in stored.ended:
-        _send_trial(mlflow, store, stored, run, ended)
-    _send_winner(mlflow, store, stored, run)
+        _send_trial(mlflow, store, stored, parent, ended)
+    _send_winner(mlflow, store, stored, parent)
     if status != "RUNNING":
         mlflow.send(run, _study_points(run, stored))
         for name in ("study.json", "winner.json", RECORD):
@@ -50,9 +61,9 @@ def study(mlflow: Mlflow, store: Store, folder: AnyPath, status: str) -> None:
 
 
 def trial(mlflow: Mlflow, store: Store, folder: AnyPath, ended: Trial) -> None:
-    """Show one ended trial as a child of its study."""
+    """Show one ended trial of a study below its sweep."""
     stored = replace(read_study(folder, with_trials=False), ended=(ended,))
-    _send_trial(mlflow, store, stored, study_run(mlflow, store, stored), ended)
+    _send_trial(mlflow, store, stored, sweep_run(mlflow, store, stored), ended)
 
 
 def group(mlflow: Mlflow, store: Store, key: RunKey) -> None:
@@ -61,27 +72,32 @@ def group(mlflow: Mlflow, store: Store, key: RunKey) -> None:
     studies = [read_study(path) for path in store.studies() if path.parent == siblings]
     for stored in studies:
         if stored.winner is not None and stored.winner["params_id"] == key.params_id:
-            _send_winner(mlflow, store, stored, study_run(mlflow, store, stored))
+            _send_winner(mlflow, store, stored, sweep_run(mlflow, store, stored))
     rows = group_rows(store, key)
     if rows and not studies:
         name = f"{key.detector} {key.selection} {key.params_id[:6]}"
         run_key = f"{key.benchmark}/{key.detector}/{key.selection}/{key.params_id}"
-        _send_rows(mlflow, store, mlflow.run(run_key, name, started(rows[0])), rows)
+        kind = "sensitivity" if key.selection == SENSITIVITY else "result"
+        run = mlflow.run(run_key, name, started(rows[0]), kind=kind)
+        _send_rows(mlflow, store, run, rows)
 
 
-def study_run(mlflow: Mlflow, store: Store, study: StoredStudy) -> Any:
-    """Return the MLflow run of a study, created if there is none."""
+def sweep_run(mlflow: Mlflow, store: Store, study: StoredStudy) -> Any:
+    """Return the MLflow run of the sweep that a study belongs to, created if there is none."""
     times = [_ended(trial) - _duration(trial) for trial in study.ended]
-    return mlflow.run(_study_key(store, study), study.label, min(times, default=now()))
+    key = f"{relative(study.folder.parent.parent, store.root)}/sweep"
+    name = f"{study.detector} {study.selection}"
+    return mlflow.run(key, name, min(times, default=now()), kind="result")
 
 
 def _send_trial(
     mlflow: Mlflow, store: Store, study: StoredStudy, parent: Any, trial: Trial
 ) -> None:
-    """Send one trial as a child of its study, unless MLflow has it already."""
+    """Send one trial as a child of its sweep, unless MLflow has it already."""
     key = f"{_study_key(store, study)}/trials/{trial.number:04d}"
     end, duration = _ended(trial), _duration(trial)
-    run = mlflow.run(key, f"trial {trial.number}", end - duration, parent)
+    name = f"{study.name} trial {trial.number}"
+    run = mlflow.run(key, name, end - duration, parent, kind="trial")
     if run.data.tags.get("omasgan.sent") == "all":
         return
     rows = _epochs_and_values(study, trial)
@@ -94,12 +110,14 @@ def _send_trial(
         for name, value in _numbers(row, keep=("value",)).items()
     ]
     ending = trial.ending or Ending("failed")
-    final = {k: getattr(ending, k) for k in ("objective", "seconds", "peak_memory_mb")}
+    final = {names.OBJECTIVE: ending.objective, names.SECONDS: ending.seconds}
+    final |= {names.MEMORY: ending.peak_memory_mb}
     points = [*_thinned(points), *_final(final, start + duration)]
     tags = {k: getattr(ending, k) for k in ("outcome", "error", "stage") if getattr(ending, k)}
     tags |= {"enqueued": trial.enqueued} if trial.enqueued else {}
-    tags |= {"detector": study.detector, "selection": study.selection, "sent": "all"}
-    mlflow.send(run, points, dict(trial.params))
+    tags |= {"detector": study.detector, "selection": study.selection, "study": study.name}
+    tags |= {"sent": "all"}
+    mlflow.send(run, points, {"detector": study.detector, **trial.params})
     status = {"ok": "FINISHED", "pruned": "KILLED"}.get(ending.outcome, "FAILED")
     mlflow.set_status(run, status, start + duration)
     # Last, so that the tag says that everything is there, the status too.
@@ -107,7 +125,7 @@ def _send_trial(
 
 
 def _send_winner(mlflow: Mlflow, store: Store, study: StoredStudy, parent: Any) -> None:
-    """Send the winner's final runs, if there are any, as a child of its study."""
+    """Send the winner's final runs, if there are any, as a child of its sweep."""
     if study.winner is None:
         return
     winner = study.winner["params_id"]
@@ -116,7 +134,8 @@ def _send_winner(mlflow: Mlflow, store: Store, study: StoredStudy, parent: Any) 
     rows = [row for row in group_rows(store, key) if folds is None or row["fold"] in folds]
     if rows:
         run_key = f"{_study_key(store, study)}/winner/{winner}"
-        run = mlflow.run(run_key, f"winner of {study.name}", started(rows[0]), parent)
+        name = f"{study.name} winner"
+        run = mlflow.run(run_key, name, started(rows[0]), parent, kind="winner")
         _send_rows(mlflow, store, run, rows)
 
 
@@ -131,16 +150,20 @@ def _send_rows(mlflow: Mlflow, store: Store, run: Any, rows: Sequence[Row]) -> N
         # A failed run is trained again, and its curves would be there twice.
         if row["outcome"] not in DONE or sent.get(name) == mark:
             continue
-        mlflow.send(run, _run_points(store, row, prefix))
+        # One curve of each loss on each fold: those of other seeds say the same.
+        is_first = not any(key.endswith(f"/{row['fold']}") for key in sent)
+        mlflow.send(run, _run_points(store, row, with_curves=is_first))
         _send_artifacts(mlflow, store, run, row, prefix)
         sent[name] = mark
         mlflow.send(run, tags={"sent": " ".join(f"{n}:{m}" for n, m in sent.items())})
     counts = {o: sum(row["outcome"] == o for row in rows) for o in {r["outcome"] for r in rows}}
     last = max(map(finished, rows))
-    points = [(name, value, last, counts.get("ok", 0)) for name, value in means(rows).items()]
+    values = readable(means(rows), {row["fold"]: stored_name(row) for row in rows})
+    values |= costs(rows)
+    points = [(name, value, last, counts.get("ok", 0)) for name, value in values.items()]
     shared = ("detector", "selection", "params_id", "data_sha256", "code_version", "protocol")
     tags = {name: rows[-1][name] for name in shared} | {"outcome": as_text(counts)}
-    mlflow.send(run, points, rows[0]["params"], tags)
+    mlflow.send(run, points, {"detector": rows[0]["detector"], **rows[0]["params"]}, tags)
     mlflow.set_status(run, "FINISHED" if counts.get("ok") == len(rows) else "FAILED", last)
 
 
@@ -150,16 +173,27 @@ def _marks(run: Any) -> dict[str, str]:
     return {name: mark for name, _, mark in (mark.partition(":") for mark in marks)}
 
 
-def _run_points(store: Store, row: Row, prefix: str) -> list[Point]:
-    start, end = started(row), finished(row)
+def costs(rows: Iterable[Row]) -> dict[str, float]:
+    """Return the mean seconds and the most memory of the runs that ended ok."""
+    good = [row for row in rows if row["outcome"] == "ok"]
+    values = {names.SECONDS: float(np.mean([row["seconds"] for row in good]))} if good else {}
+    for name, shown in (("peak_memory_mb", names.MEMORY), ("gpu_peak_memory_mb", names.GPU)):
+        peaks = [float(row[name]) for row in good if row.get(name) is not None]
+        values |= {shown: max(peaks)} if peaks else {}
+    return values
+
+
+def _run_points(store: Store, row: Row, *, with_curves: bool) -> list[Point]:
+    """Return a run's AUROC and, if asked for, its losses; MLflow makes a section of each "/"."""
+    start, end, fold = started(row), finished(row), stored_name(row)
+    epochs = store.read_epochs(RunKey.of(row)) if with_curves else []
     curves = [
-        (f"{prefix}/{name}", value, start + round(1000 * epoch.get("seconds", 0)), epoch["epoch"])
-        for epoch in store.read_epochs(RunKey.of(row))
+        (f"{fold}/{name}", value, start + round(1000 * epoch.get("seconds", 0)), epoch["epoch"])
+        for epoch in epochs
         for name, value in _numbers(epoch).items()
     ]
-    metrics = {k: v for k, v in row.items() if k.split(".")[0] in METRICS}
-    metrics |= {name: row.get(name) for name in ("seconds", "peak_memory_mb")}
-    return [*_thinned(curves), *_final({f"{prefix}/{k}": v for k, v in metrics.items()}, end)]
+    auroc = {f"seeds/{names.of_fold(fold)} seed {row['seed']}": row.get("auroc")}
+    return [*_thinned(curves), *_final(auroc, end)]
 
 
 def _send_artifacts(mlflow: Mlflow, store: Store, run: Any, row: Row, folder: str) -> None:
@@ -196,18 +230,15 @@ def _by_stage(scores: pd.DataFrame) -> dict[str, Scored]:
 
 
 def _study_points(run: Any, study: StoredStudy) -> list[Point]:
-    """Return the best objective, each trial's objective at its number, and the count of each
-    outcome.
-    """
+    """Return the best objective, and each trial's objective at its number."""
     start, n = run.info.start_time, len(study.ended)
     objectives = {t.number: t.objective for t in study.ended if t.objective is not None}
     points: list[Point] = [
-        ("trial_objective", value, start + number, number) for number, value in objectives.items()
+        ("objective by trial", value, start + number, number)
+        for number, value in objectives.items()
     ]
     if objectives:
-        points.append(("objective", max(objectives.values()), start + n, n))
-    for outcome, count in Counter(str(t.outcome) for t in study.ended).items():
-        points.append((f"trials/{outcome}", float(count), start + n, n))
+        points.append((names.BEST_OBJECTIVE, max(objectives.values()), start + n, n))
     return points
 
 

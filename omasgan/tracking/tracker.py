@@ -21,10 +21,13 @@ from omasgan.errors import (
     StoreError,
     without_secrets,
 )
+from omasgan.report.page.files import PAGE
 from omasgan.store.files import AnyPath
 from omasgan.store.journal import read_json
 from omasgan.store.results import RunKey, Store
-from omasgan.tracking import comparison, mirror, views
+from omasgan.study.space import Fixed, Space
+from omasgan.tracking import comparison, mirror, sweeps, views
+from omasgan.tracking import pages as stored_pages
 from omasgan.tracking.client import Mlflow, as_backend_error, locked, prepare
 from omasgan.training.trials import Trial
 
@@ -72,9 +75,14 @@ class Tracker:
         self._try_again = -math.inf
         _check_scheme(self.uri)
 
+    @property
+    def is_own(self) -> bool:
+        """Whether MLflow's database is the store's own, which ``omasgan ui`` serves."""
+        return isinstance(self.store.root, Path) and self.uri == default_uri(self.store.root)
+
     def begin_study(self, study_dir: AnyPath) -> None:
         """Show the study as running, with all its ended trials."""
-        self._safely(lambda mlflow: mirror.study(mlflow, self.store, study_dir, "RUNNING"))
+        self._safely(lambda mlflow: self._show_study(mlflow, study_dir, "RUNNING"))
 
     def trial(self, study_dir: AnyPath, trial: Trial) -> None:
         """Show an ended trial."""
@@ -132,27 +140,48 @@ class Tracker:
                     self._show_runs(mlflow, key)
             for benchmark in {key.benchmark for key in keys}:
                 self._show_results(mlflow, benchmark)
+            for folder in stored_pages.folders(self.store):
+                stored_pages.page(mlflow, folder)
             shown = len(mlflow.shown)
         self._has_missed = False
         return shown
 
     def pages(self, server: str) -> dict[str, str]:
-        """Return by benchmark where a server shows its best results first, or its best trials as
-        long as there are no results.
+        """Return by what they show the pages of a server: for each benchmark its results, best
+        first, and the trials of its sweeps.
 
         Raises:
             BackendError: MLflow cannot be reached or refuses.
         """
         pages = {}
         studied = {folder.parents[3].name for folder in self.store.studies()}
-        folds = self.store.folds()
+        folds, varied = self.store.folds(), stored_pages.varied(self.store)
         with self._connected() as mlflow:
-            for benchmark in sorted(studied | folds.keys()):
-                tested = folds.get(benchmark)
-                view = views.results(tested) if tested else views.TRIALS
-                mlflow.tag_experiment(benchmark, views.tags(view))
-                pages[benchmark] = views.address(server, mlflow.experiment(benchmark), view)
+            for benchmark in sorted(studied | folds.keys() | varied.keys()):
+                shown = [views.results(folds[benchmark].values())] if benchmark in folds else []
+                shown += [self._trials(benchmark)] if benchmark in studied else []
+                shown += [views.settings(varied[benchmark])] if benchmark in varied else []
+                for view in shown:
+                    mlflow.tag_experiment(benchmark, views.tags(view))
+                    address = views.address(server, mlflow.experiment(benchmark), view)
+                    pages[f"{benchmark}, {view.title}"] = address
         return pages
+
+    def page(self, folder: AnyPath) -> None:
+        """Show the page of a sensitivity study or of a suite of the paper."""
+        self._safely(lambda mlflow: stored_pages.page(mlflow, folder))
+
+    def report(self, benchmarks: Iterable[str]) -> None:
+        """Attach the report's page to the MLflow runs above the results on these benchmarks."""
+        from omasgan.report.results.write import render_page
+
+        def send(mlflow: Mlflow) -> None:
+            page = render_page(self.store)
+            for benchmark in benchmarks:
+                for run in comparison.parents(mlflow, self.store, benchmark):
+                    mlflow.send_text(run, PAGE, page, "report")
+
+        self._safely(send)
 
     def attach(self, folder: AnyPath, of: Mapping[str, Iterable[str]]) -> None:
         """Attach a report's files to the MLflow runs above its results.
@@ -180,11 +209,25 @@ class Tracker:
 
     def _show_study(self, mlflow: Mlflow, folder: AnyPath, status: str) -> None:
         mirror.study(mlflow, self.store, folder, status)
-        mlflow.tag_experiment(folder.parents[3].name, views.tags(views.TRIALS))
+        sweeps.sweep(mlflow, self.store, folder.parent.parent, status)
+        benchmark = folder.parents[3].name
+        mlflow.tag_experiment(benchmark, views.tags(self._trials(benchmark)))
+
+    def _trials(self, benchmark: str) -> views.View:
+        """The view of all trials on a benchmark, with the params that any of its studies
+        searches.
+        """
+        folders = [f for f in self.store.studies() if f.parents[3].name == benchmark]
+        spaces = [Space.from_dict(read_json(f / "study.json")["space"]) for f in folders]
+        searched = [
+            p.name for space in spaces for p in space.params if not isinstance(p.domain, Fixed)
+        ]
+        return views.trials(dict.fromkeys(searched))
 
     def _show_runs(self, mlflow: Mlflow, key: RunKey) -> None:
         mirror.group(mlflow, self.store, key)
-        comparison.winners(mlflow, self.store, key.benchmark, key.detector, key.selection)
+        studies = self.store.study_dir(key.benchmark, key.detector, key.selection, "any").parent
+        sweeps.sweep(mlflow, self.store, studies.parent)
 
     def _show_group(self, mlflow: Mlflow, key: RunKey) -> None:
         self._show_runs(mlflow, key)
@@ -196,7 +239,7 @@ class Tracker:
 
     def _show_results(self, mlflow: Mlflow, benchmark: str) -> None:
         """Make the view of the benchmark's results reachable, with its folds of now."""
-        view = views.results(self.store.folds(benchmark).get(benchmark, ()))
+        view = views.results(self.store.folds(benchmark).get(benchmark, {}).values())
         mlflow.tag_experiment(benchmark, views.tags(view))
 
     def _safely(self, send: Callable[[Mlflow], None]) -> None:

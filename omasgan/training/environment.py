@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import os
 import runpy
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from omasgan import __version__
 from omasgan.errors import ConfigError
+
+GPU_FILES = ("/dev/nvidiactl", "/dev/nvmap", "/dev/kfd", "/dev/dxg")
+"""One of them is there on a Linux with a GPU that torch can use: NVIDIA's, AMD's, or WSL's."""
 
 
 def resolve_device(device: str) -> str:
@@ -22,22 +27,47 @@ def resolve_device(device: str) -> str:
     Raises:
         ConfigError: this machine has no such device.
     """
-    if device == "cpu":
-        return device
+    if device == "cpu" or (device == "auto" and not _may_have_gpu()):
+        return "cpu"
     import torch
 
     from omasgan.nn import batches
 
-    try:
+    with _told_as_config_error(device):
         resolved = batches.resolve_device(device)
         if resolved.type == "cuda" and torch.cuda.is_available():
             _check_index(resolved.index or 0, torch.cuda.device_count())
         else:
             torch.empty(0, device=resolved)
+    return str(resolved)
+
+
+def check_device_name(device: str) -> None:
+    """Check that some machine may have such a device.
+
+    Raises:
+        ConfigError: none does.
+    """
+    if device in ("auto", "cpu", "cuda"):
+        return
+    from omasgan.nn import batches
+
+    with _told_as_config_error(device):
+        batches.resolve_device(device)
+
+
+@contextlib.contextmanager
+def _told_as_config_error(device: str) -> Iterator[None]:
+    try:
+        yield
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"device '{device}' cannot be used: {reason}; try auto") from error
-    return str(resolved)
+
+
+def _may_have_gpu() -> bool:
+    """Return whether it takes torch, whose import takes seconds, to see if there is a GPU."""
+    return sys.platform != "linux" or any(map(os.path.exists, GPU_FILES))
 
 
 def _check_index(index: int, count: int) -> None:

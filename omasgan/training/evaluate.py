@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omasgan import detectors
-from omasgan.data import metrics, protocols, selection
+from omasgan.data import fold_names, metrics, protocols, selection
 from omasgan.errors import OmasganError, StoreError, TrainingDiverged
 from omasgan.store import saved
 from omasgan.store.files import AnyPath, delete, delete_leftovers, write_atomic
 from omasgan.store.journal import Row
 from omasgan.store.results import RunKey, params_id
+from omasgan.training import extremes
 from omasgan.training.environment import (
     code_version,
     compute_on_one_thread,
@@ -101,7 +102,7 @@ def _train_on_task(
 ) -> Iterator[EpochRow | ValueRow]:
     """Yield the rows of one task of a trial: its epochs, then its value."""
     task = data.tasks[step]
-    X = data.pool[task.train]
+    X = selection.training_samples(task, data.pool)
     checkpoint = None if job.workdir is None else task_checkpoint(job.workdir, step)
     shared = None if job.cache is None else job.cache.open(detector, X)
     training = Training(detector, X, checkpoint, job.checkpoints, shared)
@@ -161,7 +162,8 @@ def run_fold(
     try:
         detector = detectors.load(job.detector)(**job.params, seed=job.seed, device=device)
         compute_on_one_thread()
-        X, *anomalies = _training_samples(dataset, fold)
+        samples = protocols.FoldSamples(dataset, fold)
+        X, anomalies = samples.train, [samples.labelled] if len(fold.labelled) else []
         shared = None if job.cache is None else job.cache.open(detector, X, *anomalies)
         training = Training(detector, X, checkpoint, job.checkpoints, shared, *anomalies)
         with log.following(training):
@@ -172,10 +174,12 @@ def run_fold(
                     log.flush()
                     training.save()
         row |= log.summary(cached=job.cache is not None)
-        columns = _score(detector, dataset, fold)
+        columns = _score(detector, dataset, fold, samples.test)
         _save_pictures(detector, X[:PICTURES], job.store.run_dir(key))
+        extremes.save(job.store.run_dir(key), columns, dataset.test.X[fold.test])
         if job.save:
-            saved.save(job.store.run_dir(key), detector, row, dataset.train.X[fold.validation])
+            normals = samples.validation
+            saved.save(job.store.run_dir(key), detector, row, normals, samples.scaling)
         row |= judge(spec, columns)
         scores = columns
     except TrainingDiverged as error:
@@ -211,14 +215,12 @@ def fold_of(job: RunJob, spec: BenchmarkSpec, dataset: Dataset) -> Fold:
     return fold
 
 
-def _training_samples(dataset: Dataset, fold: Fold) -> list[NDArray[Any]]:
-    """Return the normal samples of a fold, and its labelled anomalies if there are any."""
-    return [dataset.train.X[rows] for rows in (fold.train, fold.labelled) if len(rows)]
-
-
-def _score(detector: IterativeDetector, dataset: Dataset, fold: Fold) -> dict[str, NDArray[Any]]:
-    """Return the columns of ``scores.parquet``, with those of stages if there are several."""
-    X = dataset.test.X[fold.test]
+def _score(
+    detector: IterativeDetector, dataset: Dataset, fold: Fold, X: NDArray[Any]
+) -> dict[str, NDArray[Any]]:
+    """Return the columns of ``scores.parquet`` for the test samples ``X``, with those of stages if
+    there are several.
+    """
     classes = dataset.test.classes[fold.test]
     stages = detector.stage_scores(X)
     score = stages[detector.stage]
@@ -251,6 +253,7 @@ def judge(spec: BenchmarkSpec, columns: Mapping[str, NDArray[Any]]) -> Row:
 def identity(job: RunJob, spec: BenchmarkSpec, dataset: Dataset, fold: Fold) -> Row:
     """Return everything that the numbers of a run depend on."""
     labels = protocols.labels(fold, dataset.test.classes[fold.test])
+    version = detectors.version(job.detector)
     return {
         "benchmark": spec.id,
         "benchmark_version": spec.version,
@@ -258,11 +261,13 @@ def identity(job: RunJob, spec: BenchmarkSpec, dataset: Dataset, fold: Fold) -> 
         "dataset": dataset.name,
         "data_sha256": dataset.sha256,
         "detector": job.detector,
+        **({"detector_version": version} if version else {}),
         "params": dict(job.params),
         "params_id": params_id(job.params),
         "selection": job.selection,
         "seed": job.seed,
         "fold": fold.index,
+        "fold_name": fold_names.name_of(spec, dataset.class_names, fold.index),
         "anomalous_classes": list(fold.anomalous_classes),
         "n_folds": len(protocols.folds(spec, dataset)),
         "n_train": len(fold.train),

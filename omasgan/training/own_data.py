@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from omasgan import detectors
 from omasgan.config import data_name
+from omasgan.data.scaling import Scaling, scaled
+from omasgan.data.tables import Table
 from omasgan.errors import StoreError
 from omasgan.store import files, saved
 from omasgan.training.environment import code_version
@@ -44,17 +46,26 @@ def check_free(folder: AnyPath) -> None:
         raise StoreError(f"'{folder}' has a saved detector already; choose another --save folder")
 
 
-def fit(X: NDArray[Any], data: Path, settings: Settings, folder: AnyPath) -> Iterator[str]:
-    """Train on nine tenths of ``X`` ``(n, ...)`` and save in ``folder``; yield lines of progress.
+def fit(
+    samples: NDArray[Any] | Table, data: Path, settings: Settings, folder: AnyPath
+) -> Iterator[str]:
+    """Train on nine tenths of the samples and save in ``folder``; yield lines of progress.
+
+    A table is scaled by these nine tenths alone.
 
     Raises:
         OmasganError: the detector cannot work with these samples or params, the training
             diverged, or the folder cannot be written.
     """
+    X, columns = (samples.X, samples.columns) if isinstance(samples, Table) else (samples, ())
     rows = np.random.default_rng(settings.seed).permutation(len(X))
     n = max(1, round(HELD_OUT * len(X)))
-    held_out, train = X[np.sort(rows[:n])], X[np.sort(rows[n:])]
+    scaling = Scaling.of(X, rows[n:], columns)
+    held_out, train = (scaled(scaling, X[np.sort(part)]) for part in (rows[:n], rows[n:]))
     yield f"{len(train)} samples of shape {X.shape[1:]} to train on, {n} held out"
+    if scaling is not None and scaling.constant:
+        names = ", ".join(map(repr, scaling.constant))
+        yield f"always the same in training, so that other values count in their own unit: {names}"
     cls = detectors.load(settings.detector)
     detector = cls(**settings.params, seed=settings.seed, device=settings.device)
     phase = None
@@ -71,4 +82,4 @@ def fit(X: NDArray[Any], data: Path, settings: Settings, folder: AnyPath) -> Ite
         "data_sha256": hashlib.sha256(np.ascontiguousarray(X).data).hexdigest(),
         "code_version": code_version(),
     }
-    saved.save(folder, detector, row, held_out)
+    saved.save(folder, detector, row, held_out, scaling)

@@ -23,6 +23,9 @@ def test_compare_sets_detectors_beside_the_yardsticks(
     (pca,) = {row["params"]["components"] for row in rows if row["detector"] == "pca"}
     assert pca == 3
     text = capsys.readouterr().out
-    assert "Average rank and tests" in text and "Geometry card" in text
+    assert "7 detectors were compared on all 2 folds" in text and " is the best: " in text
+    assert text.index("AUROC by fold") > text.index("runs: ")
     assert compare(tmp_path / "out", *options) == 0
+    again = capsys.readouterr().out
+    assert "were done before" in again and again.count("runs: ") < text.count("runs: ")
     assert len(Store(tmp_path / "out").results()) == len(rows)

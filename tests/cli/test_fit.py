@@ -71,5 +71,5 @@ def test_a_folder_is_a_benchmark_and_its_folds_are_named(
     arguments = ["run", digits, "knn", "--seeds", "0", "--folds", "1,2", "--tracking-uri", "none"]
     assert omasgan(*arguments, "--out", tmp_path / "out") == 0
     told = capsys.readouterr().out
-    assert "folds by class: 1 sevens, 2 zeros" in told
+    assert "folds by anomalous class: 1 sevens, 2 zeros" in told
     assert list((tmp_path / "out").glob("*-loo-v1/knn/fixed/*/seed-0/fold-[12]/result.json"))

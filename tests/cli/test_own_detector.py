@@ -53,7 +53,7 @@ def test_it_is_searched_compared_and_measured(folder: Path) -> None:
 
 REFUSED = {
     "no class": (["os:system"], "must be a class"),
-    "no detector": (["builtins:dict"], "it lacks fit, fit_epochs"),
+    "no detector": (["builtins:dict"], "it lacks fit, decision_function"),
     "a name without a class": (["tests.toy"], "names no class"),
     "a file without a class": (["./mine.py"], "names no class"),
     "no such file": (["./none.py:Mine"], "there is no file '"),

@@ -7,13 +7,13 @@ import pytest
 from tests.cli.calls import omasgan
 from tests.experiments.paper import tiny
 
-LOCAL = ["--backend", "local", "--device", "cpu"]
+LOCAL = ["--backend", "local", "--device", "cpu", "--tracking-uri", "none"]
 
 
 def test_without_names_the_suites_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert omasgan("paper", "--budget", "small") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 13
+    assert len(lines) == 15
     assert lines[1].startswith("figure-4 ") and lines[1].endswith("42 trainings at budget small")
 
 
@@ -37,3 +37,8 @@ def test_table_1_needs_no_training_and_no_data(tmp_path: Path) -> None:
     assert omasgan("paper", "table-1", *LOCAL, "--out", tmp_path) == 0
     text = (tmp_path / "paper" / "table-1-smoke" / "summary.md").read_text()
     assert "| omasgan | yes |" in text
+    table, others = text.split("### Properties of what the paper's table doesn't have")
+    listed = [line.split("|")[1].strip() for line in table.splitlines() if line[:2] == "| "]
+    assert len(listed) == 14 + 2 and listed[2] == "omasgan"
+    assert {"minlgan", "tailgan", "deep-sad"} < set(listed)
+    assert "| nae |" in others and "| knn |" in others

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import sys
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +42,8 @@ def test_without_a_terminal_every_end_is_one_line(capsys: pytest.CaptureFixture[
         progress(run(2, 3, outcome="failed", auroc=None, error="a bug"))
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
-        "omasgan nested fold-3: 1 of 8, ok 0.7500, best 0.7500",
-        "omasgan nested fold-3: 2 of 8, diverged, loss is nan, best 0.7500",
+        "omasgan nested fold-3: 1 of 8 trials, ok 0.7500, best 0.7500",
+        "omasgan nested fold-3: 2 of 8 trials, diverged, loss is nan, best 0.7500",
         "runs: 1 of 3, ok 0.5000, knn, fold 3, seed 0",
         "runs: 2 of 3, failed, knn, fold 3, seed 0: a bug",
     ]
@@ -72,6 +74,25 @@ def test_the_time_left_counts_from_the_start_of_the_work(
         now += seconds
         progress(event)
     assert capsys.readouterr().out.splitlines()[-1].endswith("about 20 s left")
+
+
+def test_runs_that_were_done_before_are_counted_and_not_told_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before, later = (
+        datetime.fromtimestamp(time.time() + seconds, UTC).isoformat(timespec="seconds")
+        for seconds in (-60, 60)
+    )
+    progress = Progress()
+    for done in (1, 2):
+        progress(run(done, 3, finished_at=before))
+    progress(run(3, 3, finished_at=later))
+    assert capsys.readouterr().out.splitlines() == [
+        "runs: 2 of 3 were done before",
+        "runs: 3 of 3, ok 0.5000, knn, fold 3, seed 0",
+    ]
+    progress(run(1, 1, finished_at=before))
+    assert capsys.readouterr().out == "runs: 1 of 1 were done before\n"
 
 
 def test_in_a_terminal_there_are_bars(monkeypatch: pytest.MonkeyPatch) -> None:

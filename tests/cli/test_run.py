@@ -46,7 +46,7 @@ def test_a_failed_run_is_told_and_exits_with_1(
 ) -> None:
     fate = ["--folds", "1", "--seeds", "0", "--set", "fate=failed"]
     assert run(tmp_path, *fate, detector=SCRIPTED) == 1
-    assert "omasgan: fold 1, seed 0: failed: ValueError: a bug" in capsys.readouterr().err
+    assert ", fold 1, seed 0: failed: ValueError: a bug" in capsys.readouterr().err
 
 
 def test_another_benchmark_under_the_same_id_is_refused(

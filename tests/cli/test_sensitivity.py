@@ -11,6 +11,7 @@ from tests.experiments.sensitivity.staged import NAME
 from tests.report.sensitivity.sweeps.studies import fill
 
 SMALL = ["--max-train", "100", "--max-test", "60", "--backend", "local"]
+SMALL += ["--tracking-uri", "none"]
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -36,7 +37,9 @@ def test_a_study_ends_in_a_page_and_its_own_command_makes_it_again(
     summary = (folder / "summary.md").read_text()
     (line,) = (line for line in summary.splitlines() if line.startswith("1. `omasgan"))
     again = line.split("`")[1].replace("base.toml", str(folder / "base.toml")).split()[1:]
-    assert main([*again, "--backend", "local", "--out", str(tmp_path)]) == 0
+    assert (
+        main([*again, "--backend", "local", "--tracking-uri", "none", "--out", str(tmp_path)]) == 0
+    )
     assert (folder / "summary.md").read_text() == summary
 
 

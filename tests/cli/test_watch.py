@@ -67,7 +67,10 @@ def test_a_study_that_stops_is_shown_with_its_trials_as_interrupted(tmp_path: Pa
         watch(TrialEnded(add_trial(folder, 0), folder, 1, 2, objective(0)))
         raise KeyboardInterrupt
     study = relative(folder, store.root)
-    assert statuses(tracker) == {study: "KILLED", f"{study}/trials/0000": "FINISHED"}
+    sweep = f"{relative(folder.parent.parent, store.root)}/sweep"
+    assert statuses(tracker) == {
+        sweep: "KILLED", study: "KILLED", f"{study}/trials/0000": "FINISHED",
+    }  # fmt: skip
 
 
 @pytest.mark.usefixtures("mlflow_database")

@@ -280,7 +280,7 @@ OTHER_VERBS: dict[str, Case] = {
     ),
     "score with nothing": (["score", "missing", "x.png"], "no folder 'missing'"),
     "score with an empty folder": (["score", ".", "x.png"], "no saved detector in '.'"),
-    "score of nothing": (["score", "."], "IMAGES"),
+    "score of nothing": (["score", "."], "SAMPLES"),
     "report of nothing": (["report", "missing"], "no folder 'missing'"),
     "report of a file": (["report", BAD_TOML], BAD_TOML),
     "sync nowhere": (["report", ".", "--sync-mlflow", "--tracking-uri", "none"], "contradict"),

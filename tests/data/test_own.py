@@ -86,6 +86,34 @@ def test_archives(tmp_path: Path, X: np.ndarray, shape: tuple[int, ...]) -> None
     assert (len(split.train.X), len(split.test.X)) == (30, 10)
 
 
+def test_arrays_in_files_of_their_own_are_an_archive(tmp_path: Path) -> None:
+    X, y = images(40, 8, 8), np.array(["even", "odd"] * 20)
+    np.savez(tmp_path / "parts.npz", X=X, y=y)
+    for name, folder, rows in [
+        ("", "parts", slice(40)),
+        ("_train", "both", slice(30)),
+        ("_test", "both", slice(30, 40)),
+    ]:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        np.save(tmp_path / folder / f"X{name}.npy", X[rows])
+        np.save(tmp_path / folder / f"y{name}.npy", y[rows])
+    archive = datasets.load(str(tmp_path / "parts.npz"))
+    assert datasets.load(str(tmp_path / "parts")).sha256 == archive.sha256
+    both = datasets.load(str(tmp_path / "both"))
+    assert (len(both.train.X), len(both.test.X)) == (30, 10)
+    assert own.read_normals(tmp_path / "parts").shape == (40, 1, 8, 8)
+
+
+def test_images_of_sixteen_bits_that_use_few_of_them_are_refused(tmp_path: Path) -> None:
+    for i in range(4):
+        deep = RNG.integers(0, 4096, (8, 8)).astype(np.uint16)
+        Image.fromarray(deep).save(tmp_path / f"{i}.png")
+    with pytest.raises(DataError, match="less than a sixteenth of the 65536 grey levels"):
+        own.read_normals(tmp_path)
+    Image.fromarray(np.full((8, 8), 60000, np.uint16)).save(tmp_path / "light.png")
+    assert own.read_normals(tmp_path).max() == 233
+
+
 def test_equal_samples_stay_on_one_side(tmp_path: Path) -> None:
     X = images(40, 8, 8)
     X[20:] = X[:20]
@@ -137,6 +165,13 @@ def npz(**arrays: Any) -> Callable[[Path], Path]:
     return make
 
 
+def pickled(root: Path) -> Path:
+    root.mkdir()
+    np.save(root / "X.npy", images(9, 8, 8))
+    np.save(root / "y.npy", np.array([{}] * 9), allow_pickle=True)
+    return root
+
+
 def no_archive(root: Path) -> Path:
     root.mkdir()
     (root / "x.npz").write_bytes(b"PK nothing")
@@ -153,6 +188,7 @@ def no_archive(root: Path) -> Path:
         (lambda root: folder(root, n=2), "class 'bad' of .* has 2 samples; at least 3"),
         (leaking, "1 of 6 test samples of .* are training samples as well"),
         (no_archive, "x.npz' cannot be read"),
+        (pickled, "cannot be read: Array can't be memory-mapped: Python objects"),
         (npz(X=images(9, 8, 8)), r"must have a class for each of its 9 samples in y, .* has no"),
         (npz(X=images(9, 8, 8), y=[1, 2]), r"has \(2,\)"),
         (npz(y=[1, 2]), "has no array X, only y"),

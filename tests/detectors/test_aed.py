@@ -49,12 +49,12 @@ def test_the_summed_score_is_the_generators_loss_on_a_sample() -> None:
     np.testing.assert_allclose(scores["aed"], expected, rtol=1e-5)
 
 
-def test_decision_function_is_the_stage_that_score_names() -> None:
+def test_decision_function_is_the_score_that_stage_names() -> None:
     X = images()
-    choices = parameters(AED)["score"].choices
+    choices = parameters(AED)["stage"].choices
     assert set(choices) == set(quick("aed").fit(X).stage_scores(X))
     for score in choices:
-        detector = quick("aed", score=score).fit(X)
+        detector = quick("aed", stage=score).fit(X)
         assert np.array_equal(detector.decision_function(X), detector.stage_scores(X)[score])
 
 

@@ -165,12 +165,12 @@ def test_searches_that_have_ended_cost_nothing() -> None:
     assert looks[1] == 4 * 40
 
 
-def test_decision_function_is_the_stage_that_score_names() -> None:
+def test_decision_function_is_the_score_that_stage_names() -> None:
     X = images()
-    choices = parameters(AnoGAN)["score"].choices
+    choices = parameters(AnoGAN)["stage"].choices
     assert set(choices) == set(quick("anogan").fit(X).stage_scores(X))
     for score in choices:
-        detector = quick("anogan", score=score).fit(X)
+        detector = quick("anogan", stage=score).fit(X)
         assert np.array_equal(detector.decision_function(X), detector.stage_scores(X)[score])
 
 

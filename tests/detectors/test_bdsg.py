@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from omasgan.detectors.bdsg import BDSG, density_term
+from omasgan.detectors.bdsg import BDSG
 from omasgan.nn import boundary
+from omasgan.nn.boundary import density_term
 from tests.contracts import test_detector
 from tests.contracts.test_detector import images, vectors
 from tests.detectors.learning import trained_and_untrained
@@ -113,6 +114,30 @@ def test_the_flow_and_the_known_density_agree_on_the_loss() -> None:
         )
     )
     assert of_flow == pytest.approx(of_known, rel=0.1)
+
+
+def test_gaussians_may_stand_in_the_place_of_the_flow() -> None:
+    X = vectors(2000)
+    detector = BDSG(model="gaussians", boundary_steps=1, seed=0, device="cpu").fit(X)
+    assert "G" not in detector._networks
+    x = torch.from_numpy(vectors(100, seed=1))
+    expected = torch.distributions.Normal(0.0, 0.2).log_prob(x).sum(1)
+    got = -torch.from_numpy(detector.decision_function(x.numpy()))
+    torch.testing.assert_close(got, expected, atol=0.2, rtol=0)
+    assert detector.samples(X)["G"].std() == pytest.approx(0.2, rel=0.05)
+    again = BDSG(model="gaussians", boundary_steps=1, seed=0, device="cpu")
+    again.load_state_dict(detector.state_dict())
+    assert np.array_equal(again.decision_function(x.numpy()), -got.numpy())
+
+
+def test_gaussians_are_those_of_the_logits_of_images() -> None:
+    """One Gaussian is the best of its kind: no flow that is near the identity beats it."""
+    X = images(200)
+    scores = [
+        quick(model=model, boundary_steps=1, flow_steps=1).fit(X).decision_function(X).mean()
+        for model in ("gaussians", "flow")
+    ]
+    assert scores[0] < scores[1]
 
 
 def test_the_boundary_has_no_part_in_the_score() -> None:

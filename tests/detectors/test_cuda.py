@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_leaves
 from omasgan import detectors
 from omasgan.detectors import anogan, omasgan
 from omasgan.detectors.neural import NeuralDetector
-from omasgan.nn import batches, boundary, langevin, networks, penalties
+from omasgan.nn import batches, boundary, hmc, langevin, mixtures, networks, penalties
 
 NEURAL = [name for name in detectors.names() if issubclass(detectors.load(name), NeuralDetector)]
 VARIANTS = [
@@ -118,16 +118,26 @@ def updated(detector: NeuralDetector, loss: torch.Tensor, *names: str) -> None:
             detector._optimisers[name].step()
 
 
+def unfitted(x: torch.Tensor, form: mixtures.Form, seed: int) -> mixtures.Density:
+    """A density of the shapes that fitting it gives."""
+    k, m = min(form.components, *x.shape), form.mixture
+    shapes = (x.shape[1],), (x.shape[1], k), (m, k), (m, k, k), (m,)
+    return mixtures.Density(*(x.new_zeros(shape) for shape in shapes))
+
+
 @contextmanager
 def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(torch, "Generator", FakeGenerator)
+    monkeypatch.setattr(batches, "usable_device", torch.device)
     monkeypatch.setattr(batches, "on_device", moved)
     monkeypatch.setattr(networks, "copy_of", copied)
     monkeypatch.setattr(NeuralDetector, "_update", updated)
     monkeypatch.setattr(penalties, "_gradient", lambda critic, x: 0 * x)
     monkeypatch.setattr(langevin, "gradient", lambda energy, x: energy(x).sum() * x)
+    monkeypatch.setattr(hmc, "_points", lambda energy, x: hmc.Points(x, energy(x), 0 * x))
     # Measured once a phase, by reading values.
     monkeypatch.setattr(boundary.Scale, "measure", lambda *samples: boundary.LITERAL)
+    monkeypatch.setattr(mixtures.Density, "of", unfitted)
     with FakeTensorMode(allow_non_fake_inputs=True):
         yield
 

@@ -11,7 +11,7 @@ import torch
 
 from omasgan.data import metrics
 from omasgan.detectors.deep_sad import EPSILON, DeepSAD, bounded_inverse
-from omasgan.errors import ConfigError
+from omasgan.errors import ConfigError, DataError
 from tests.contracts.test_detector import images, quick, vectors
 from tests.detectors.test_deep_svdd import codes
 
@@ -114,6 +114,8 @@ def test_labels_help_to_find_their_like() -> None:
 
 def test_anomalies_of_another_shape_are_refused() -> None:
     with pytest.raises(ConfigError, match="must have the shape of the normal samples"):
+        list(quick("deep-sad").fit_epochs(images(), vectors()))
+    with pytest.raises(DataError, match=r"anomalies: a sample has the shape \(2,\), but DeepSAD"):
         quick("deep-sad").fit(images(), anomalies=vectors())
 
 
@@ -138,7 +140,7 @@ def test_j_of_omasgan_is_shown_labelled_anomalies() -> None:
 
 def test_labels_teach_j() -> None:
     X, known, unseen = images(), bright(20)[:10], bright(20)[10:]
-    steps = {"detector_steps": 60, "detector_lr": 2e-3, "score": "j"}
+    steps = {"detector_steps": 60, "detector_lr": 2e-3, "stage": "j"}
     gaps = []
     for samples in ((X,), (X, known)):
         detector = quick("omasgan", **steps)

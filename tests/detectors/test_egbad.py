@@ -90,12 +90,12 @@ def test_scores_are_those_of_a_naive_computation() -> None:
             assert scores[stage][i] == pytest.approx(expected, rel=1e-4), stage
 
 
-def test_decision_function_is_the_stage_that_score_names() -> None:
+def test_decision_function_is_the_score_that_stage_names() -> None:
     X = images()
-    choices = parameters(EGBAD)["score"].choices
+    choices = parameters(EGBAD)["stage"].choices
     assert set(choices) == set(quick("egbad").fit(X).stage_scores(X))
     for score in choices:
-        detector = quick("egbad", score=score).fit(X)
+        detector = quick("egbad", stage=score).fit(X)
         assert np.array_equal(detector.decision_function(X), detector.stage_scores(X)[score])
 
 

@@ -8,20 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from omasgan.detectors.fencegan import FenceGAN, binary_cross_entropy, inverse_spread
+from omasgan.detectors.fencegan import FenceGAN, inverse_spread
 from tests.contracts.test_detector import images, quick, vectors
 from tests.detectors.learning import trained_and_untrained
 
 
 def weights(detector: FenceGAN, name: str) -> torch.Tensor:
     return torch.cat([p.flatten() for p in detector._networks[name].parameters()]).clone()
-
-
-@pytest.mark.parametrize("alpha", [0.1, 0.5, 0.9])
-def test_encirclement_is_least_where_d_says_alpha(alpha: float) -> None:
-    logits = torch.linspace(-4, 4, 8001)
-    losses = torch.stack([binary_cross_entropy(logit[None], alpha) for logit in logits])
-    assert torch.sigmoid(logits[losses.argmin()]).item() == pytest.approx(alpha, abs=1e-3)
 
 
 def test_dispersion_is_one_over_the_mean_distance_to_the_centre() -> None:
@@ -83,6 +76,16 @@ def test_the_score_is_d_s_logit_turned() -> None:
         generated = detector._networks["G"](z).numpy()
     np.testing.assert_allclose(detector.decision_function(X), expected, rtol=1e-5, atol=1e-6)
     assert detector.decision_function(X).max() < detector.decision_function(generated).min()
+
+
+def test_samples_of_the_boundary_are_g_s() -> None:
+    X = vectors()
+    detector = quick("fencegan").fit(X)
+    samples = detector.samples(X)
+    assert np.array_equal(samples["real"], X) and samples["B"].shape == X.shape
+    assert not np.array_equal(
+        samples["B"], quick("fencegan", train_steps=0).fit(X).samples(X)["B"]
+    )
 
 
 def test_training_pays() -> None:

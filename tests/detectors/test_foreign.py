@@ -108,8 +108,8 @@ REFUSED = {
     "FILE:Half": "is no detector, it lacks .*_score",
     "FILE:Mine.power": "unknown class 'Mine.power'",
     "os:system": "'os:system' must be a class, got a builtin_function_or_method",
-    "builtins:dict": "'builtins:dict' is no detector, it lacks fit, fit_epochs, beginnings, state",
-    "sklearn.svm:OneClassSVM": "it lacks fit_epochs, .*; derive it from omasgan.detectors.base",
+    "builtins:dict": "'builtins:dict' is no detector, it lacks fit, decision_function; a detector",
+    "sklearn.decomposition:PCA": "it lacks decision_function; a detector has fit",
     "omasgan.detectors.base:IterativeDetector": "it lacks fit_epochs, load_state.*stage_scores",
     "no_such_module:Mine": "ModuleNotFoundError: No module named 'no_such_module'",
     "..toy:CurveDetector": "cannot be imported: TypeError",
@@ -147,7 +147,8 @@ def test_a_file_whose_code_fails_is_refused_in_one_line(
 
 def test_a_class_need_not_be_derived_from_ours() -> None:
     members = {name: getattr(CurveDetector, name) for name in foreign.CONTRACT}
-    foreign._check_contract("x:Typed", type("Typed", (), members))
+    typed = type("Typed", (), members)
+    assert foreign._as_detector("x:Typed", typed) is typed
 
 
 def test_the_contract_is_all_that_the_base_class_promises() -> None:

@@ -133,10 +133,10 @@ def test_scoring_moves_no_running_statistic() -> None:
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_decision_function_is_the_stage_that_score_names() -> None:
+def test_decision_function_is_the_score_that_stage_names() -> None:
     X = images()
     for score in ("latent", "reconstruction"):
-        detector = quick("ganomaly", score=score).fit(X)
+        detector = quick("ganomaly", stage=score).fit(X)
         assert np.array_equal(detector.decision_function(X), detector.stage_scores(X)[score])
 
 

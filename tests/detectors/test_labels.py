@@ -70,6 +70,19 @@ def test_another_fit_forgets_the_scores_of_the_first() -> None:
     assert detector.fit(3 * X).threshold_ == pytest.approx(3 * first, rel=1e-5)
 
 
+@pytest.mark.parametrize("detector", [KNN(), KNN(k=3), omasgan.LOF(k=3)], ids=repr)
+def test_a_training_sample_is_no_neighbour_of_itself(detector: KNN) -> None:
+    X = vectors(30)
+    others = clone(detector)
+    scores = [
+        others.fit(np.delete(X, i, axis=0)).decision_function(X[i : i + 1])[0] for i in range(30)
+    ]
+    close = 1e-5 if isinstance(detector, KNN) else 0.2  # the others' neighbours change a little
+    np.testing.assert_allclose(detector.fit(X).decision_scores_, scores, rtol=close)
+    new = detector.predict(vectors(400, seed=1)).mean()
+    assert 0.02 < new < 0.3, "about a tenth of new normal samples is called anomalous"
+
+
 def test_without_fit_there_are_no_labels() -> None:
     detector = KNN()
     with pytest.raises(NotFittedError, match="knows no training samples; call fit first"):

@@ -185,12 +185,12 @@ def test_every_param_counts(name: str) -> None:
     assert not np.array_equal(*energies)
 
 
-def test_decision_function_is_the_stage_that_score_names() -> None:
+def test_decision_function_is_the_score_that_stage_names() -> None:
     X = images()
-    choices = parameters(NAE)["score"].choices
+    choices = parameters(NAE)["stage"].choices
     assert set(choices) == set(quick("nae").fit(X).stage_scores(X))
     for score in choices:
-        detector = quick("nae", score=score).fit(X)
+        detector = quick("nae", stage=score).fit(X)
         assert np.array_equal(detector.decision_function(X), detector.stage_scores(X)[score])
 
 

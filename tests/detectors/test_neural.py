@@ -52,7 +52,7 @@ def test_the_score_alone_is_that_of_all_stages(name: str) -> None:
     X = images()
     detector = quick(name).fit(X)
     for stage, scores in detector.stage_scores(X).items():
-        detector.set_params(score=stage)
+        detector.set_params(stage=stage)
         assert np.array_equal(detector.decision_function(X), scores), stage
 
 

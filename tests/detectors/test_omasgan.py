@@ -260,13 +260,13 @@ def test_a_state_of_other_params_is_refused() -> None:
         quick("omasgan", width=16).load_state_dict(state)
 
 
-def test_decision_function_is_the_stage_that_score_names() -> None:
+def test_decision_function_is_the_score_that_stage_names() -> None:
     X = images()
     detector = quick("omasgan").fit(X)
     for score, values in detector.stage_scores(X).items():
-        detector.set_params(score=score)
+        detector.set_params(stage=score)
         assert np.array_equal(detector.decision_function(X), values)
-    assert detector.stage_scores(X).keys() == set(choices("score"))
+    assert detector.stage_scores(X).keys() == set(choices("stage"))
 
 
 @pytest.mark.parametrize("name", omasgan.SUMS)

@@ -24,7 +24,7 @@ def correlated(n: int = 200, d: int = 5) -> np.ndarray:
 
 def linear(encode: np.ndarray, decode: np.ndarray, X: np.ndarray) -> RaPP:
     """RaPP on the autoencoder x -> decode encode x, matrices ``(k, d)`` and ``(d, k)``."""
-    detector = RaPP(latent_dim=len(encode), width=8, train_steps=1, device="cpu").fit(X)
+    detector = RaPP(latent_dim=len(encode), train_steps=1, device="cpu").fit(X)
     for name, matrix in (("encoder", encode), ("decoder", decode)):
         layer = nn.Linear(matrix.shape[1], matrix.shape[0], bias=False)
         layer.weight.data = torch.from_numpy(matrix.astype(np.float32))
@@ -62,11 +62,18 @@ def test_sap_adds_up_the_squares_of_every_layer() -> None:
     with torch.no_grad():
         encoder, decoder = detector._networks["encoder"], detector._networks["decoder"]
         pairs = [(x, decoder(encoder(x)))]
-        for at in range(0, len(encoder), 2):  # a linear layer and its activation, if it has one
-            pairs.append(tuple(encoder[at : at + 2](h) for h in pairs[-1]))
+        for at in range(0, len(encoder), 3):  # a linear layer, its normalisation, its activation
+            pairs.append(tuple(encoder[at : at + 3](h) for h in pairs[-1]))
         expected = sum((a - b).square().sum(1) for a, b in pairs)
     assert len(pairs) == detector.depth + 2, "the sample, the hidden layers, the latents"
     np.testing.assert_allclose(detector.stage_scores(X)["sap"], expected.numpy(), rtol=1e-4)
+
+
+def test_layers_narrow_evenly_from_the_sample_to_the_latents() -> None:
+    detector = RaPP(latent_dim=2, depth=2, train_steps=1).fit(correlated(d=8))
+    networks = (detector._networks[name] for name in ("encoder", "decoder"))
+    sizes = [[m.out_features for m in network if isinstance(m, nn.Linear)] for network in networks]
+    assert sizes == [[6, 4, 2], [4, 6, 8]]
 
 
 @settings(max_examples=25, deadline=None)
@@ -103,18 +110,18 @@ def test_nap_is_fitted_to_a_bounded_draw() -> None:
     assert detector._fitted["axes"].shape[1] <= 8
 
 
-def test_decision_function_is_the_stage_that_score_names() -> None:
+def test_decision_function_is_the_score_that_stage_names() -> None:
     X = images()
-    choices = parameters(RaPP)["score"].choices
+    choices = parameters(RaPP)["stage"].choices
     assert set(choices) == set(quick("rapp").fit(X).stage_scores(X))
     for score in choices:
-        detector = quick("rapp", score=score).fit(X)
+        detector = quick("rapp", stage=score).fit(X)
         assert np.array_equal(detector.decision_function(X), detector.stage_scores(X)[score])
 
 
 def test_training_pays() -> None:
     trained, untrained = by_stage(
-        "rapp", "digits-loo", 3, {"train_steps": 1}, train_steps=300, width=64, samples=1_000
+        "rapp", "digits-loo", 3, {"train_steps": 1}, train_steps=300, samples=1_000
     )
     for stage, auroc in trained.items():
         assert auroc > max(untrained[stage], 0.5) + 0.05, stage

@@ -126,10 +126,10 @@ def test_bernoulli_is_refused_for_vectors() -> None:
         quick("vae", likelihood="bernoulli").fit(vectors())
 
 
-def test_decision_function_is_the_stage_that_score_names() -> None:
+def test_decision_function_is_the_score_that_stage_names() -> None:
     X = images()
-    for score in parameters(VAE)["score"].choices:
-        detector = quick("vae", score=score).fit(X)
+    for score in parameters(VAE)["stage"].choices:
+        detector = quick("vae", stage=score).fit(X)
         assert np.array_equal(detector.decision_function(X), detector.stage_scores(X)[score])
 
 
@@ -138,7 +138,7 @@ def test_training_pays() -> None:
     (0 and 1 do, and would flatter or shame the untrained copy).
     """
     trained, untrained = by_stage("vae", "digits-loo", 3, {"train_steps": 1}, train_steps=400)
-    assert trained.keys() == set(parameters(VAE)["score"].choices)
+    assert trained.keys() == set(parameters(VAE)["stage"].choices)
     # The rate alone is no detector here: a digit never seen is encoded to ordinary latents.
     for stage in trained.keys() - {"rate"}:
         assert trained[stage] > max(untrained[stage], 0.5) + 0.1, stage

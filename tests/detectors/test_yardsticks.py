@@ -187,3 +187,11 @@ def test_more_neighbours_than_samples_are_refused() -> None:
 def test_as_many_neighbours_as_samples_are_refused() -> None:
     with pytest.raises(ConfigError, match="k must be below the 3 training samples, got 3"):
         LOF(k=3).fit(np.zeros((3, 2), np.float32))
+
+
+def test_a_loaded_mixture_does_not_choose_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    X = np.random.default_rng(0).normal(0, 0.3, (60, 3)).astype(np.float32)
+    fitted, loaded = GMM().fit(X), GMM()
+    monkeypatch.delattr(GMM, "_choose")
+    loaded.load_state_dict(fitted.state_dict())
+    assert np.array_equal(loaded.decision_function(X), fitted.decision_function(X))

@@ -17,7 +17,7 @@ from tests.toy import CurveDetector
 class StagedDetector(CurveDetector):
     """``first`` tells anomalies best and ``last`` worst; all trainings are counted."""
 
-    score: Literal["last", "middle", "first"] = "last"
+    stage: Literal["last", "middle", "first"] = "last"
 
     trainings: ClassVar[int] = 0
 

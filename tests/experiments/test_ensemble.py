@@ -154,9 +154,15 @@ def test_ensembles_of_neighbouring_seeds_share_no_member(tmp_path: Path) -> None
 
 
 def test_seeds_whose_members_would_have_those_of_trials_are_refused() -> None:
-    ensemble.check_seeds([0, 999])
+    ensemble.check(5, [0, 999])
     with pytest.raises(ConfigError, match="at most 999, got 1000"):
-        ensemble.check_seeds([3, 1000])
+        ensemble.check(5, [3, 1000])
+
+
+def test_an_ensemble_whose_members_would_be_those_of_another_is_refused() -> None:
+    ensemble.check(1000, [0])
+    with pytest.raises(ConfigError, match="may have 1000 members, got 1001; take fewer"):
+        ensemble.check(1001, [0])
 
 
 def test_a_comparison_has_the_ensembles_beside_the_detectors(

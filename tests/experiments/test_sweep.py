@@ -341,7 +341,7 @@ def test_all_stages_of_a_trial_are_judged_and_the_winner_names_the_best(
     spec: SweepSpec, small_dataset: Dataset, tmp_path: Path
 ) -> None:
     choices = ["last", "middle", "first"]
-    space = Space.from_dict({"lr": {"low": 0.005, "high": 0.02}, "score": {"choices": choices}})
+    space = Space.from_dict({"lr": {"low": 0.005, "high": 0.02}, "stage": {"choices": choices}})
     spec = replace(
         spec, detector="tests.experiments.staged:StagedDetector", space=space, folds=(0,)
     )
@@ -349,16 +349,16 @@ def test_all_stages_of_a_trial_are_judged_and_the_winner_names_the_best(
     result = sweep([spec], store, backend, small_dataset)
     assert backend.trainings == spec.n_trials * 2  # tasks, and not times three stages
     for trial in trials(store):
-        assert "score" not in trial.params
+        assert "stage" not in trial.params
         means = {s: np.mean([values[s] for values in trial.values.values()]) for s in choices}
         assert trial.ending is not None and trial.ending.stage == "first"
         assert trial.objective == means["first"] == max(means.values())
     (winner,) = result.winners
-    assert winner.params["score"] == "first"
+    assert winner.params["stage"] == "first"
     assert winner.objective == max(trial.objective or 0 for trial in trials(store))
     # The run's own score is that stage, and the others stand beside it.
     for row in result.rows:
-        assert row["params"]["score"] == "first"
+        assert row["params"]["stage"] == "first"
         assert row["auroc"] == row["auroc.first"] > row["auroc.last"]
     (study,) = map(read_study, store.studies())
     assert study.trials[0]["values"].keys() == set(study.about["tasks"])

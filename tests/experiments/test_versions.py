@@ -10,6 +10,7 @@ import pytest
 from omasgan.backends.local import LocalBackend
 from omasgan.config import BenchmarkSpec
 from omasgan.data.datasets import Dataset
+from omasgan.detectors import version
 from omasgan.experiments.sweep import SweepSpec, sweep
 from omasgan.experiments.versions import note_others
 from omasgan.progress import Event, Note
@@ -17,6 +18,9 @@ from omasgan.store.results import Store
 from omasgan.study.space import Space
 from omasgan.training.environment import code_version
 from omasgan.training.jobs import RunJob
+
+OWN = version("tests.toy:CurveDetector")
+"""What the rows say of the detector below, which is not of the package."""
 
 
 def jobs(store: Store, seeds: range = range(4)) -> list[RunJob]:
@@ -40,19 +44,22 @@ def test_runs_of_other_versions_are_told_in_one_line(
     store = Store(tmp_path)
     # Nothing is done yet.
     assert notes(jobs(store), small_spec) == []
-    for version, seeds in (("0.0.1", range(2)), ("0.0.2", range(2, 3))):
-        monkeypatch.setattr("omasgan.training.evaluate.code_version", lambda v=version: v)
+    for made_by, seeds in (("0.0.1", range(2)), ("0.0.2", range(2, 3))):
+        monkeypatch.setattr("omasgan.training.evaluate.code_version", lambda v=made_by: v)
         LocalBackend().runs(jobs(store, seeds), small_spec, small_dataset, lambda event: None)
     # Three of four are done, and are not trained again.
     assert notes(jobs(store), small_spec) == [
-        "2 runs were made by version 0.0.1, 1 run was made by version 0.0.2 "
-        f"(this is {code_version()}); delete their folders to train them anew"
+        f"2 runs were made by version 0.0.1 with {OWN}, 1 run was made by version 0.0.2 with {OWN}"
+        f" (this is {code_version()} with {OWN}); delete their folders to train them anew"
     ]
     # Other runs of the store are not wanted.
     assert notes(jobs(store, range(3, 5)), small_spec) == []
     monkeypatch.setattr("omasgan.experiments.versions.code_version", lambda: "0.0.1")
     (line,) = notes(jobs(store), small_spec)
-    assert line.startswith("1 run was made by version 0.0.2 (this is 0.0.1); ")
+    assert line.startswith(f"1 run was made by version 0.0.2 with {OWN} (this is 0.0.1 with ")
+    monkeypatch.setattr("omasgan.experiments.versions.version", lambda name: "toy.py 2")
+    (line,) = notes(jobs(store, range(2)), small_spec)
+    assert line.startswith(f"2 runs were made by version 0.0.1 with {OWN} (this is 0.0.1 with ")
 
 
 def test_a_run_that_is_made_anew_is_not_told(

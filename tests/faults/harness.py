@@ -273,7 +273,7 @@ def _copy(sweep: Sweep, url: str, findings: Findings) -> None:
 
 
 def _mlflow(sweep: Sweep, uri: str, findings: Findings) -> None:
-    """Check that MLflow shows the study, each trial and the winner once, none as running."""
+    """Check that MLflow shows sweep, study, each trial and the winner once, none as running."""
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=uri)
@@ -292,7 +292,8 @@ def _mlflow(sweep: Sweep, uri: str, findings: Findings) -> None:
     study = sweep.study.relative_to(sweep.out).as_posix()
     winner = read_json(sweep.study / "winner.json")["params_id"]
     trials = {f"{study}/trials/{trial.number:04d}": trial for trial in sweep.trials()}
-    expected = {study, f"{study}/winner/{winner}", *trials}
+    parent = f"{sweep.study.parent.parent.relative_to(sweep.out).as_posix()}/sweep"
+    expected = {parent, study, f"{study}/winner/{winner}", *trials}
     findings.doubled += [f"{key} is {n} MLflow runs" for key, n in keys.items() if n > 1]
     findings.lost += [f"{key} is not in MLflow" for key in sorted(expected - keys.keys())]
     findings.wrong += [f"{key} is in MLflow" for key in sorted(keys.keys() - expected)]

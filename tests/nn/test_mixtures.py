@@ -75,3 +75,25 @@ def test_a_far_vector_is_a_surprise_without_end() -> None:
     density = mixtures.Density.of(x, mixtures.Form(4, 3, 0.1, False), seed=0)
     far = density.surprise(x[:1] * torch.tensor([[1.0], [1e2], [1e4]]))
     assert math.isfinite(far[2].item()) and (far.diff() > 0).all()
+
+
+def test_a_gradient_goes_through_the_density() -> None:
+    x = groups(d=3).float()
+    density = mixtures.Density.of(x, mixtures.Form(3, 1, 0.0, False), seed=0)
+    at = x[:20].clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(density.surprise(at).sum(), at)
+    slope = torch.linalg.solve(torch.cov(x.T, correction=0), (x[:20] - x.mean(0)).T).T
+    torch.testing.assert_close(gradient, slope, rtol=1e-2, atol=1e-2)
+
+
+def test_draws_have_the_moments_of_the_mixture() -> None:
+    draw = np.random.default_rng(0)
+    sides = np.repeat([[-1.0, -1.0], [1.0, 1.0]], 2000, axis=0)
+    x = torch.from_numpy(sides + draw.normal(0, 0.3, (4000, 2)) * [1, 2]).float()
+    density = mixtures.Density.of(x, mixtures.Form(2, 2, 0.0, False), seed=0)
+    drawn = density.draws(torch.randn(4000, 2, generator=torch.Generator().manual_seed(0)))
+    for sign in (-1, 1):
+        of, real = (y[y[:, 0] * sign > 0] for y in (drawn, x))
+        torch.testing.assert_close(of.mean(0), real.mean(0), rtol=0, atol=0.05)
+        torch.testing.assert_close(of.T.cov(), real.T.cov(), rtol=0, atol=0.05)
+    assert abs((drawn[:, 0] > 0).float().mean() - 0.5) < 0.02

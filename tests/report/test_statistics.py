@@ -28,6 +28,16 @@ def table(values: np.ndarray) -> pd.DataFrame:
 
 @few
 @given(FOLDS)
+def test_the_interval_of_a_difference_is_that_of_both() -> None:
+    x, y = {0: [0.8, 0.9], 1: [0.7, 0.8]}, {0: [0.5, 0.5], 1: [0.5, 0.5], 2: [0.9, 0.9]}
+    alone = statistics.interval(x)
+    both = statistics.difference_interval(x, y)
+    assert both.low == pytest.approx(alone.low - 0.5), "y has no spread on the common folds"
+    assert both.high == pytest.approx(alone.high - 0.5)
+    assert statistics.difference_interval(x, {0: [0.5]}) == statistics.NONE
+    assert statistics.difference_interval(x, {2: [0.5, 0.5]}) == statistics.NONE
+
+
 def test_the_interval_contains_the_mean_and_is_within_the_values(folds: statistics.Folds) -> None:
     low, high = statistics.interval(folds)
     assert low - 1e-9 <= mean(folds) <= high + 1e-9

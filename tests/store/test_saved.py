@@ -230,6 +230,14 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "absurd shape": (lambda f: describe(f, shape=[3, 10**6, 10**6]), "at most 4194304 values"),
     "unknown dtype": (lambda f: describe(f, dtype="object"), "dtype: Input should be"),
+    "columns of another number": (
+        lambda f: describe(f, columns={"names": ["a"], "low": [0.0], "high": [1.0]}),
+        "columns must have a name, low and high for each",
+    ),
+    "a column without a range": (
+        lambda f: describe(f, columns={"names": ["a"], "low": [0.0], "high": [float("nan")]}),
+        "columns.high: ",
+    ),
     "nan calibration": (lambda f: describe(f, calibration=[1.0, float("nan")]), "calibration.1: "),
     "words as calibration": (lambda f: describe(f, calibration=["a"]), "calibration.0: "),
     "null calibration": (lambda f: describe(f, calibration=[None]), "calibration.0: "),

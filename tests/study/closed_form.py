@@ -16,7 +16,7 @@ SPACE = Space.from_dict(
         "width": {"low": 8, "high": 64, "step": 8},
         "kind": {"choices": ["a", "b"]},
         "tau": {"low": 0.0, "high": 1.0, "when": {"kind": "b"}},
-        "score": "j",
+        "stage": "j",
     }
 )
 

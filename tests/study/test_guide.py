@@ -161,7 +161,7 @@ def test_an_unknown_outcome_is_refused() -> None:
         guide.tell(number, Ending("OK", 0.5))
 
 
-DEFAULTS = {"lr": 0.01, "width": 16, "kind": "a", "tau": 0.5, "score": "task1", "other": 3}
+DEFAULTS = {"lr": 0.01, "width": 16, "kind": "a", "tau": 0.5, "stage": "task1", "other": 3}
 
 
 def test_what_is_enqueued_is_the_first_trial_and_says_so(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_what_is_enqueued_is_the_first_trial_and_says_so(tmp_path: Path) -> None
     guide.enqueue(DEFAULTS, "defaults")
     first = guide.ask()
     # What the space fixes stays fixed, what is not active is left out.
-    assert first.params == {"lr": 0.01, "width": 16, "kind": "a", "score": "j"}
+    assert first.params == {"lr": 0.01, "width": 16, "kind": "a", "stage": "j"}
     assert (first.number, first.enqueued) == (0, "defaults")
     end(guide, first)
     second = guide.ask()
@@ -201,7 +201,7 @@ def test_optuna_reads_the_record_as_it_is(tmp_path: Path) -> None:
     backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / FILE))
     study = optuna.load_study(study_name="mine", storage=optuna.storages.JournalStorage(backend))
     assert study.direction == optuna.study.StudyDirection.MAXIMIZE
-    assert [trial.params | {"score": "j"} for trial in study.trials] == asked
+    assert [trial.params | {"stage": "j"} for trial in study.trials] == asked
     assert study.best_value == guide.best().objective  # type: ignore[union-attr]
 
 

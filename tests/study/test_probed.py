@@ -15,11 +15,11 @@ def test_the_largest_configuration_of_a_space() -> None:
             "form": {"choices": ["pixel", "deformation"]},
             "grid": {"low": 2, "high": 5, "when": {"form": "deformation"}},
             "penalty": {"low": 0.1, "high": 1.0, "when": {"form": "pixel"}},
-            "score": "j",
+            "stage": "j",
         }
     )
     assert probed.largest(space) == {
-        "batch_size": 256, "form": "pixel", "penalty": 1.0, "score": "j", "width": 64
+        "batch_size": 256, "form": "pixel", "penalty": 1.0, "stage": "j", "width": 64
     }  # fmt: skip
 
 

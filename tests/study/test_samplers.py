@@ -30,7 +30,7 @@ FINITE = Space.from_dict(
         "kind": {"choices": ["a", "b"]},
         "width": {"low": 1, "high": 3},
         "tau": {"low": 0.0, "high": 1.0, "step": 0.5, "when": {"kind": "b"}},
-        "score": "j",
+        "stage": "j",
     }
 )
 """Of 3 + 3 * 3 different params."""

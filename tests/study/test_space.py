@@ -173,7 +173,7 @@ def test_a_detector_without_a_shipped_space_needs_a_file() -> None:
         load_space("toyy", Toy)
 
 
-STAGES = {"lr": {"low": 0.1, "high": 1.0}, "score": {"choices": ["j", "task1"]}}
+STAGES = {"lr": {"low": 0.1, "high": 1.0}, "stage": {"choices": ["j", "task1"]}}
 
 
 def test_a_choice_of_the_score_is_not_searched_but_judged() -> None:
@@ -186,22 +186,22 @@ def test_a_choice_of_the_score_is_not_searched_but_judged() -> None:
     assert space.suggest(study.ask()).keys() == {"lr"}
 
 
-@pytest.mark.parametrize("score", ["j", {"value": "j"}])
-def test_a_score_without_a_choice_is_a_param_like_others(score: Any) -> None:
-    space = Space.from_dict({"score": score})
+@pytest.mark.parametrize("stage", ["j", {"value": "j"}])
+def test_a_score_without_a_choice_is_a_param_like_others(stage: Any) -> None:
+    space = Space.from_dict({"stage": stage})
     assert space.stages == ()
-    assert space.contains({"score": "j"})
+    assert space.contains({"stage": "j"})
 
 
 def test_what_depends_on_a_choice_of_the_score_is_refused() -> None:
-    tau = {"low": 0.1, "high": 1.0, "when": {"score": "j"}}
-    with pytest.raises(ConfigError, match="no param can depend on 'score' where it has choices"):
+    tau = {"low": 0.1, "high": 1.0, "when": {"stage": "j"}}
+    with pytest.raises(ConfigError, match="no param can depend on 'stage' where it has choices"):
         Space.from_dict(STAGES | {"tau": tau})
 
 
 def test_a_stage_that_the_detector_has_not_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "space.toml").write_text('score = { choices = ["j", "task9"] }')
-    with pytest.raises(ConfigError, match=r"score: .*, got 'task9'"):
+    (tmp_path / "space.toml").write_text('stage = { choices = ["j", "task9"] }')
+    with pytest.raises(ConfigError, match=r"stage: .*, got 'task9'"):
         load_space(tmp_path / "space.toml", detectors.load("omasgan"))
 
 

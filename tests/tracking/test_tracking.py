@@ -121,10 +121,11 @@ def server() -> Iterator[HangingUp]:
         yield server
 
 
+SWEEP = f"{SPEC.id}/omasgan/nested/sweep"
 STUDY = f"{SPEC.id}/omasgan/nested/studies/fold-0"
 
 
-def test_a_study_is_a_parent_with_its_trials_as_children(
+def test_a_sweep_is_a_parent_with_studies_and_trials_as_children(
     tracker: Tracker, store: Store, shown: Shown
 ) -> None:
     folder = add_study(store, status="running", outcomes=())
@@ -136,23 +137,53 @@ def test_a_study_is_a_parent_with_its_trials_as_children(
     tracker.end_study(folder, "complete")
 
     runs = shown.runs()
-    parent = runs.pop(STUDY)
-    assert parent.info.status == "FINISHED"
-    assert parent.data.tags["omasgan.sampler"] == "TPESampler"
+    parent, study = runs.pop(SWEEP), runs[STUDY]
+    assert parent.info.run_name == "omasgan nested"
+    assert study.data.tags["omasgan.sampler"] == "TPESampler"
     assert {run.data.tags["mlflow.parentRunId"] for run in runs.values()} == {parent.info.run_id}
     statuses = {key.removeprefix(STUDY): run.info.status for key, run in runs.items()}
     assert statuses == {
+        "": "FINISHED",
         "/trials/0000": "FINISHED",
         "/trials/0001": "KILLED",
         "/trials/0002": "FAILED",
     }
     first = runs[f"{STUDY}/trials/0000"]
-    assert first.data.params == {"mu": "0.1", "steps": "100", "form": "pixel"}
+    assert first.info.run_name == "fold-0 trial 0"
+    assert first.data.params == {
+        "detector": "omasgan", "mu": "0.1", "steps": "100", "form": "pixel",
+    }  # fmt: skip
     assert first.data.metrics["objective"] == objective(0)
     assert first.data.tags["omasgan.outcome"] == "ok"
     losses = [(p.step, p.value) for p in shown.history(first, "class-1/loss_g")]
     assert losses == [(0, 1.0), (1, 1 / 2), (2, 1 / 3)]
-    assert parent.data.metrics["trials/pruned"] == 1.0
+    assert study.data.tags["omasgan.outcome"] == '{"ok": 1, "pruned": 1, "diverged": 1}'
+    assert parent.data.metrics == {"best objective": objective(0)}
+    assert parent.data.params == {"detector": "omasgan"}
+    assert "| fold-0 | 3 | none yet |" in parent.data.tags["mlflow.note.content"]
+
+
+def test_a_sweep_ends_with_the_last_of_its_studies(
+    tracker: Tracker, store: Store, shown: Shown
+) -> None:
+    folders = [add_study(store, fold=k, status="running", outcomes=("ok",)) for k in (0, 1)]
+    for folder in folders:
+        tracker.begin_study(folder)
+    statuses = []
+    for folder in folders:
+        path = folder / "study.json"
+        write_json(path, read_json(path) | {"status": "complete"})
+        tracker.end_study(folder, "complete")
+        statuses.append(shown.runs()[SWEEP].info.status)
+    assert statuses == ["RUNNING", "FINISHED"]
+
+    write_json(path, read_json(path) | {"status": "running"})
+    tracker.begin_study(folder)
+    assert shown.runs()[SWEEP].info.status == "RUNNING"
+    tracker.end_study(folder, "interrupted")
+    assert shown.runs()[SWEEP].info.status == "KILLED"
+    tracker.sync()
+    assert shown.runs()[SWEEP].info.status == "KILLED"
 
 
 def test_the_winner_is_a_child_with_its_own_runs(
@@ -168,13 +199,13 @@ def test_the_winner_is_a_child_with_its_own_runs(
 
     runs = shown.runs()
     children = [r for r in runs.values() if "mlflow.parentRunId" in r.data.tags]
-    assert len(runs) == 1 + len(children) == 1 + 6 + 1
+    assert len(runs) == 1 + len(children) == 1 + 1 + 6 + 1
     run = runs[f"{STUDY}/winner/{params_id(winner)}"]
     assert run.data.params["mu"] == str(winner["mu"])
-    assert "seed-1/fold-0/auroc.j" in run.data.metrics
-    assert "seed-0/fold-1/auroc" not in run.data.metrics, "fold 1 has a study of its own"
+    assert {"AUROC stage j", "seeds/AUROC fold 0 seed 1"} <= set(run.data.metrics)
+    assert "seeds/AUROC fold 1 seed 0" not in run.data.metrics, "fold 1 has its own study"
     rows = [r for r in store.results() if r["fold"] == 0]
-    assert run.data.metrics["auroc"] == pytest.approx(sum(r["auroc"] for r in rows) / 2)
+    assert run.data.metrics["AUROC"] == pytest.approx(sum(r["auroc"] for r in rows) / 2)
 
 
 def test_a_study_shows_its_best_objective_not_its_last(
@@ -186,13 +217,13 @@ def test_a_study_shows_its_best_objective_not_its_last(
     add_trial(folder, 8, "diverged")
     tracker.end_study(folder, "interrupted")
     run = shown.runs()[STUDY]
-    assert run.data.metrics["objective"] == objective(6) > objective(7)
-    curve = [(point.step, point.value) for point in shown.history(run, "trial_objective")]
+    assert run.data.metrics["best objective"] == objective(6) > objective(7)
+    curve = [(point.step, point.value) for point in shown.history(run, "objective by trial")]
     assert curve == [(number, objective(number)) for number in range(8)]
 
     add_trial(folder, 9)
     tracker.end_study(folder, "complete")
-    assert shown.runs()[STUDY].data.metrics["objective"] == objective(6)
+    assert shown.runs()[STUDY].data.metrics["best objective"] == objective(6)
 
 
 def test_a_sweep_shows_the_mean_over_the_folds_of_its_winners(
@@ -203,14 +234,21 @@ def test_a_sweep_shows_the_mean_over_the_folds_of_its_winners(
         for seed in seeds:
             add_run(store, params=trial_params(2), selection="nested", fold=fold, seed=seed)
     tracker.run_group(SPEC.id, "omasgan", "nested", params_id(trial_params(2)))
-    run = shown.runs()[f"{SPEC.id}/omasgan/nested/winners"]
+    run = shown.runs()[SWEEP]
     of_fold = {fold: [r["auroc"] for r in store.results() if r["fold"] == fold] for fold in (0, 1)}
     means = [sum(values) / len(values) for values in of_fold.values()]
-    assert run.data.metrics["auroc"] == pytest.approx(sum(means) / 2)
-    assert [point.value for point in shown.history(run, "auroc_by_fold")] == pytest.approx(means)
+    assert run.data.metrics["AUROC"] == pytest.approx(sum(means) / 2)
+    assert run.data.metrics["AUROC worst fold"] == pytest.approx(min(means))
+    assert run.data.metrics["best objective"] == objective(2)
+    assert [point.value for point in shown.history(run, "AUROC by fold")] == pytest.approx(means)
+    assert f"| fold-1 | 6 | trial 2 | 0.700 | {means[1]:.3f} |" in description(run)
     assert run.info.status == "FINISHED"
     winner = shown.runs()[f"{STUDY}/winner/{params_id(trial_params(2))}"]
-    assert winner.data.metrics["auroc"] == pytest.approx(means[0])
+    assert winner.data.metrics["AUROC"] == pytest.approx(means[0])
+
+
+def description(run: Any) -> str:
+    return str(run.data.tags["mlflow.note.content"])
 
 
 def test_runs_without_a_search_are_one_mlflow_run_with_artifacts(
@@ -226,13 +264,14 @@ def test_runs_without_a_search_are_one_mlflow_run_with_artifacts(
     assert run.info.status == "FAILED", "one of its runs did not end well"
     assert run.data.tags["omasgan.selection"] == "fixed"
     assert run.data.tags["omasgan.data_sha256"] == "ab" * 32
-    assert [p.value for p in shown.history(run, "seed-0/fold-0/loss_g")] == [
+    assert [p.value for p in shown.history(run, "fold 0/loss_g")] == [
         1,
         1 / 2,
         1 / 3,
         1 / 4,
     ]
-    assert {"auroc", "auroc_sd", "auroc_worst_fold", "fpr95/fold-1"} <= set(run.data.metrics)
+    assert {"AUROC", "AUROC sd", "AUROC worst fold", "AUROC fold 1"} <= set(run.data.metrics)
+    assert run.data.params["detector"] == "omasgan"
     assert shown.artifacts(run, "seed-0/fold-0") == {
         f"seed-0/fold-0/{file}"
         for file in ("scores.parquet", "roc.png", "histogram.png", "samples.png")
@@ -243,9 +282,9 @@ def test_mirroring_twice_changes_nothing(tracker: Tracker, store: Store, shown: 
     folder = add_study(store)
     add_run(store, params=trial_params(2), selection="nested")
     add_run(store, "knn", {"k": 5})
-    assert tracker.sync() == 1 + 6 + 1 + 1
+    assert tracker.sync() == 1 + 1 + 6 + 1 + 1
     before, statuses = shown.points(), {k: r.info for k, r in shown.runs().items()}
-    assert Tracker(tracker.uri, store).sync() == 9
+    assert Tracker(tracker.uri, store).sync() == 10
     tracker.begin_study(folder)
     tracker.end_study(folder, "complete")
 
@@ -293,10 +332,11 @@ def test_an_interrupted_study_goes_on_in_the_same_mlflow_run(
     write_json(folder / "study.json", read_json(folder / "study.json") | {"status": "complete"})
     again.end_study(folder, "complete")
     runs = shown.runs()
-    assert len(runs) == 3
+    assert len(runs) == 4
     assert runs[STUDY].info.run_id == interrupted[STUDY].info.run_id
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
-    assert [p.step for p in shown.history(runs[STUDY], "trials/ok")] == [1, 2]
+    assert [p.step for p in shown.history(runs[STUDY], "best objective")] == [1, 2]
+    assert [p.step for p in shown.history(runs[SWEEP], "best objective")] == [1, 2]
 
 
 def test_more_runs_of_the_same_params_grow_the_same_mlflow_run(
@@ -306,8 +346,19 @@ def test_more_runs_of_the_same_params_grow_the_same_mlflow_run(
         key = add_run(store, fold=fold)
         tracker.run_group(SPEC.id, "omasgan", "fixed", key.params_id)
     (run,) = shown.runs().values()
-    assert [p.step for p in shown.history(run, "auroc")] == [1, 2]
-    assert len(shown.history(run, "seed-0/fold-0/loss_g")) == 4
+    assert [p.step for p in shown.history(run, "AUROC")] == [1, 2]
+    assert len(shown.history(run, "fold 0/loss_g")) == 4
+
+
+def test_another_seed_adds_its_score_and_no_other_curve(
+    tracker: Tracker, store: Store, shown: Shown
+) -> None:
+    for seed in range(2):
+        key = add_run(store, seed=seed)
+        tracker.run_group(SPEC.id, "omasgan", "fixed", key.params_id)
+    (run,) = shown.runs().values()
+    assert len(shown.history(run, "fold 0/loss_g")) == 4
+    assert {f"seeds/AUROC fold 0 seed {seed}" for seed in range(2)} <= set(run.data.metrics)
 
 
 def test_a_failed_run_leaves_no_curve_until_it_is_trained_again(
@@ -323,7 +374,7 @@ def test_a_failed_run_leaves_no_curve_until_it_is_trained_again(
     tracker.run_group(SPEC.id, "omasgan", "fixed", key.params_id)
     (run,) = shown.runs().values()
     assert run.info.status == "FINISHED"
-    assert len(shown.history(run, "seed-0/fold-0/loss_g")) == 4
+    assert len(shown.history(run, "fold 0/loss_g")) == 4
 
 
 def test_long_curves_are_thinned(tracker: Tracker, store: Store, shown: Shown) -> None:
@@ -362,14 +413,14 @@ def test_a_store_that_is_no_folder_is_mirrored_to_a_database_elsewhere(
     add_study(store, outcomes=("ok", "pruned"))
     add_comparison(store, [add_run(store, "knn", {"k": 1})])
     key = add_run(store, stages=STAGES, pictures=True)
-    assert Tracker(uri, store).sync() == 3 + 2 + 1
+    assert Tracker(uri, store).sync() == 1 + 3 + 2 + 1
     shown = Shown(uri, store)
     runs, points = shown.runs(), shown.points()
     drawn = {"scores.parquet", "roc.png", "histogram.png", "samples.png"}
     alone = runs[f"{SPEC.id}/omasgan/fixed/{key.params_id}"]
     assert shown.artifacts(alone, "seed-0/fold-0") == {f"seed-0/fold-0/{name}" for name in drawn}
     assert shown.artifacts(runs[STUDY]) == {"study.json", "winner.json", "journal.jsonl"}
-    assert Tracker(uri, store).sync() == 6
+    assert Tracker(uri, store).sync() == 7
     assert shown.points() == points
 
 
@@ -412,8 +463,10 @@ def test_a_comparison_is_a_parent_with_its_entries_as_children(
     assert parent.data.metrics == {}
     tags = {name: parent.data.tags[f"omasgan.{name}"] for name in ("folds", "seeds", "detectors")}
     assert tags == {"folds": "2", "seeds": "2", "detectors": "3"}
-    lines = parent.data.tags["mlflow.note.content"].splitlines()[2:]
-    best = sorted((run.data.metrics["auroc"] for run in runs.values()), reverse=True)
+    answer, table = description(parent).split("\n\n")
+    assert answer.startswith("- 2 detectors were compared on 2 of the 3 folds")
+    lines = table.splitlines()[2:]
+    best = sorted((run.data.metrics["AUROC"] for run in runs.values()), reverse=True)
     assert [line.split(" | ")[1] for line in lines] == [f"{value:.3f}" for value in best]
     assert {run.data.tags["mlflow.parentRunId"] for run in runs.values()} == {parent.info.run_id}
     names = {key: (run.info.run_name, run.info.status) for key, run in runs.items()}
@@ -425,14 +478,14 @@ def test_a_comparison_is_a_parent_with_its_entries_as_children(
     run = runs[entry(ours)]
     rows = [r for r in store.results() if r["params_id"] == ours.params_id]
     assert run.data.params["mu"] == "0.2"
-    assert run.data.metrics["auroc"] == pytest.approx(sum(r["auroc"] for r in rows) / 4)
-    expected = {"auroc.j", "auroc_sd", "auroc_worst_fold", "average_precision", "fpr95"}
+    assert run.data.metrics["AUROC"] == pytest.approx(sum(r["auroc"] for r in rows) / 4)
+    expected = {"AUROC stage j", "AUROC sd", "AUROC worst fold", "average precision", "FPR95"}
     assert expected <= set(run.data.metrics)
-    by_fold = {name for name in run.data.metrics if "/" in name}
-    assert by_fold == {"auroc/fold-0", "auroc/fold-1"}
-    assert (run.data.metrics["seconds"], run.data.metrics["peak_memory_mb"]) == (12.5, 512.0)
-    assert [(p.step, p.value) for p in shown.history(run, "auroc_by_fold")] == [
-        (fold, run.data.metrics[f"auroc/fold-{fold}"]) for fold in range(2)
+    assert {"AUROC fold 0", "AUROC fold 1"} <= set(run.data.metrics)
+    assert len(run.data.metrics) == 15, "few, and all of them readable"
+    assert (run.data.metrics["seconds"], run.data.metrics["peak memory MB"]) == (12.5, 512.0)
+    assert [(p.step, p.value) for p in shown.history(run, "AUROC by fold")] == [
+        (fold, run.data.metrics[f"AUROC fold {fold}"]) for fold in range(2)
     ]
     assert run.data.tags["omasgan.data_sha256"] == "ab" * 32
     assert runs[entry(control)].data.tags["omasgan.outcome"] == '{"diverged": 2, "ok": 2}'
@@ -460,9 +513,9 @@ def test_an_entry_is_sent_again_only_if_its_runs_have_changed(
     after = shown.points()
     changed = {key for key, name in after if after[key, name] != before.get((key, name))}
     assert changed == {entry(knn)}
-    assert [step for step, _ in after[entry(knn), "auroc_by_fold"]] == [0, 1, 2]
+    assert [step for step, _ in after[entry(knn), "AUROC by fold"]] == [0, 1, 2]
     rows = [row["auroc"] for row in store.results() if row["detector"] == "knn"]
-    assert shown.runs()[entry(knn)].data.metrics["auroc"] == pytest.approx(sum(rows) / 6)
+    assert shown.runs()[entry(knn)].data.metrics["AUROC"] == pytest.approx(sum(rows) / 6)
     assert "RUNNING" not in {run.info.status for run in shown.runs().values()}
 
 
@@ -526,11 +579,12 @@ def test_winners_count_where_they_have_won_and_keep_their_studies(
     runs = shown.runs()
     run = runs[f"{COMPARISON}/omasgan/nested/winners"]
     assert run.info.run_name == "omasgan nested"
-    assert run.data.params == {}
+    assert run.data.params == {"detector": "omasgan"}
+    assert "AUROC" not in runs[SWEEP].data.metrics, "the comparison has it"
     rows = {(r["params_id"], r["fold"]): r["auroc"] for r in store.results()}
     won = [rows[params_id(trial_params(2)), 0], rows[params_id(trial_params(0)), 1]]
     assert [
-        value for _, value in shown.points()[run.data.tags["omasgan.key"], "auroc_by_fold"]
+        value for _, value in shown.points()[run.data.tags["omasgan.key"], "AUROC by fold"]
     ] == won
     assert f"{STUDY}/winner/{params_id(trial_params(2))}" in runs
     assert runs[entry(fixed)].info.run_name == "omasgan fixed"
@@ -564,8 +618,41 @@ def test_a_report_is_attached_to_what_holds_its_results(
         key: {item.path for item in tracker_files(tracker, run, "report")}
         for key, run in shown.runs().items()
     }
-    assert files[STUDY] == {"report/index.html"}
+    assert files[SWEEP] == {"report/index.html"}
     assert {"report/index.html", "report/figures", "report/tables"} <= files[COMPARISON]
+
+
+def test_a_sweep_ends_with_its_report(tracker: Tracker, store: Store, shown: Shown) -> None:
+    add_study(store)
+    tracker.report([SPEC.id])
+    (run,) = (run for key, run in shown.runs().items() if key == SWEEP)
+    assert shown.artifacts(run, "report") == {"report/index.html"}
+    assert not (store.root / "report").exists()
+
+
+def test_the_page_of_a_sensitivity_study_is_an_mlflow_run(
+    tracker: Tracker, store: Store, shown: Shown
+) -> None:
+    folder = store.root / "sensitivity" / f"{SPEC.id}-omasgan"
+    folder.mkdir(parents=True)
+    (folder / "index.html").write_text("<!doctype html>")
+    (folder / "summary.md").write_text("# Sensitivity")
+    key = add_run(store, selection="sensitivity")
+    tracker.run_group(SPEC.id, "omasgan", "sensitivity", key.params_id)
+    tracker.page(folder)
+    tracker.sync()
+    (setting,) = shown.runs().values()
+    assert setting.data.tags["omasgan.kind"] == "sensitivity"
+    experiment = shown.client.get_experiment_by_name("sensitivity")
+    mine = f"tags.`omasgan.store` = '{setting.data.tags['omasgan.store']}'"
+    (page,) = shown.client.search_runs([experiment.experiment_id], mine)
+    assert description(page) == "# Sensitivity" and page.info.status == "FINISHED"
+    assert shown.artifacts(page) == {"index.html"}
+
+
+def test_a_new_database_has_no_empty_experiment(mlflow_database: Path) -> None:
+    client = Mlflow.open(f"sqlite:///{mlflow_database}", mlflow_database.parent).client
+    assert client.search_experiments() == []
 
 
 def tracker_files(tracker: Tracker, run: Any, folder: str) -> list[Any]:
@@ -614,8 +701,8 @@ def test_an_unreachable_server_stops_nothing_and_is_sent_later(
     assert "\n" not in warnings[0]
     with pytest.raises(BackendError, match="cannot be used"):
         tracker.sync()
-    assert Tracker(uri, store).sync() == 8
-    assert len(shown.runs()) == 8
+    assert Tracker(uri, store).sync() == 9
+    assert len(shown.runs()) == 9
 
 
 @pytest.mark.parametrize(

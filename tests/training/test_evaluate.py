@@ -171,6 +171,8 @@ def test_a_run_is_scored_stored_and_told(
         "real": (1, 8, 8),
         "mean": (1, 8, 8),
     }
+    assert row["fold_name"] == "digit 1"
+    assert set(store.extremes(key)["sample_id"]) <= set(fold.test)
     assert load_state(store.run_dir(key) / "model.safetensors")["done"] == 3
 
 

@@ -11,6 +11,7 @@ import ray
 from omasgan.backends import shares
 from omasgan.backends.ray import worker
 from omasgan.config import BenchmarkSpec
+from omasgan.data import selection
 from omasgan.errors import OmasganError
 from omasgan.store.results import params_id
 from omasgan.study import probed
@@ -39,7 +40,7 @@ def of_searches(searches: Sequence[Search], cpus: float) -> Need:
     asked = []
     for detector, search in by_detector.items():
         configurations = probed.configurations(search.guide.space)
-        X = search.data.pool[search.data.tasks[0].train]
+        X = selection.training_samples(search.data.tasks[0], search.data.pool)
         asked.append(remote.remote(detector, configurations, X, search.device))
     measured = [result(reference) for reference in asked]
     needed = float(max(megabytes for megabytes, _ in measured))

@@ -18,6 +18,7 @@ from omasgan import detectors
 from omasgan.backends import shares
 from omasgan.backends.ray import nodes
 from omasgan.config import BenchmarkSpec
+from omasgan.data import protocols
 from omasgan.data.datasets import Dataset
 from omasgan.data.selection import TrialData
 from omasgan.errors import BackendError, OmasganError, TrainingDiverged
@@ -188,7 +189,7 @@ def measure_configurations(
 
 def measure_run(job: RunJob, spec: BenchmarkSpec, dataset: Dataset) -> tuple[float, float]:
     """Run on a worker: return the same for a final run; one that cannot be measured needs all."""
-    X = dataset.train.X[evaluate.fold_of(job, spec, dataset).train]
+    X = protocols.FoldSamples(dataset, evaluate.fold_of(job, spec, dataset)).train
     try:
         needed = shares.needed_mb(job.detector, job.params, X, job.device)
     except TrainingDiverged:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from omasgan.cli.options import values
+from omasgan.cli.options.groups import LabelOption, NormalOption
 
 if TYPE_CHECKING:
     from omasgan.config import BenchmarkSpec
@@ -52,13 +53,15 @@ class Data:
         ),
     ] = None
 
+    label: LabelOption = None
+    normal: NormalOption = None
+
     def benchmark(self, name: str) -> BenchmarkSpec:
-        """Return the benchmark of that name or file, with the numbers given here."""
+        """Return the benchmark of that name, file or data, as it is described here."""
         from omasgan import config
 
-        return config.load_benchmark(
-            name, max_train=self.max_train, max_test=self.max_test, labelled=self.labelled
-        )
+        keys = ("max_folds", "max_train", "max_test", "labelled", "label", "normal")
+        return config.load_benchmark(name, **{key: getattr(self, key, None) for key in keys})
 
     def check(self, *specs: BenchmarkSpec | None) -> None:
         """See that all files of these benchmarks are there, before any of them is read.
@@ -85,9 +88,10 @@ class Data:
         dataset = protocols.load_data(spec, root=self.data_root, download=self.download)
         chosen = protocols.choose(protocols.folds(spec, dataset), folds)
         if is_data_path(spec.dataset) and spec.anomalies is None:
-            # Tables have the folds' numbers, and nobody else knows which class is which.
+            # Results have the folds' numbers, and nobody else knows which class is which.
             names = (f"{fold.index} {dataset.class_names[fold.index]}" for fold in chosen)
-            print(f"folds by class: {', '.join(names)}", flush=True)
+            kind = "normal" if spec.protocol == "one-vs-rest" else "anomalous"
+            print(f"folds by {kind} class: {', '.join(names)}", flush=True)
         return dataset, chosen
 
 
@@ -101,17 +105,6 @@ class FoldedData(Data):
     max_folds: Annotated[
         int | None, typer.Option(min=1, help="Use the first so many folds; as --max-train.")
     ] = None
-
-    def benchmark(self, name: str) -> BenchmarkSpec:
-        from omasgan import config
-
-        return config.load_benchmark(
-            name,
-            max_folds=self.max_folds,
-            max_train=self.max_train,
-            max_test=self.max_test,
-            labelled=self.labelled,
-        )
 
     def wanted(self) -> list[int] | None:
         """Return the indices of the folds that are asked for, None for all.

@@ -116,6 +116,13 @@ class Execution:
         return backend
 
 
+@dataclass(frozen=True, kw_only=True)
+class HereOrOnRay(Execution):
+    """The same for a verb that works in this process unless Ray is asked for."""
+
+    backend: BackendOption = BackendName.local
+
+
 def unused_gpus(n: int, share: str | None) -> str | None:
     """Return what to say of ``n`` GPUs where nobody has asked for a ``share`` of them.
 
@@ -158,14 +165,9 @@ def check_device(device: str, *, may_be_elsewhere: bool) -> None:
     Raises:
         ConfigError: there is no such device.
     """
-    from omasgan.nn import batches
     from omasgan.training import environment
 
-    if not may_be_elsewhere:
+    if may_be_elsewhere:
+        environment.check_device_name(device)
+    else:
         environment.resolve_device(device)
-        return
-    try:
-        batches.resolve_device(device)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"device '{device}' cannot be used: {reason}; try auto") from error

@@ -24,7 +24,8 @@ MAX_SEED = 2**32 - 1
 """The largest seed that all of numpy's generators take."""
 
 BenchmarkArgument = Annotated[
-    str, typer.Argument(metavar="BENCHMARK", help="A name of 'omasgan list', or a TOML file.")
+    str,
+    typer.Argument(metavar="BENCHMARK", help="A name of 'omasgan list', a TOML file, or data."),
 ]
 DetectorArgument = Annotated[
     str,
@@ -35,6 +36,22 @@ DetectorArgument = Annotated[
     ),
 ]
 StoreArgument = Annotated[str, typer.Argument(metavar="DIR", help="The --out folder, or its URI.")]
+LabelOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="For a table at a path: its column of classes.  [default: the one named class, "
+        "label or target]",
+    ),
+]
+NormalOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CLASS",
+        help="For data at a path: the only normal class, all others are anomalous.  "
+        "[default: leave-one-out]",
+    ),
+]
 SeedsOption = Annotated[
     str | None, typer.Option(metavar="0,1", help="Seeds to train on.  [default: the benchmark's]")
 ]
@@ -43,7 +60,6 @@ EnsembleOption = Annotated[
     typer.Option(
         metavar="K",
         min=2,
-        max=1000,
         help="Train K members with seeds of their own; combine scores.",
     ),
 ]

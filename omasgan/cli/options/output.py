@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -59,26 +60,54 @@ def at_work(store: Store, tracker: Tracker | None) -> Iterator[Watch]:
         yield watch
 
 
-def conclude(store: Store, rows: Sequence[Row]) -> None:
-    """Print the results and where they are; exit with 1 if a run has no score."""
-    from omasgan.report.results.write import terminal_tables
+def conclude(store: Store, rows: Sequence[Row], tracker: Tracker | None = None) -> None:
+    """Print what the store's results say, and what shows them; exit with 1 if a run has no score.
 
-    print_tables(terminal_tables(store))
-    command = f"omasgan report {shlex.quote(str(store.root))}"
-    print(f"Results: {store.root}  (tables and figures: {command})")
+    The answer and the table of AUROCs come last, where a terminal stays.
+    """
+    from omasgan.report.results.write import for_terminal
+
     failed = [row for row in rows if row["outcome"] != "ok"]
     for row in failed:
-        run = f"fold {row['fold']}, seed {row['seed']}"
-        print(f"omasgan: {run}: {row['outcome']}: {row['error']}", file=sys.stderr)
+        run = f"{row['detector']}, fold {row['fold']}, seed {row['seed']}"
+        print(f"omasgan: {run}: {row['outcome']}: {row['error']}", file=sys.stderr, flush=True)
+    print_tables(for_terminal(store))
+    print(f"Report: omasgan report {_quoted(store)}")
+    print_pages(store, tracker)
     if failed:
         raise typer.Exit(1)
 
 
+def print_pages(store: Store, tracker: Tracker | None) -> None:
+    """Print what opens MLflow's pages of a store; nothing where nothing is tracked."""
+    from omasgan.errors import BackendError, without_secrets
+
+    if tracker is None:
+        return
+    if tracker.is_own:
+        print(f"MLflow: omasgan ui {_quoted(store)} --open")
+    elif tracker.uri.startswith("http"):
+        # A server that is away has been warned of.
+        with contextlib.suppress(BackendError):
+            for title, address in tracker.pages(without_secrets(tracker.uri)).items():
+                print(f"MLflow: {title}: {address}")
+    else:
+        print(f"MLflow: mlflow server --backend-store-uri {without_secrets(tracker.uri)}")
+
+
+def _quoted(store: Store) -> str:
+    """The store's folder for a shell, from here if it is below."""
+    root, here = store.root, Path.cwd()
+    if isinstance(root, Path) and root.is_relative_to(here) and root != here:
+        root = root.relative_to(here)
+    return shlex.quote(str(root))
+
+
 def print_tables(tables: Iterable[Any]) -> None:
-    """Print rich tables."""
+    """Print rich tables and texts."""
     from rich.console import Console
 
     # Without a terminal there is no width to fit, and a folded table cannot be read.
     console = Console(width=None if sys.stdout.isatty() else 160)
     for table in tables:
-        console.print(table)
+        console.print(table, markup=False, highlight=False)

@@ -24,7 +24,9 @@ def params(detector: str, file: Path | None, assigned: list[str] | None) -> dict
     cls = detectors.load(detector)
     from_file = config.load_params(file) if file else {}
     from_texts = detectors.parse_params(cls, assignments(assigned or []))
-    return detectors.check_params(cls, from_file | from_texts)
+    chosen = detectors.check_params(cls, from_file | from_texts)
+    detectors.check_usable(cls, chosen)
+    return chosen
 
 
 def present(**options: Any) -> dict[str, Any]:

@@ -12,11 +12,12 @@ from omasgan.config import BenchmarkSpec
 from omasgan.data import published
 from omasgan.data.published import Number
 from omasgan.errors import ConfigError
+from omasgan.experiments import ensemble
 from omasgan.experiments.paper.suites import DEFAULTS, Arm, Budget, BudgetName, Drawing, Suite
 from omasgan.store.results import RunKey, params_id
 
 RULE = "fixed"
-"""The selection rule of every run here: nothing is selected."""
+"""The selection rule of every training here: nothing is selected."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Variant:
     """An arm as it is trained, with all its params.
 
     ``arm`` is its name in the suite. An arm that varies params has a variant for each combination;
-    ``varied`` are the params of this one. ``settings`` is where the other params come from.
+    ``varied`` are the params of this one. ``settings`` is where the other params come from. An
+    ensemble has several ``members``.
     """
 
     label: str
@@ -33,10 +35,16 @@ class Variant:
     params: Mapping[str, Any]
     settings: str
     varied: Mapping[str, Any]
+    members: int | None = None
 
     @property
     def params_id(self) -> str:
         return params_id(self.params)
+
+    @property
+    def rule(self) -> str:
+        """What stands for the selection of its runs."""
+        return RULE if self.members is None else ensemble.rule(self.members)
 
 
 @dataclass(frozen=True)
@@ -59,15 +67,21 @@ class SuitePlan:
     def keys(self, benchmark: BenchmarkSpec) -> dict[RunKey, Variant]:
         """Each training once, even if several variants share it."""
         return {
-            RunKey(benchmark.id, variant.detector, RULE, variant.params_id, seed, fold): variant
+            RunKey(
+                benchmark.id, variant.detector, variant.rule, variant.params_id, seed, fold
+            ): variant
             for variant in self.variants
             for fold in self.settings.folds
             for seed in self.settings.seeds
         }
 
+    def trainings_on(self, benchmark: BenchmarkSpec) -> int:
+        """How many there are, members of ensembles each."""
+        return sum(variant.members or 1 for variant in self.keys(benchmark).values())
+
     @property
     def trainings(self) -> int:
-        return sum(len(self.keys(benchmark)) for benchmark in self.benchmarks)
+        return sum(self.trainings_on(benchmark) for benchmark in self.benchmarks)
 
     def of(self, drawing: Drawing) -> list[Variant]:
         """The variants that a drawing shows."""
@@ -118,6 +132,7 @@ def _variants(name: str, arm: Arm, budget: Budget) -> Iterator[Variant]:
             params=detectors.check_params(cls, {**params, **varied}),
             settings=settings,
             varied=varied,
+            members=arm.ensemble,
         )
 
 

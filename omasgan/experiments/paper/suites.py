@@ -16,9 +16,9 @@ BudgetName: TypeAlias = Literal["smoke", "small", "full"]
 BUDGETS: tuple[BudgetName, ...] = get_args(BudgetName)
 Kind: TypeAlias = Literal[
     "folds", "stages", "divergences", "seeds", "benchmarks", "properties",
-    "plane", "evolution", "losses", "grid", "thresholds",
+    "plane", "boundaries", "evolution", "losses", "grid", "thresholds",
 ]  # fmt: skip
-SAVING: frozenset[Kind] = frozenset({"plane", "evolution", "thresholds"})
+SAVING: frozenset[Kind] = frozenset({"plane", "boundaries", "evolution", "thresholds"})
 """Drawings that need the trained detectors themselves."""
 DEFAULTS = "defaults"
 
@@ -33,13 +33,15 @@ class Arm(_Table):
 
     ``settings`` is ``defaults`` or a folder of ``benchmarks/params``; without it the budget's
     apply. The budget's params override these, ``params`` override both, and each combination of
-    the values in ``vary`` is a variant of the arm.
+    the values in ``vary`` is a variant of the arm. With ``ensemble`` it is an ensemble of so many
+    members (``omasgan.experiments.ensemble``).
     """
 
     detector: str
     settings: str | None = None
     params: Mapping[str, Any] = {}
     vary: Mapping[str, tuple[Any, ...]] = {}
+    ensemble: Annotated[int, Field(ge=2)] | None = None
     published: tuple[str, ...] = ()
 
 
@@ -98,9 +100,15 @@ class Suite(_Table):
         if bool(self.arms) != bool(self.benchmarks):
             raise ValueError("arms and benchmarks must be given together, or neither")
         for drawing in self.drawings:
-            for arm in drawing.arms:
-                if arm not in self.arms:
-                    raise ValueError(str(unknown("arm", arm, self.arms)))
+            for name in drawing.arms:
+                if name not in self.arms:
+                    raise ValueError(str(unknown("arm", name, self.arms)))
+        ensembles = [name for name, arm in self.arms.items() if arm.ensemble]
+        if self.saves and ensembles:
+            raise ValueError(
+                "a suite that draws trained detectors cannot have ensembles, got "
+                f"'{ensembles[0]}'; draw it in a suite of its own"
+            )
         return self
 
     @property
@@ -113,7 +121,7 @@ def names() -> list[str]:
     """The shipped suites, in the paper's order, then those of other sources.
 
     >>> names()[:2], names()[-2:]
-    (['figure-3', 'figure-4'], ['table-3', 'bdsg'])
+    (['figure-3', 'figure-4'], ['boundary', 'waic'])
     """
     stems = [path.stem for path in config.paper_suites().glob("*.toml")]
     parts = {stem: stem.partition("-")[::2] for stem in stems}

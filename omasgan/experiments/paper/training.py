@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from omasgan.backends.contract import Backend
@@ -11,7 +12,8 @@ from omasgan.config import BenchmarkSpec
 from omasgan.data import protocols
 from omasgan.data.datasets import Dataset
 from omasgan.data.protocols import Fold
-from omasgan.experiments.paper.planning import RULE, SuitePlan
+from omasgan.experiments import ensemble
+from omasgan.experiments.paper.planning import SuitePlan
 from omasgan.experiments.sharing import waves
 from omasgan.experiments.status import recorded
 from omasgan.progress import EpochEnded, Event, OnEvent, RunEnded
@@ -61,14 +63,18 @@ def train(
     """
     backend.check_out(store.root)
     benchmarks = [benchmark for benchmark in plan.benchmarks if benchmark.name in data]
-    total = sum(len(plan.keys(benchmark)) for benchmark in benchmarks)
+    total = sum(plan.trainings_on(benchmark) for benchmark in benchmarks)
     parts: list[Part] = []
     rows: list[Row] = []
 
-    def count_all(event: Event) -> None:
+    def count_all(event: Event, members: int = 0) -> None:
         if isinstance(event, EpochEnded | RunEnded):
-            done = sum(len(part.rows) for part in parts) + len(rows)
-            event = replace(event, done=done + event.done, total=total)
+            ended = [*rows, *(row for part in parts for row in part.rows.values())]
+            done = sum(row.get("members") or 1 for row in ended)
+            # Ensembles end once all their members have.
+            of_all = isinstance(event, RunEnded) and members
+            done += event.total * members if of_all else event.done
+            event = replace(event, done=done, total=total)
         on_event(event)
 
     with recorded(folder(store, plan) / "suite.json", _identity(plan), "the suite", _difference):
@@ -76,22 +82,30 @@ def train(
             dataset = data[benchmark.name]
             folds = protocols.choose(protocols.folds(benchmark, dataset), plan.settings.folds)
             store.claim_benchmark(benchmark, dataset.sha256)
-            for wave in waves(_jobs(plan, benchmark, store, device), store.root):
+            jobs = _jobs(plan, benchmark, store, device)
+            for wave in waves(jobs.pop(1, []), store.root):
                 rows += backend.runs(wave, benchmark, dataset, count_all)
+            for size, of_size in jobs.items():
+                count = partial(count_all, members=size)
+                rows += ensemble.runs(of_size, size, backend, benchmark, dataset, count)
             by_key = {RunKey.of(row): row for row in rows}
             parts.append(Part(benchmark, dataset, tuple(folds), by_key))
             rows.clear()
     return parts
 
 
-def _jobs(plan: SuitePlan, benchmark: BenchmarkSpec, store: Store, device: str) -> list[RunJob]:
-    return [
-        RunJob(
-            key.fold, variant.detector, dict(variant.params), key.seed, RULE, store, device,
-            save=plan.suite.saves,
-        )
-        for key, variant in plan.keys(benchmark).items()
-    ]  # fmt: skip
+def _jobs(
+    plan: SuitePlan, benchmark: BenchmarkSpec, store: Store, device: str
+) -> dict[int, list[RunJob]]:
+    """Return the runs by their number of members, which is 1 for single detectors."""
+    jobs: dict[int, list[RunJob]] = {}
+    for key, variant in plan.keys(benchmark).items():
+        job = RunJob(
+            key.fold, variant.detector, dict(variant.params), key.seed, variant.rule, store,
+            device, save=plan.suite.saves,
+        )  # fmt: skip
+        jobs.setdefault(variant.members or 1, []).append(job)
+    return jobs
 
 
 def _identity(plan: SuitePlan) -> Row:

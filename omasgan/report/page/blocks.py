@@ -38,16 +38,21 @@ class Command:
 class Table:
     """A frame with its title and caption.
 
-    A terminal leaves out the columns ``aside``, and the whole table if it is ``page_only``:
-    it has no room for them. ``commands`` has a row for each row of the frame, or none at all.
+    A terminal shows it only if it is ``for_terminal``: whatever follows would scroll the answer
+    away. ``commands`` has a row for each row of the frame, or none at all.
+    The columns ``shaded`` are a heat map of AUROCs on a page, each with its best in bold. A word
+    in ``links`` leads to that anchor; a row's anchor is the section's id with the text in its
+    column ``anchored``.
     """
 
     title: str
     caption: str
     frame: pd.DataFrame
-    aside: tuple[str, ...] = ()
-    page_only: bool = False
+    for_terminal: bool = False
     commands: CommandNumbers = ()
+    shaded: tuple[str, ...] = ()
+    links: Mapping[str, str] = field(default_factory=dict)
+    anchored: str = ""
 
     @property
     def command_numbers(self) -> list[int]:
@@ -61,7 +66,7 @@ class Figure:
 
     ``name`` is unique in a page and fit for a file; ``alt`` describes the picture to a reader who
     cannot see it. ``draw`` returns a new matplotlib figure, whose artists may be marked with
-    ``drawing.mark`` so that they respond to a pointer.
+    ``drawing.mark`` so that they respond to a pointer. A broad figure takes a page's whole width.
     """
 
     name: str
@@ -69,6 +74,7 @@ class Figure:
     caption: str
     alt: str
     draw: Callable[[], Drawing]
+    is_broad: bool = False
 
     @cached_property
     def drawn(self) -> Drawn:
@@ -80,10 +86,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class Details:
-    """Blocks that stay folded until a reader opens them."""
+    """Blocks that a reader can fold and unfold."""
 
     title: str
     blocks: tuple[Table | Figure, ...]
+    is_open: bool = False
 
 
 Block: TypeAlias = Table | Figure | Details
@@ -91,13 +98,17 @@ Block: TypeAlias = Table | Figure | Details
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page; ``id`` is unique in the page and begins the names of its files."""
+    """A part of a page; ``id`` is unique in the page and begins the names of its files.
+
+    ``answer`` is what a reader wants to know first, ``prose`` are notes.
+    """
 
     id: str
     title: str
     prose: tuple[str, ...] = ()
     blocks: tuple[Block, ...] = ()
     commands: tuple[Command, ...] = ()
+    answer: tuple[str, ...] = ()
 
     @property
     def tables(self) -> Iterator[Table]:
@@ -121,11 +132,14 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A whole page; its ``notes`` follow the title."""
+    """A whole page; its ``notes`` follow the title, and ``links`` to other pages, by their text,
+    follow these.
+    """
 
     title: str
     notes: tuple[str, ...]
     sections: tuple[Section, ...]
+    links: Mapping[str, str] = field(default_factory=dict)
 
 
 def slug(*parts: str) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from omasgan.report.statistics import Interval
 
 FORMATS = {
-    "seconds": ".1f", "hours": ".2f", "peak MB": ".0f", "worst fold": ".0f",
+    "seconds": ".1f", "hours": ".2f", "peak MB": ".0f",
     "average rank": ".2f", "difference": "+.3f", "gap": "+.3f",
 }  # fmt: skip
 """The format of a number that is no metric, by column."""

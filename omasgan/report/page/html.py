@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -20,16 +20,42 @@ from omasgan.report.page import formats
 from omasgan.report.page.blocks import Block, Command, Details, Figure, Page, Section, Table, slug
 
 ROOM = "omasgan.report.page"
+SHADES = 10
+"""Steps of the scale of a heat map: ``page.css`` has a colour for each, from chance to 1."""
+CHANCE = 0.5
+LONG = 60
+"""Characters of a text that may take more than one line."""
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table; ``value`` sorts more finely than ``text``, where the cell has one."""
+    """A cell of a table; ``value`` sorts more finely than ``text``, where the cell has one.
+
+    ``words`` are the parts of the text with the anchors that they lead to, if any. ``shade`` is
+    the place of a cell of a heat map on the scale of colours, from 0 to ``SHADES``.
+    """
 
     text: str
     is_number: bool
     value: str | None = None
+    words: tuple[tuple[str, str], ...] = ()
+    shade: int | None = None
+    is_best: bool = False
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it needs several lines."""
+        return len(self.text) > LONG
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table, with the numbers of the commands that produce it; ``id`` may be empty."""
+
+    cells: Sequence[Cell]
+    commands: Sequence[int]
+    id: str
 
 
 def render(content: Page) -> str:
@@ -79,19 +105,47 @@ def _head(table: Table) -> list[Cell]:
     return [Cell(str(column), formats.is_number(frame[column])) for column in frame.columns]
 
 
-def _rows(table: Table) -> list[tuple[list[Cell], Sequence[int]]]:
-    """Each row's cells, and the numbers of the commands that produce it."""
-    numeric = [cell.is_number for cell in _head(table)]
-    texts = formats.cells(table.frame)
-    values = table.frame.itertuples(index=False, name=None)
-    rows = [
-        [
-            Cell(text, is_number, _sort_value(value) if is_number else None)
-            for text, value, is_number in zip(*row, numeric, strict=True)
-        ]
-        for row in zip(texts, values, strict=True)
+def _rows(table: Table, section: Section) -> list[Row]:
+    frame = table.frame
+    columns = [_cells(table, str(name)) for name in frame.columns]
+    commands = table.commands or [()] * len(frame)
+    anchors = [slug(section.id, str(text)) for text in frame.get(table.anchored, [])]
+    ids = [a if a not in anchors[:i] else "" for i, a in enumerate(anchors)] or [""] * len(frame)
+    return [Row(*row) for row in zip(zip(*columns, strict=True), commands, ids, strict=True)]
+
+
+def _cells(table: Table, column: str) -> list[Cell]:
+    """The cells of a column, from top to bottom."""
+    values = table.frame[column]
+    is_number, is_shaded = formats.is_number(values), column in table.shaded
+    texts = [formats.cell(column, value) for value in values.tolist()]
+    best = formats.cell(column, float(values.max())) if is_shaded and values.any() else None
+    return [
+        Cell(
+            text,
+            is_number,
+            _sort_value(value) if is_number else None,
+            _words(text, table.links),
+            _shade(value) if is_shaded else None,
+            text == best,
+        )
+        for text, value in zip(texts, values.tolist(), strict=True)
     ]
-    return list(zip(rows, table.commands or [()] * len(rows), strict=True))
+
+
+def _words(text: str, links: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The text as a whole if it leads somewhere, else its words if all of them do."""
+    words = [text] if text in links else text.split(" ")
+    if all(word in links for word in words):
+        return tuple((word, links[word]) for word in words)
+    return ((text, ""),)
+
+
+def _shade(value: float) -> int | None:
+    """The place of an AUROC on the scale; all below chance are at its beginning."""
+    if math.isnan(value):
+        return None
+    return round(SHADES * max(0.0, (value - CHANCE) / (1.0 - CHANCE)))
 
 
 def _sort_value(value: object) -> str | None:

@@ -49,8 +49,10 @@ for (const figure of document.querySelectorAll("figure")) {
       button.type = "button";
       button.textContent = name;
       button.setAttribute("aria-pressed", "true");
-      const drawn = parts[0].querySelector("path, use");
-      const { stroke, fill } = getComputedStyle(drawn || parts[0]);
+      // a path among definitions is not drawn itself, and has no colour
+      const drawn = parts.flatMap((part) => [...part.querySelectorAll("path, use")]);
+      const line = drawn.find((one) => !one.closest("defs")) || parts[0];
+      const { stroke, fill } = getComputedStyle(line);
       const swatch = document.createElement("span");
       swatch.className = "swatch";
       swatch.style.background = stroke === "none" ? fill : stroke;

@@ -10,12 +10,17 @@ from rich.table import Table as TerminalTable
 from omasgan.report.page import formats
 from omasgan.report.page.blocks import Page, Section, Table
 
+NARROW = 6
+"""More shaded columns than this are narrow in a terminal."""
+
 
 def summary(page: Page) -> str:
     """The whole page without its figures, as Markdown."""
-    parts = [f"# {page.title}", *page.notes]
+    links = ", ".join(f"[{text}]({address})" for text, address in page.links.items())
+    parts = [f"# {page.title}", *page.notes, f"See also: {links}" if links else ""]
     for section in page.sections:
-        parts += [f"## {section.title}", *section.prose]
+        answer = "\n".join(f"- {sentence}" for sentence in section.answer)
+        parts += [f"## {section.title}", answer, *section.prose]
         for table in section.tables:
             rows = _markdown_rows(table, numbered=bool(table.commands))
             parts += [f"### {table.title}", table.caption, rows]
@@ -34,24 +39,33 @@ def markdown(table: Table, section: Section) -> str:
 
 
 def terminal(table: Table) -> TerminalTable:
-    """The table for a terminal."""
+    """The table for a terminal; many shaded columns have two decimals, so that 80 columns do."""
+    is_narrow = len(table.shaded) > NARROW
     rendered = TerminalTable(
         title=table.title,
         title_justify="left",
         title_style="bold",
         box=SIMPLE_HEAD,
+        padding=(0, 0) if is_narrow else (0, 1),
+        show_edge=not is_narrow,
         collapse_padding=True,
         pad_edge=False,
     )
-    frame = table.frame.drop(columns=list(table.aside))
+    frame = table.frame
     for column in frame.columns:
         # headings of several words over several lines keep ten folds within a terminal
         heading = re.sub("[ _]", "\\n", column)
         is_number = formats.is_number(frame[column])
         rendered.add_column(heading, justify="right" if is_number else "left")
+    short = [is_narrow and column in table.shaded for column in frame.columns]
     for texts in formats.cells(frame):
-        rendered.add_row(*texts)
+        rendered.add_row(*map(_shortened, texts, short))
     return rendered
+
+
+def _shortened(text: str, is_short: bool) -> str:
+    """A number with two decimals, if it has to be short."""
+    return f"{float(text):.2f}" if is_short and text != formats.NONE else text
 
 
 def _markdown_rows(table: Table, numbered: bool = False) -> str:

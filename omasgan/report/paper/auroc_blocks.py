@@ -52,11 +52,12 @@ def divergences(request: Request) -> Iterator[Block]:
 
 
 def benchmarks(request: Request) -> Iterator[Block]:
-    """Arms side by side, one group for each benchmark."""
+    """Arms side by side, or those stages that each has, one group for each benchmark."""
     if not request.results:
         return
-    groups = [str(one.part.benchmark.anomalies) for one in request.results]
-    series = {v.label: [one.cell(v) for one in request.results] for v in request.variants}
+    named = [one.part.benchmark for one in request.results]
+    groups = [benchmark.anomalies or benchmark.name for benchmark in named]
+    series = dict(_of_benchmarks(request))
     yield Figure(
         slug(request.plan.suite.name, request.drawing.kind),
         request.drawing.title,
@@ -64,6 +65,30 @@ def benchmarks(request: Request) -> Iterator[Block]:
         _alt(series, groups),
         partial(figures.bars, groups, series, "anomalous data set"),
     )
+    if request.drawing.stages:
+        rows = [
+            {"score": name} | {of: c.value for of, c in zip(groups, cells, strict=True)}
+            for name, cells in series.items()
+        ]
+        caption = f"AUROC by anomalous data set. {request.scope}"
+        yield Table(f"{request.drawing.title}, in numbers", caption, pd.DataFrame(rows))
+
+
+def _of_benchmarks(request: Request) -> Iterator[tuple[str, list[Cell]]]:
+    """By name, a cell for each benchmark: of an arm's stages among those that are wanted, or of
+    its score where it has none of them.
+    """
+    for variant in request.variants:
+        stages = [
+            stage
+            for stage in request.drawing.stages
+            if any(any(one.by_fold(variant, f"auroc.{stage}").values()) for one in request.results)
+        ]
+        for stage in stages:
+            cells = [one.cell(variant, f"auroc.{stage}") for one in request.results]
+            yield f"{variant.label}: {stage}", cells
+        if not stages:
+            yield variant.label, [one.cell(variant) for one in request.results]
 
 
 def seeds(request: Request) -> Iterator[Block]:

@@ -124,6 +124,35 @@ def plane(rows: Mapping[str, tuple[Mapping[str, Points], NDArray[np.float32]]]) 
     return figure
 
 
+def boundaries(
+    rows: Mapping[str, Mapping[str, tuple[Mapping[str, Points], NDArray[np.float32], float]]],
+) -> Figure:
+    """Data, B's samples and the score's border: a row for each data set, a column for each arm.
+
+    Args:
+        rows: by data set and arm, samples by name (``real``, ``B``), the score on an even grid
+            over [-1, 1]^2, ``(n, n)``, and its value on the border.
+    """
+    arms = list(dict.fromkeys(arm for panels in rows.values() for arm in panels))
+    height = 0.4 + len(rows) * min(1.9, WIDTH / len(arms))
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    grid = figure.subplots(len(rows), len(arms), squeeze=False, sharex=True, sharey=True)
+    for row, (name, panels) in zip(grid, rows.items(), strict=True):
+        row[0].set_ylabel(name, fontsize=8)
+        for axes, arm in zip(row, arms, strict=True):
+            if arm not in panels:
+                axes.set_visible(False)
+                continue
+            samples, field, border = panels[arm]
+            _scatter(axes, samples["real"], NORMAL)
+            _scatter(axes, samples["B"], ANOMALOUS)
+            at = np.linspace(-1.0, 1.0, len(field))
+            axes.contour(at, at, field, [border], colors=INK, linewidths=1.0, linestyles="-")
+    for axes, arm in zip(grid[0], arms, strict=True):
+        axes.set_title(arm, fontsize=8)
+    return figure
+
+
 def evolution(panels: Mapping[str, Mapping[str, Points]]) -> Figure:
     """Data and B's samples, one panel for each length of Task 2, with the share of B's samples
     outside the square.

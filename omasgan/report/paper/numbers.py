@@ -95,13 +95,14 @@ class Results:
     def metric_of(self, variant: Variant, number: Number) -> str:
         """The column of our rows that a printed number is compared with."""
         stage = PAPERS_STAGE.get(variant.detector)
-        if "." in number.metric or stage is None or stage == variant.params.get("score"):
+        if "." in number.metric or stage is None or stage == variant.params.get("stage"):
             return number.metric
         return f"{number.metric}.{stage}"
 
 
 def _is_of(key: RunKey, variant: Variant) -> bool:
-    return (key.detector, key.params_id) == (variant.detector, variant.params_id)
+    of_variant = (variant.detector, variant.rule, variant.params_id)
+    return (key.detector, key.selection, key.params_id) == of_variant
 
 
 def sd(values: Sequence[float]) -> float:

@@ -38,9 +38,13 @@ def field(store: Store, key: RunKey) -> NDArray[np.float32]:
     """
     at = np.linspace(-1.0, 1.0, SIDE, dtype=np.float32)
     points = np.stack(np.meshgrid(at, at), axis=-1).reshape(-1, 2)
-    detector = _detector(store, key)
-    stages: dict[str, NDArray[np.float32]] = detector.stage_scores(points)
-    return stages["j" if "j" in stages else detector.stage].reshape(SIDE, SIDE)
+    return _scores(_detector(store, key), points).reshape(SIDE, SIDE)
+
+
+def level(store: Store, part: Part, key: RunKey) -> float:
+    """The value of the ``field`` that ``QUANTILE`` of the fold's held-out normals stay below."""
+    held_out = part.dataset.train.X[_fold(part, key).validation]
+    return float(np.quantile(_scores(_detector(store, key), held_out), QUANTILE))
 
 
 def rates(store: Store, part: Part, key: RunKey) -> dict[str, dict[str, float]]:
@@ -86,6 +90,12 @@ def _rates(labels: NDArray[np.bool_], called: NDArray[np.bool_]) -> dict[str, fl
         "precision": precision,
         "recall": recall,
     }
+
+
+def _scores(detector: Any, X: NDArray[Any]) -> NDArray[np.float32]:
+    """J's raw output, or the score of a detector without J."""
+    stages: dict[str, NDArray[np.float32]] = detector.stage_scores(X)
+    return stages["j" if "j" in stages else detector.stage]
 
 
 def _fold(part: Part, key: RunKey) -> Fold:

@@ -16,7 +16,7 @@ from omasgan.experiments.paper.planning import Variant
 from omasgan.experiments.sensitivity.design import SYMBOLS
 from omasgan.report import statistics
 from omasgan.report.page import formats
-from omasgan.report.page.blocks import Block, Table
+from omasgan.report.page.blocks import Block, Figure, Table, slug
 from omasgan.report.page.plots import heat_map
 from omasgan.report.paper import captions, figures, trained
 from omasgan.report.paper.numbers import Results
@@ -45,6 +45,37 @@ def plane(request: Request) -> Iterator[Block]:
                 f"Data, G's and B's samples and the field of the score for {', '.join(rows)}.",
                 partial(figures.plane, rows),
             )
+
+
+def boundaries(request: Request) -> Iterator[Block]:
+    """Samples of B around the data, and where the score's border is: a row for each benchmark, a
+    column for each arm.
+    """
+    rows = {
+        one.part.benchmark.name: {
+            variant.label: (
+                trained.samples(request.store, one.part, key),
+                trained.field(request.store, key),
+                trained.level(request.store, one.part, key),
+            )
+            for variant, key in _first_runs(request, one)
+        }
+        for one in request.results
+    }
+    rows = {benchmark: panels for benchmark, panels in rows.items() if panels}
+    if rows:
+        yield Figure(
+            slug(request.plan.suite.name, request.drawing.kind),
+            request.drawing.title,
+            request.caption(
+                "Blue: data; orange: samples of B; line: where J's raw output, or the score "
+                f"where there is no J, is higher than that of {trained.QUANTILE:.0%} of the "
+                "fold's held-out normals. First seed.",
+                request.scope,
+            ),
+            f"B's samples and the border of the score on {', '.join(rows)}.",
+            partial(figures.boundaries, rows),
+        )
 
 
 def evolution(request: Request) -> Iterator[Block]:

@@ -45,7 +45,10 @@ def means(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
     Keys are ``auroc``, ``auroc.<stage>``, ..., ``auroc_sd``, ``auroc_worst_fold`` and
     ``auroc/fold-<k>``; there are none if no run ended ok.
     """
-    good = ok(pd.DataFrame([dict(row) for row in rows]))
+    frame = pd.DataFrame([dict(row) for row in rows])
+    if frame.empty:
+        return {}
+    good = ok(frame)
     metrics: dict[str, float] = {}
     for column in (name for name in good.columns if name.split(".")[0] in METRICS):
         folds = fold_means(good.assign(**{column: pd.to_numeric(good[column])}), column)

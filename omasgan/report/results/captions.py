@@ -16,6 +16,9 @@ MEANS = (
     "Means are taken over a fold's seeds, then over folds. sd: sample standard deviation over "
     "folds; worst: the lowest AUROC of a fold."
 )
+BY_FOLD = (
+    "The answer in numbers: AUROC, mean over the seeds of the fold; the best of each fold is bold."
+)
 INTERVAL = (
     "interval: 95 % bootstrap interval of the mean AUROC. It covers other seeds on the same folds "
     "and test samples, not other folds, data or params. It has no width for a detector without "
@@ -23,7 +26,7 @@ INTERVAL = (
 )
 COUNTS = (
     "folds, seeds and runs: how many of the benchmark's are in this folder; failed: runs that "
-    "ended without a score; seconds: mean time of a run; peak MB: the most memory of a run."
+    "ended without a score; seconds: mean time of a run."
 )
 FPR95 = "fpr95: false positive rate at 95 % true positive rate, lower is better."
 ORACLE = "The rule oracle looks at the test anomalies: it measures optimism and is no result."
@@ -67,12 +70,15 @@ FAILURES = (
     "first. Errors that differ only in numbers count as one cause."
 )
 SETTINGS = (
-    "seeds: of the trainings; code: package version and commit; hours: all runs together; "
+    "not at their defaults: the params that differ from the detector's defaults; seeds: of the "
+    "trainings; code: package version and commit; hours: all runs together; "
     "command: see the list below."
 )
 OBJECTIVE = (
     "The objective is the mean AUROC over the selection rule's own tasks, not a test result."
 )
+WINNER = "A winner's params lie in its study's folder, as winner.toml for --params of omasgan run."
+WINNERS = "Params of each study's best trial; those that all of them have by default are left out."
 LENGTHENED = (
     "A study that was lengthened after its winner met the test set is no longer blind to it: "
     "whoever knew the test result decided to go on searching, so the test scores of its new "

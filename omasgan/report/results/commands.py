@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 import pandas as pd
 
-from omasgan.config import digest
+from omasgan.config import as_toml, digest
 from omasgan.data.selection import ENSEMBLE
 from omasgan.detectors import folder_name
 from omasgan.report.page import formats
@@ -53,7 +52,7 @@ def _runs(benchmark: Benchmark, frame: pd.DataFrame) -> Iterator[Command]:
             f"--seeds {formats.distinct(group['seed'])} --params report/{file}"
             + (f" --ensemble {members}" if members else ""),
             tuple(group["entry"].unique()),
-            {file: _toml(json.loads(group["params"].iloc[0]))},
+            {file: as_toml(json.loads(group["params"].iloc[0]))},
         )
 
 
@@ -69,7 +68,7 @@ def _sweeps(
         winners = _winners(frame, first)
         files = {f"params/{i}.toml": text for i, text in _params(winners).items()}
         if about.get("space"):
-            files = {f"spaces/{_space_id(first)}.toml": _toml(about["space"]), **files}
+            files = {f"spaces/{_space_id(first)}.toml": as_toml(about["space"]), **files}
         yield Command(
             f"omasgan sweep {_with_caps(benchmark)} {first.detector} "
             f"--trials {max(len(study.trials) for study in members)}{_sweep_flags(members)}"
@@ -106,7 +105,7 @@ def _params(winners: pd.DataFrame) -> dict[str, str]:
     if winners.empty:
         return {}
     unique = winners.drop_duplicates("params_id")
-    texts = (_toml(json.loads(params)) for params in unique["params"])
+    texts = (as_toml(json.loads(params)) for params in unique["params"])
     return dict(zip(unique["params_id"], texts, strict=True))
 
 
@@ -128,15 +127,3 @@ def _with_caps(benchmark: Benchmark) -> str:
         f" --{k.replace('_', '-')} {about[k]}" for k in about if k.startswith("max_") and about[k]
     )
     return str(about.get("name", benchmark.id)) + "".join(caps)
-
-
-def _toml(table: Mapping[str, Any]) -> str:
-    # TOML has no null: a param without a value has its default.
-    return "".join(f"{name} = {_value(v)}\n" for name, v in table.items() if v is not None)
-
-
-def _value(value: Any) -> str:
-    """A value as TOML, tables inline. JSON writes all other values as TOML does."""
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{k} = {_value(v)}" for k, v in value.items()) + " }"
-    return json.dumps(value)

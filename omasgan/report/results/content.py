@@ -17,6 +17,7 @@ from omasgan.report import statistics
 from omasgan.report.page import formats
 from omasgan.report.page.blocks import Block, Command, Figure, Section, Table, slug
 from omasgan.report.results import (
+    answer,
     averages,
     captions,
     failures,
@@ -29,12 +30,15 @@ from omasgan.report.results import (
 from omasgan.report.results.commands import of_benchmark, producing
 from omasgan.report.results.inputs import Benchmark, StoredStudy, read_benchmark, read_study
 from omasgan.report.results.ranking import Group
-from omasgan.report.results.runs import current, runs
+from omasgan.report.results.runs import current, fold_names, runs, short_names
 from omasgan.store.journal import Row
 from omasgan.store.results import Store
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
+
+
+SETTINGS = "How these numbers were made"
 
 
 @dataclass(frozen=True)
@@ -86,14 +90,14 @@ def section(store: Store, contents: Contents, *, with_scores: bool) -> Section:
         StoreError: the scores of a run cannot be read.
     """
     commands, frame = contents.commands, contents.frame
-    prose = [_about(contents.benchmark)]
+    prose = [_about(contents.benchmark), *_fold_names(frame)]
     blocks: list[Block] = []
     if not frame.empty:
         prose += provenance.notes(frame)
         blocks += _results(store, contents, commands)
     blocks += _searches(contents, commands)
     bad = failures.table(frame, contents.studies)
-    failed = Table("Failures and their causes", captions.FAILURES, bad, page_only=True)
+    failed = Table("Failures and their causes", captions.FAILURES, bad)
     blocks.append(_produced(failed, commands, ([of] for of in bad.index)))
     if with_scores and not frame.empty:
         from omasgan.report.results import scores
@@ -102,10 +106,11 @@ def section(store: Store, contents: Contents, *, with_scores: bool) -> Section:
         blocks += scores.details(store, frame)
     if not frame.empty:
         table = tables.settings(frame)
-        settings = Table("How these numbers were made", captions.SETTINGS, table, page_only=True)
+        settings = Table(SETTINGS, captions.SETTINGS, table, anchored="params")
         blocks.append(_by_entry(settings, commands))
     name = contents.benchmark.id
-    return Section(name, name, tuple(prose), tuple(blocks), commands)
+    said = answer.sentences(frame, contents.benchmark, contents.studies)
+    return Section(name, name, tuple(prose), tuple(blocks), commands, tuple(said))
 
 
 def _about(benchmark: Benchmark) -> str:
@@ -121,21 +126,21 @@ def _about(benchmark: Benchmark) -> str:
     )
 
 
+def _fold_names(frame: pd.DataFrame) -> Iterator[str]:
+    """The numbers of the folds, which commands take, where their names do not end with them."""
+    names = {} if frame.empty else fold_names(frame)
+    if any(name.split()[-1] != str(fold) for fold, name in names.items()):
+        yield f"Folds by number: {', '.join(f'{fold} {name}' for fold, name in names.items())}."
+
+
 def _results(store: Store, contents: Contents, commands: Sequence[Command]) -> Iterator[Block]:
     frame, benchmark = contents.frame, contents.benchmark
     folds = tables.by_fold(frame)
+    shaded = tuple(name for name in fold_names(frame).values() if name in folds)
+    by_fold = Table("AUROC by fold", captions.BY_FOLD, folds, for_terminal=True, shaded=shaded)
+    yield _by_entry(by_fold, commands)
     yield _detectors(contents, folds, commands)
-    means = averages.by_entry(frame)
-    if means:
-        best = folds.iloc[0]
-        yield Figure(
-            slug(benchmark.id, "boxes"),
-            "Spread over folds",
-            f"The folds' means over their seeds; rules: {_rules(frame)}.",
-            f"{len(means)} entries, best mean on top: {best['entry']} with {best['auroc']:.3f}.",
-            partial(_draw_boxes, means),
-        )
-    yield _by_entry(Table("AUROC by fold", "Mean over the seeds of the fold.", folds), commands)
+    yield from _pictures(contents, folds)
     for group in ranking.groups(frame):
         yield from _ranks(benchmark, group, commands)
     ledger = optimism.ledger(frame)
@@ -145,6 +150,31 @@ def _results(store: Store, contents: Contents, commands: Sequence[Command]) -> I
     caption = f"All scores of an entry come from the same trainings. {captions.MEANS}"
     yield _by_entry(Table("AUROC by stage", caption, stages), commands)
     yield from _context(store, contents, commands)
+
+
+def _pictures(contents: Contents, folds: pd.DataFrame) -> Iterator[Figure]:
+    """The table of all entries as pictures: their folds, and what they cost."""
+    frame, benchmark = contents.frame, contents.benchmark
+    means = averages.by_entry(frame)
+    if not means:
+        return
+    names, best = short_names(frame), folds.iloc[0]
+    yield Figure(
+        slug(benchmark.id, "boxes"),
+        "Spread over folds",
+        f"The folds' means over their seeds; rules: {_rules(frame)}.",
+        f"{len(means)} entries, best mean on top: {best['entry']} with {best['auroc']:.3f}.",
+        partial(_draw_boxes, {names[entry]: values for entry, values in means.items()}),
+    )
+    costs = [(names[entry], seconds, value) for entry, seconds, value in tables.costs(frame)]
+    if len(costs) > 1:
+        yield Figure(
+            slug(benchmark.id, "time"),
+            "AUROC and time",
+            "Mean seconds of a run, and mean AUROC. Red: no entry is both faster and better.",
+            f"{len(costs)} entries by their seconds; {best['entry']} has the best AUROC.",
+            partial(_draw_costs, costs),
+        )
 
 
 def _detectors(contents: Contents, folds: pd.DataFrame, commands: Sequence[Command]) -> Table:
@@ -157,9 +187,19 @@ def _detectors(contents: Contents, folds: pd.DataFrame, commands: Sequence[Comma
         notes.append(captions.DIFFERENT_FOLDS)
     if "device" in comparison:
         notes.append(captions.DIFFERENT_DEVICES)
-    aside = ("average_precision", "folds", "seeds")
-    table = Table("Detectors", " ".join(notes), comparison, aside)
+    table = Table("Detectors", " ".join(notes), comparison, links=_links(contents))
     return _produced(table, commands, ([str(entry)] for entry in comparison.index))
+
+
+def _links(contents: Contents) -> dict[str, str]:
+    """What leads from params in a table to their row in the table of settings."""
+    id, shown = contents.benchmark.id, current(contents.frame)
+    links = {params_id[:6]: slug(id, params_id) for params_id in shown["params_id"]}
+    for _, group in shown.groupby("entry"):
+        links[f"{group['params_id'].nunique()} winners"] = slug(id, SETTINGS)
+        links[group["variant"].iloc[0]] = slug(id, group["params_id"].iloc[0])
+    links.pop("", None)
+    return links
 
 
 def _ranks(benchmark: Benchmark, group: Group, commands: Sequence[Command]) -> Iterator[Block]:
@@ -173,7 +213,7 @@ def _ranks(benchmark: Benchmark, group: Group, commands: Sequence[Command]) -> I
         tests = captions.TESTS.format(n=group.n_tests, least=least)
     ranks = ranking.table(group)
     caption = f"{scope}. {captions.RANKS} {tests}"
-    yield _by_entry(Table(f"Average rank and tests {where}", caption, ranks, ("auroc",)), commands)
+    yield _by_entry(Table(f"Average rank and tests {where}", caption, ranks), commands)
     if group.tested and len(group.aurocs) > 2:
         yield Figure(
             slug(benchmark.id, "average ranks", where),
@@ -181,6 +221,7 @@ def _ranks(benchmark: Benchmark, group: Group, commands: Sequence[Command]) -> I
             f"{scope}; {captions.NOT_SIGNIFICANT}.",
             f"{len(ranks)} entries on one axis; the first is {ranks['entry'].iloc[0]}.",
             partial(_draw_ranks, group.means),
+            is_broad=True,
         )
 
 
@@ -193,12 +234,12 @@ def _context(store: Store, contents: Contents, commands: Sequence[Command]) -> I
     card = Table("Geometry card", captions.GEOMETRY, tables.geometry(cards))
     yield _produced(card, commands, [yardsticks] * len(cards))
     means = published.means(frame, benchmark, numbers)
-    table = Table("Published numbers", captions.PUBLISHED, means, page_only=True)
+    table = Table("Published numbers", captions.PUBLISHED, means)
     sources = (source.removeprefix(published.OURS) for source in means["source"])
     yield _produced(table, commands, ([source] for source in sources))
     folds = published.by_fold(benchmark, numbers)
     caption = "To be read beside the table AUROC by fold."
-    yield Table("Published numbers by fold", caption, folds, page_only=True)
+    yield Table("Published numbers by fold", caption, folds)
 
 
 def _searches(contents: Contents, commands: Sequence[Command]) -> Iterator[Block]:
@@ -207,11 +248,11 @@ def _searches(contents: Contents, commands: Sequence[Command]) -> Iterator[Block
         return
     labels = [study.label for study in studies]
     table = tables.studies(studies)
-    caption = f"Trials by outcome. {captions.OBJECTIVE}"
+    caption = f"Trials by outcome. {captions.OBJECTIVE} {captions.WINNER}"
     caption += f" {captions.LENGTHENED}" if "note" in table else ""
     yield _produced(Table("Studies", caption, table), commands, ([label] for label in labels))
     winners = tables.winners(studies)
-    table_of_winners = Table("Winners", "Params of each study's best trial.", winners)
+    table_of_winners = Table("Winners", captions.WINNERS, winners)
     yield _produced(table_of_winners, commands, [labels] * len(winners))
     for study in studies:
         if study.trials:
@@ -249,6 +290,12 @@ def _draw_boxes(means: Mapping[str, Sequence[float]]) -> Drawing:
     from omasgan.report.results import figures
 
     return figures.box_plot(means)
+
+
+def _draw_costs(costs: Sequence[tuple[str, float, float]]) -> Drawing:
+    from omasgan.report.results import figures
+
+    return figures.costs(costs)
 
 
 def _draw_ranks(means: pd.DataFrame) -> Drawing:

@@ -6,6 +6,7 @@ Points and lines are marked (``drawing.mark``), so that they respond to a pointe
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,9 +21,12 @@ from omasgan.report.page import formats
 from omasgan.report.page.drawing import mark
 from omasgan.report.page.palette import ANOMALOUS, GREY, LINES, NORMAL, OUTCOMES, WIDTH
 
+MIN_BOX = 5
+"""Folds without which a box would show quartiles that are no more than the folds themselves."""
+
 
 def box_plot(folds: Mapping[str, Sequence[float]]) -> Figure:
-    """AUROC by fold, one box for each entry, best mean on top.
+    """AUROC by fold, one box for each entry, best mean on top; points alone for a few folds.
 
     Args:
         folds: by entry, one AUROC for each fold (mean over its seeds), in [0, 1].
@@ -30,19 +34,12 @@ def box_plot(folds: Mapping[str, Sequence[float]]) -> Figure:
     order = sorted(folds, key=lambda name: float(np.mean(folds[name])))
     figure = Figure(figsize=(WIDTH, 1.2 + 0.4 * len(order)), layout="constrained")
     axes = figure.subplots()
-    axes.boxplot(
-        [list(folds[name]) for name in order],
-        orientation="horizontal",
-        widths=0.55,
-        showfliers=False,
-        showmeans=True,
-        meanprops={"marker": "D", "markerfacecolor": ANOMALOUS, "markeredgecolor": ANOMALOUS},
-        medianprops={"color": "black"},
-        boxprops={"color": GREY},
-        whiskerprops={"color": GREY},
-        capprops={"color": GREY},
-    )
+    has_boxes = max(map(len, folds.values())) >= MIN_BOX
+    if has_boxes:
+        _draw_boxes(axes, [folds[name] for name in order])
     for row, name in enumerate(order, start=1):
+        mean = float(np.mean(folds[name]))
+        axes.plot([mean], [row], "D", color=ANOMALOUS, markersize=6, zorder=2)
         # fixed offsets keep equal values apart and the picture the same every time
         offsets = 0.12 * np.sin(2.4 * np.arange(len(folds[name])))
         dots = axes.scatter(folds[name], row + offsets, s=18, color=NORMAL, alpha=0.75, zorder=3)
@@ -53,12 +50,49 @@ def box_plot(folds: Mapping[str, Sequence[float]]) -> Figure:
     _mark_chance(axes)
     low = min([0.45, *(min(values) - 0.03 for values in folds.values())])
     axes.set_xlim(max(low, 0.0), 1.01)
+    bar = ", bar: median" if has_boxes else ""
     figure.supxlabel(
-        "AUROC of a fold, mean over its seeds (dots: folds, diamond: mean, bar: median)",
-        fontsize=9,
+        f"AUROC of a fold, mean over its seeds (dots: folds, diamond: mean{bar})", fontsize=9
     )
     axes.grid(axis="x", alpha=0.25)
     return figure
+
+
+def costs(entries: Sequence[tuple[str, float, float]]) -> Figure:
+    """What an AUROC costs: one point for each entry, red if none is both faster and better.
+
+    Args:
+        entries: name, mean seconds of a run, and mean AUROC.
+    """
+    figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
+    axes = figure.subplots()
+    names, seconds, aurocs = zip(*sorted(entries, key=lambda e: (e[1], -e[2])), strict=True)
+    is_best = [value > max((0.0, *aurocs[:i])) for i, value in enumerate(aurocs)]
+    for name, at, value, leads in zip(names, seconds, aurocs, is_best, strict=True):
+        point = axes.scatter([at], [value], color=ANOMALOUS if leads else NORMAL, s=28, zorder=3)
+        mark(point, tips=[f"{name}: AUROC {value:.3f}, {at:.1f} s"])
+    _name_points(axes, names, seconds, aurocs)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.margins(x=0.2, y=0.1)
+    axes.set_xlabel("seconds of a run (training and test)")
+    axes.set_ylabel("mean AUROC")
+    axes.grid(alpha=0.25)
+    return figure
+
+
+def _name_points(axes: Axes, names: Sequence[str], x: Sequence[float], y: Sequence[float]) -> None:
+    """Write names beside points, from the top down and never closer than a line of text."""
+    lines, span = 26, max(max(y) - min(y), 0.01)
+    taken: list[tuple[float, float]] = []
+    for at in sorted(range(len(names)), key=lambda i: -y[i]):
+        where = y[at]
+        # names of other columns of the picture do not meet this one
+        near = [b for a, b in taken if abs(math.log10(x[at] / a)) < 0.8]
+        while any(abs(where - other) < span / lines for other in near):
+            where -= span / lines
+        taken.append((x[at], where))
+        axes.annotate(names[at], (x[at], where), (6, -3), textcoords="offset points", fontsize=8)
 
 
 def critical_difference(means: pd.DataFrame) -> Figure:
@@ -146,6 +180,19 @@ def search(trials: Sequence[Mapping[str, Any]]) -> Figure:
     axes.grid(alpha=0.25)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
     return figure
+
+
+def _draw_boxes(axes: Axes, folds: Sequence[Sequence[float]]) -> None:
+    axes.boxplot(
+        [list(values) for values in folds],
+        orientation="horizontal",
+        widths=0.55,
+        showfliers=False,
+        medianprops={"color": "black"},
+        boxprops={"color": GREY},
+        whiskerprops={"color": GREY},
+        capprops={"color": GREY},
+    )
 
 
 def _trial_tip(trial: Mapping[str, Any]) -> str:

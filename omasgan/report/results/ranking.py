@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from omasgan.errors import OmasganError
 from omasgan.report import statistics
 from omasgan.report.page import formats
+from omasgan.report.results.defaults import defaults
 from omasgan.report.results.runs import CONTROL, current, ok
 
 FIXED, ORACLE = "fixed", "oracle"
@@ -106,8 +106,8 @@ def representative(frame: pd.DataFrame, detector: str, rule: str | None) -> str 
     if len(same) > 1 and detector == METHOD:
         same = same[[json.loads(p).get(*CONTROL) == CONTROL[1] for p in same["params"]]]
     if len(same) > 1:
-        defaults = _defaults(detector)
-        same = same[[json.loads(p).items() <= defaults.items() for p in same["params"]]]
+        known = defaults(detector).items()
+        same = same[[json.loads(p).items() <= known for p in same["params"]]]
     return str(same["entry"].iloc[0]) if len(same) == 1 else None
 
 
@@ -127,15 +127,3 @@ def _group(
             for entry in aurocs
         },
     )
-
-
-def _defaults(detector: str) -> dict[str, object]:
-    """The params of a detector at its defaults; none if it cannot be loaded here."""
-    from omasgan import detectors
-
-    try:
-        defaults = detectors.check_params(detectors.load(detector), {})
-    except OmasganError:
-        return {}
-    as_stored: dict[str, object] = json.loads(json.dumps(defaults))
-    return as_stored

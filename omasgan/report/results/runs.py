@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from omasgan.data.fold_names import stored_name
 from omasgan.data.selection import ENSEMBLE
 from omasgan.report.page import formats
 from omasgan.report.results.inputs import StoredStudy
@@ -28,12 +29,15 @@ def runs(rows: Iterable[Mapping[str, Any]], studies: Sequence[StoredStudy] = ())
     each params are an entry of their own, whose ``variant`` says what sets them apart. An entry
     whose runs used several classes of device names them. ``current`` is False for the runs of a
     winner that a longer search has replaced. ``device_class`` is ``cpu``, ``cuda`` or ``mps``.
+    ``fold_name`` is what a reader calls the fold.
     """
-    frame = pd.DataFrame([dict(row) for row in rows])
+    rows = [dict(row) for row in rows]
+    frame = pd.DataFrame(rows)
     if frame.empty:
         return frame
     for metric in METRICS:
         frame[metric] = pd.to_numeric(frame[metric]) if metric in frame else float("nan")
+    frame["fold_name"] = [stored_name(row) for row in rows]
     frame["params"] = [json.dumps(params, sort_keys=True) for params in frame["params"]]
     frame["device_class"] = [device_class(device) for device in frame["device"]]
     frame["variant"] = _variants(frame)
@@ -45,6 +49,20 @@ def runs(rows: Iterable[Mapping[str, Any]], studies: Sequence[StoredStudy] = ())
 def current(frame: pd.DataFrame) -> pd.DataFrame:
     """The runs that a report shows."""
     return frame[frame["current"]]
+
+
+def fold_names(frame: pd.DataFrame) -> dict[int, str]:
+    """What a reader calls each fold, by its number, in order."""
+    names = dict(zip(frame["fold"], frame["fold_name"], strict=True))
+    return {int(fold): str(names[fold]) for fold in sorted(names)}
+
+
+def short_names(frame: pd.DataFrame) -> dict[str, str]:
+    """By entry the shortest name that sets it apart: its detector, or its whole name."""
+    unique = current(frame).drop_duplicates("entry")
+    is_alone = ~unique["detector"].duplicated(keep=False)
+    parts = zip(unique["entry"], unique["detector"], is_alone, strict=True)
+    return {str(entry): str(detector if alone else entry) for entry, detector, alone in parts}
 
 
 def ok(frame: pd.DataFrame) -> pd.DataFrame:

@@ -6,6 +6,7 @@ that they respond to a pointer in a page.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -16,11 +17,13 @@ from numpy.typing import NDArray
 
 from omasgan.report.page.drawing import mark, set_title
 from omasgan.report.page.palette import ANOMALOUS, GREY, LINES, NORMAL, WIDTH
+from omasgan.report.page.plots import COLUMNS
 
 Scored: TypeAlias = tuple[NDArray[Any], NDArray[Any]]
 """Labels (0 normal, 1 anomalous) and scores of the same samples, each ``(n,)``."""
 
-FALSE_POSITIVE_RATES = np.linspace(0.0, 1.0, 201)
+RATES = np.linspace(0.0, 1.0, 201)
+"""The places at which curves are averaged."""
 
 
 def roc(curves: Mapping[str, Sequence[Scored]], title: str = "") -> Figure:
@@ -39,7 +42,7 @@ def roc(curves: Mapping[str, Sequence[Scored]], title: str = "") -> Figure:
         rates_and_areas = [_curve(*scored) for scored in scorings]
         value = float(np.mean([area for _, area in rates_and_areas]))
         (line,) = axes.plot(
-            FALSE_POSITIVE_RATES,
+            RATES,
             np.mean([rates for rates, _ in rates_and_areas], axis=0),
             color=LINES[index % len(LINES)],
             linestyle=("-", "--", ":")[index // len(LINES) % 3],
@@ -58,6 +61,103 @@ def roc(curves: Mapping[str, Sequence[Scored]], title: str = "") -> Figure:
     axes.legend(
         title="AUROC (n test samples)", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False
     )
+    return figure
+
+
+def precision_recall(curves: Mapping[str, Sequence[Scored]]) -> Figure:
+    """Precision-recall curves, averaged over the scorings of one curve; the legend gives their
+    mean average precision.
+
+    Args:
+        curves: by name, for instance a fold with one scoring for each seed.
+    """
+    from sklearn.metrics import average_precision_score
+
+    figure = Figure(figsize=(WIDTH, 4.4), layout="constrained")
+    axes = figure.subplots()
+    for index, (name, scorings) in enumerate(curves.items()):
+        value = float(np.mean([average_precision_score(*scored) for scored in scorings]))
+        (line,) = axes.plot(
+            RATES,
+            np.mean([_precision(*scored) for scored in scorings], axis=0),
+            color=LINES[index % len(LINES)],
+            linestyle=("-", "--", ":")[index // len(LINES) % 3],
+            label=f"{name}: {value:.3f}",
+            linewidth=1.5,
+        )
+        mark(line, series=name, tips=[f"{name}: average precision {value:.3f}"])
+    labels = [labels for scorings in curves.values() for labels, _ in scorings]
+    chance = float(np.mean([np.mean(of) for of in labels]))
+    axes.axhline(chance, color=GREY, linestyle="--", linewidth=1, label=f"chance: {chance:.3f}")
+    axes.set_xlabel("recall (anomalies found)")
+    axes.set_ylabel("precision (anomalies among those called anomalous)")
+    axes.set_xlim(-0.01, 1.01)
+    axes.set_ylim(-0.01, 1.01)
+    axes.set_box_aspect(1)
+    axes.grid(alpha=0.25)
+    axes.legend(
+        title="average precision", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False
+    )
+    return figure
+
+
+def extremes(kinds: Mapping[str, Sequence[tuple[NDArray[Any], float]]]) -> Figure:
+    """Test images, one row for each kind, each with its score below it.
+
+    Args:
+        kinds: by name, images ``(c, h, w)`` uint8 with their scores.
+    """
+    columns = max(map(len, kinds.values()))
+    figure = Figure(figsize=(WIDTH, 0.2 + 0.85 * len(kinds)), layout="constrained")
+    axes = figure.subplots()
+    for row, (name, shown) in enumerate(kinds.items()):
+        axes.text(-0.15, row + 0.4, name, ha="right", va="center", fontsize=8)
+        for column, (image, score) in enumerate(shown):
+            # an axes for each image would take seconds to draw
+            place = (column, column + 0.76, row + 0.76, row)
+            axes.imshow(_colours(image), extent=place, interpolation="nearest")
+            axes.text(column + 0.38, row + 0.79, f"{score:.3g}", ha="center", va="top", fontsize=7)
+    axes.set_xlim(-0.1, columns)
+    axes.set_ylim(len(kinds), 0)
+    axes.set_aspect("equal")
+    axes.set_axis_off()
+    return figure
+
+
+def _colours(image: NDArray[Any]) -> NDArray[Any]:
+    """An image ``(1 or 3, h, w)`` as ``(h, w, 3)``."""
+    return np.broadcast_to(image, (3, *image.shape[1:])).transpose(1, 2, 0)
+
+
+def training(curves: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]) -> Figure:
+    """Losses and health figures by epoch, one panel for each, one line for each run.
+
+    Args:
+        curves: by loss and run, epochs and values.
+    """
+    columns = min(len(curves), COLUMNS)
+    count = math.ceil(len(curves) / columns)
+    figure = Figure(figsize=(WIDTH, 0.7 + 1.7 * count), layout="constrained")
+    grid = figure.subplots(count, columns, squeeze=False)
+    for axes in grid.flat[len(curves) :]:
+        axes.set_visible(False)
+    runs = list(dict.fromkeys(run for of_loss in curves.values() for run in of_loss))
+    for axes, (loss, of_loss) in zip(grid.flat, curves.items(), strict=False):
+        for run, points in of_loss.items():
+            (line,) = axes.plot(
+                *zip(*points, strict=True),
+                color=LINES[runs.index(run) % len(LINES)],
+                linestyle=("-", "--", ":")[runs.index(run) // len(LINES) % 3],
+                linewidth=1.2,
+                label=run,
+            )
+            mark(line, series=run, tips=[f"{loss}, {run}"])
+        axes.set_title(loss, fontsize=9)
+        axes.tick_params(labelsize=7)
+        axes.grid(alpha=0.25)
+    handles, names = grid.flat[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
+    figure.supxlabel("epoch", fontsize=9)
     return figure
 
 
@@ -162,10 +262,23 @@ def _histogram_row(axes: Axes, labels: NDArray[Any], scores: NDArray[Any], botto
     axes.axhline(bottom, color=GREY, linewidth=0.5)
 
 
+def _precision(labels: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64]:
+    """The best precision that reaches at least each recall of ``RATES``."""
+    from sklearn.metrics import precision_recall_curve
+
+    precision, recall, _ = precision_recall_curve(labels, scores)
+    # the recall falls, and the last point is no threshold's
+    precision, recall = precision[:-1], recall[:-1]
+    reachable = np.maximum.accumulate(precision)
+    at = np.searchsorted(-recall, -RATES, side="right") - 1
+    best: NDArray[np.float64] = reachable[np.clip(at, 0, None)]
+    return best
+
+
 def _curve(labels: NDArray[Any], scores: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
-    """True positive rates at ``FALSE_POSITIVE_RATES``, and the area under the curve itself."""
+    """True positive rates at ``RATES``, and the area under the curve itself."""
     from sklearn.metrics import auc, roc_curve
 
     false_positives, true_positives, _ = roc_curve(labels, scores)
-    rates: NDArray[np.float64] = np.interp(FALSE_POSITIVE_RATES, false_positives, true_positives)
+    rates: NDArray[np.float64] = np.interp(RATES, false_positives, true_positives)
     return rates, float(auc(false_positives, true_positives))

@@ -17,6 +17,7 @@ from omasgan.report.results import tables
 from omasgan.report.results.ranking import METHOD
 from omasgan.report.results.runs import SEPARATOR, current, ok
 from omasgan.store.results import RunKey, Store
+from omasgan.training.extremes import rows as extreme_rows
 
 if TYPE_CHECKING:
     from omasgan.report.results.score_figures import Scored
@@ -27,6 +28,16 @@ MAX_SEEDS = 3
 """Runs that are read of each fold."""
 MAX_PICTURES = 3
 """Folds whose pictures an entry shows; the others remain in the folders of their runs."""
+MAX_CURVES = 10
+"""Folds whose training is drawn."""
+NO_LOSSES = frozenset({"epoch", "phase", "seconds", "cached_seconds"})
+KINDS = {
+    "missed": "anomalies,\nlowest scores",
+    "false alarms": "normal,\nhighest scores",
+    "found": "anomalies,\nhighest scores",
+    "normal": "normal,\nlowest scores",
+}
+"""What a figure calls the kinds of extreme samples."""
 
 
 def drawn(frame: pd.DataFrame) -> list[str]:
@@ -51,7 +62,7 @@ def note(frame: pd.DataFrame) -> str:
 
 
 def details(store: Store, frame: pd.DataFrame) -> Iterator[Details]:
-    """ROC curves, histograms and pictures of each entry that is drawn.
+    """Curves, histograms and pictures of each entry that is drawn.
 
     Raises:
         StoreError: the scores or the pictures of a run cannot be read.
@@ -61,23 +72,34 @@ def details(store: Store, frame: pd.DataFrame) -> Iterator[Details]:
         runs = good[good["entry"] == entry].groupby("fold").head(MAX_SEEDS)
         if not runs.empty:
             title = f"Scores of {entry}"
-            yield Details(title, tuple(_figures(store, entry, runs.to_dict("records"))))
+            figures = tuple(_figures(store, entry, runs.to_dict("records")))
+            yield Details(title, figures, is_open=True)
 
 
 def _figures(store: Store, entry: str, rows: Sequence[Mapping[Any, Any]]) -> Iterator[Figure]:
+    """All that is drawn of an entry: how it separates, where it errs, what it learned."""
     keys = [RunKey.of({str(k): v for k, v in row.items()}) for row in rows]
+    names = {key: str(row["fold_name"]) for key, row in zip(keys, rows, strict=True)}
+    scores = {key: store.scores(key) for key in keys}
     curves: dict[str, list[Scored]] = {}
-    for key in keys:
-        scores = store.scores(key)
-        scored = scores["label"].to_numpy(), scores["score"].to_numpy()
-        curves.setdefault(f"fold {key.fold}", []).append(scored)
+    for key, of_run in scores.items():
+        scored = of_run["label"].to_numpy(), of_run["score"].to_numpy()
+        curves.setdefault(names[key], []).append(scored)
     prefix, rule = slug(rows[0]["benchmark"], entry), f"Rule {rows[0]['selection']}"
+    seeds = f"{rule}; mean over seeds {formats.distinct(key.seed for key in keys)}."
     yield Figure(
         slug(prefix, "roc"),
         f"ROC by fold: {entry}",
-        f"{rule}; mean over seeds {formats.distinct(key.seed for key in keys)}.",
-        _range([(row["auroc"], f"fold {row['fold']}") for row in rows], "AUROC of a run"),
+        seeds,
+        _range([(row["auroc"], row["fold_name"]) for row in rows], "AUROC of a run"),
         partial(draw.roc, curves),
+    )
+    yield Figure(
+        slug(prefix, "precision recall"),
+        f"Precision and recall by fold: {entry}",
+        f"{seeds} The best precision that finds at least so many of the anomalies.",
+        f"Precision-recall curves on {len(curves)} folds.",
+        partial(draw.precision_recall, curves),
     )
     first = {fold: scored[0] for fold, scored in curves.items()}
     yield Figure(
@@ -87,14 +109,73 @@ def _figures(store: Store, entry: str, rows: Sequence[Mapping[Any, Any]]) -> Ite
         f"Histograms of normal and anomalous scores on {len(first)} folds.",
         partial(draw.histogram, first),
     )
+    yield from _extremes(store, entry, rows, scores)
+    yield from _training(store, entry, names)
     for run, arrays in _pictures(store, keys).items():
-        names = ", ".join(name for name, array in arrays.items() if draw.is_images(array))
+        shown = ", ".join(name for name, array in arrays.items() if draw.is_images(array))
         yield Figure(
             slug(prefix, run),
             f"Samples: {entry}, {run}",
-            f"{rule}; rows: {names}.",
-            f"Rows of images: {names}.",
+            f"{rule}; rows: {shown}.",
+            f"Rows of images: {shown}.",
             partial(draw.samples, arrays),
+        )
+
+
+def _extremes(
+    store: Store,
+    entry: str,
+    rows: Sequence[Mapping[Any, Any]],
+    scores: Mapping[RunKey, pd.DataFrame],
+) -> Iterator[Figure]:
+    """The test images that one run on each of the weakest folds scored lowest and highest."""
+    by_fold: dict[int, tuple[Mapping[Any, Any], RunKey]] = {}
+    for row, key in zip(rows, scores, strict=True):
+        by_fold.setdefault(key.fold, (row, key))
+    weakest = sorted(by_fold.values(), key=lambda run: float(run[0]["auroc"]))[:MAX_PICTURES]
+    for row, key in weakest:
+        arrays = store.extremes(key)
+        if not arrays:
+            continue
+        image_of = dict(zip(arrays["sample_id"].tolist(), arrays["images"], strict=True))
+        of_run = scores[key]
+        ids, values = of_run["sample_id"].to_numpy(), of_run["score"].to_numpy()
+        kinds = {
+            KINDS[kind]: [(image_of[ids[i]], float(values[i])) for i in chosen]
+            for kind, chosen in extreme_rows(of_run["label"].to_numpy(), values).items()
+        }
+        yield Figure(
+            slug(key.benchmark, entry, row["fold_name"], "extremes"),
+            f"Lowest and highest scores: {entry}, {row['fold_name']}",
+            f"Rule {key.selection}, seed {key.seed}, AUROC {row['auroc']:.3f}; below each test "
+            "image its score, higher is more anomalous. The first two rows are the errors.",
+            "Test images with their scores, in four rows: the anomalies with the lowest scores, "
+            "the normal samples with the highest, and those that were told best.",
+            partial(draw.extremes, kinds),
+        )
+
+
+def _training(store: Store, entry: str, names: Mapping[RunKey, str]) -> Iterator[Figure]:
+    """The losses and health figures of the first run on each fold."""
+    first: dict[str, RunKey] = {}
+    for key, name in names.items():
+        first.setdefault(name, key)
+    curves: dict[str, dict[str, list[tuple[int, float]]]] = {}
+    for name, key in list(first.items())[:MAX_CURVES]:
+        for epoch in store.read_epochs(key):
+            for loss, value in epoch.items():
+                if loss not in NO_LOSSES and isinstance(value, int | float):
+                    points = curves.setdefault(loss, {}).setdefault(name, [])
+                    points.append((epoch["epoch"], float(value)))
+    longest = max((len(p) for of_loss in curves.values() for p in of_loss.values()), default=0)
+    if longest > 1:
+        key = next(iter(names))
+        yield Figure(
+            slug(key.benchmark, entry, "training"),
+            f"Training: {entry}",
+            f"Rule {key.selection}; the first seed of each fold.",
+            f"Curves by epoch: {', '.join(curves)}.",
+            partial(draw.training, curves),
         )
 
 

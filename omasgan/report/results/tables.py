@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,8 +12,9 @@ from omasgan.checks.geometry import Card
 from omasgan.report import statistics
 from omasgan.report.page import formats
 from omasgan.report.results.averages import fold_means, spread
+from omasgan.report.results.defaults import defaults
 from omasgan.report.results.inputs import Benchmark, StoredStudy
-from omasgan.report.results.runs import METRICS, current, ok
+from omasgan.report.results.runs import METRICS, current, fold_names, ok
 
 OUTCOMES = ("ok", "pruned", "diverged", "out-of-memory", "failed")
 STAGE_PREFIX = "auroc."
@@ -30,7 +32,7 @@ def comparison(frame: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
     ``params`` are what sets the entry apart, the first digits of their ids, or the number of
     winners. ``interval`` is that of the mean AUROC (``statistics.interval``). ``folds``, ``seeds``
     and ``runs`` read "stored/in the benchmark"; ``failed`` counts the runs without a metric;
-    ``seconds`` is the mean time of a run, ``peak MB`` the most memory of one. ``device`` is there
+    ``seconds`` is the mean time of a run. ``device`` is there
     only if the runs used several classes of device, ``code`` only if an entry's runs were made by
     several code versions.
     """
@@ -50,27 +52,39 @@ def comparison(frame: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
 def by_fold(frame: pd.DataFrame, metric: str = "auroc") -> pd.DataFrame:
     """One row for each entry, one column for each fold (mean over its seeds); best mean first."""
     rows = []
+    names = fold_names(frame)
     for entry, group in current(frame).groupby("entry", sort=False):
         means = fold_means(ok(group), metric)
-        rows.append({"entry": entry, metric: means.mean(), **_fold_cells(means)})
-    table = _fold_columns_last(pd.DataFrame(rows))
+        rows.append({"entry": entry, metric: means.mean(), **_fold_cells(means, names)})
+    table = _fold_columns_last(pd.DataFrame(rows), names)
     if table.empty:
         return table
     return table.sort_values(metric, ascending=False, ignore_index=True, kind="stable")
 
 
+def costs(frame: pd.DataFrame) -> list[tuple[str, float, float]]:
+    """By entry, the mean seconds of a run and the mean AUROC; entries without either left out."""
+    rows = []
+    for entry, group in ok(current(frame)).groupby("entry", sort=False):
+        seconds = float(group["seconds"].mean())
+        if seconds > 0:
+            rows.append((str(entry), seconds, float(fold_means(group, "auroc").mean())))
+    return rows
+
+
 def stages(frame: pd.DataFrame) -> pd.DataFrame:
     """The AUROC of each stage's score that one training gives: a row for each entry and stage."""
     rows = []
+    names = fold_names(frame)
     for entry, group in current(frame).groupby("entry", sort=False):
         good = ok(group)
         for column in stage_columns(frame):
             means = fold_means(good, column)
             if not means.empty:
                 stage = column.removeprefix(STAGE_PREFIX)
-                cells = {"entry": entry, "stage": stage, **spread(means), **_fold_cells(means)}
-                rows.append(cells)
-    return _fold_columns_last(pd.DataFrame(rows))
+                cells = {"entry": entry, "stage": stage, **_spread(means, names)}
+                rows.append({**cells, **_fold_cells(means, names)})
+    return _fold_columns_last(pd.DataFrame(rows), names)
 
 
 def stage_columns(frame: pd.DataFrame) -> list[str]:
@@ -81,11 +95,15 @@ def stage_columns(frame: pd.DataFrame) -> list[str]:
 
 
 def settings(frame: pd.DataFrame) -> pd.DataFrame:
-    """What the numbers depend on: one row for each params of each entry."""
+    """What the numbers depend on: one row for each params of each entry.
+
+    ``not at their defaults`` are the params that differ from the detector's defaults.
+    """
     return pd.DataFrame(
         {
             "entry": entry,
             "params": params_id,
+            "not at their defaults": _differing(group),
             "folds": formats.distinct(group["fold"]),
             "seeds": formats.distinct(group["seed"]),
             "code": _texts(group["code_version"]),
@@ -137,9 +155,19 @@ def studies(stored: Sequence[StoredStudy]) -> pd.DataFrame:
 
 
 def winners(stored: Sequence[StoredStudy]) -> pd.DataFrame:
-    """The winners' params: one row for each param, one column for each study with a winner."""
-    columns = {study.label: study.winner["params"] for study in stored if study.winner}
-    names = list(dict.fromkeys(name for params in columns.values() for name in params))
+    """The winners' params: one row for each param that is not at its default for all of them, one
+    column for each study with a winner.
+    """
+    won = [study for study in stored if study.winner]
+    columns = {study.label: study.winner["params"] for study in won if study.winner}
+    names = list(
+        dict.fromkeys(
+            name
+            for study in won
+            if study.winner
+            for name in not_defaults(study.detector, study.winner["params"])
+        )
+    )
     return pd.DataFrame(
         {
             "parameter": name,
@@ -149,23 +177,36 @@ def winners(stored: Sequence[StoredStudy]) -> pd.DataFrame:
     )
 
 
+def not_defaults(detector: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The params that are not the detector's defaults; all of them if it cannot be loaded."""
+    known = defaults(detector)
+    return {k: v for k, v in params.items() if k not in known or known[k] != v}
+
+
+def _differing(group: pd.DataFrame) -> str:
+    params = json.loads(group["params"].iloc[0])
+    own = not_defaults(str(group["detector"].iloc[0]), params)
+    return ", ".join(f"{name}={formats.param(value)}" for name, value in own.items()) or "none"
+
+
 def _entry_row(group: pd.DataFrame, interval: str, benchmark: Benchmark) -> dict[str, Any]:
     good = ok(group)
-    numbers = spread(fold_means(good, "auroc"))
+    numbers = _spread(fold_means(good, "auroc"), fold_names(group))
     return {
         "detector": group["detector"].iloc[0],
         "selection": group["selection"].iloc[0],
-        "params": group["variant"].iloc[0] or _short_ids(group["params_id"]),
-        "device": formats.distinct(good["device_class"], "+") or "-",
-        "code": _versions(good),
         "auroc": numbers.pop("auroc"),
         "interval": interval,
-        **numbers,
-        **{name: fold_means(good, name).mean() for name in METRICS[1:]},
+        "worst": numbers.pop("worst"),
+        "worst fold": numbers.pop("worst fold"),
+        "sd": numbers.pop("sd"),
+        **{n.replace("_", " "): fold_means(good, n).mean() for n in METRICS[1:]},
         **benchmark.counts(good["fold"].nunique(), good["seed"].nunique(), len(good)),
         "failed": len(group) - len(good),
         "seconds": good["seconds"].mean(),
-        "peak MB": _peak(good),
+        "params": group["variant"].iloc[0] or _short_ids(group["params_id"]),
+        "device": formats.distinct(good["device_class"], "+") or "-",
+        "code": _versions(good),
     }
 
 
@@ -180,13 +221,19 @@ def _peak(frame: pd.DataFrame) -> float:
     return float(pd.to_numeric(frame["peak_memory_mb"], errors="coerce").max())
 
 
-def _fold_cells(means: pd.Series[float]) -> Mapping[str, float]:
-    return {f"fold {fold}": float(value) for fold, value in means.items()}
+def _spread(means: pd.Series[float], names: Mapping[int, str]) -> dict[str, Any]:
+    """``spread``, whose worst fold has its name."""
+    numbers = spread(means)
+    worst = numbers["worst fold"]
+    return {**numbers, "worst fold": formats.NONE if pd.isna(worst) else names[int(worst)]}
 
 
-def _fold_columns_last(frame: pd.DataFrame) -> pd.DataFrame:
-    folds = [name for name in frame.columns if name.startswith("fold ")]
-    folds.sort(key=lambda name: int(name.removeprefix("fold ")))
+def _fold_cells(means: pd.Series[float], names: Mapping[int, str]) -> Mapping[str, float]:
+    return {names[int(str(fold))]: float(value) for fold, value in means.items()}
+
+
+def _fold_columns_last(frame: pd.DataFrame, names: Mapping[int, str]) -> pd.DataFrame:
+    folds = [name for name in names.values() if name in frame.columns]
     return frame[[name for name in frame.columns if name not in folds] + folds]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
-from rich.table import Table
+from rich.console import RenderableType
 
 from omasgan import __version__
 from omasgan.errors import StoreError
@@ -15,7 +15,7 @@ from omasgan.report.page.blocks import Page, Section
 from omasgan.report.page.files import PAGE, SUMMARY
 from omasgan.report.results import content
 from omasgan.report.results.content import Contents
-from omasgan.store.files import AnyPath
+from omasgan.store.files import AnyPath, find
 from omasgan.store.results import Store
 
 RUNS = "runs.csv"
@@ -23,7 +23,7 @@ RUNS = "runs.csv"
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """What ``write_report`` has written, and the tables for a terminal.
+    """What ``write_report`` has written, and what it ``said`` to a terminal.
 
     ``of`` maps a benchmark to the files about it, by their path in ``folder``; the page, the
     summary and the runs, which cover all benchmarks, are among them. MLflow receives these.
@@ -31,7 +31,7 @@ class ReportFiles:
 
     folder: AnyPath
     of: Mapping[str, tuple[str, ...]]
-    tables: tuple[Table, ...]
+    said: tuple[RenderableType, ...]
 
     @property
     def page(self) -> AnyPath:
@@ -49,9 +49,8 @@ def write_report(store: Store, *, page_only: bool = False) -> ReportFiles:
         StoreError: the store holds no result and no study, a file of it is damaged, or the folder
             cannot be written.
     """
-    benchmarks = _read(store)
-    sections = [content.section(store, one, with_scores=True) for one in benchmarks]
-    page = Page("omasgan report", (_origin(benchmarks),), tuple(sections))
+    page, benchmarks = _page(store)
+    sections = page.sections
     folder = store.root / "report"
     of: dict[str, tuple[str, ...]]
     if page_only:
@@ -64,13 +63,38 @@ def write_report(store: Store, *, page_only: bool = False) -> ReportFiles:
     return ReportFiles(folder, of, _for_terminal(sections))
 
 
-def terminal_tables(store: Store) -> tuple[Table, ...]:
-    """The tables of results and studies for a terminal, without writing anything.
+def render_page(store: Store) -> str:
+    """The page alone, without writing anything.
+
+    Raises:
+        StoreError: the store holds no result and no study, or a file of it is damaged.
+    """
+    return html.render(_page(store)[0])
+
+
+def for_terminal(store: Store) -> tuple[RenderableType, ...]:
+    """The answer and the AUROCs for a terminal, without writing anything.
 
     Raises:
         StoreError: the store holds no result and no study, or a file of it is damaged.
     """
     return _for_terminal([content.section(store, one, with_scores=False) for one in _read(store)])
+
+
+def _page(store: Store) -> tuple[Page, list[Contents]]:
+    benchmarks = _read(store)
+    sections = [content.section(store, one, with_scores=True) for one in benchmarks]
+    page = Page("omasgan report", (_origin(benchmarks),), tuple(sections), _other_pages(store))
+    return page, benchmarks
+
+
+def _other_pages(store: Store) -> dict[str, str]:
+    """The pages of sensitivity studies and of the paper's suites, as seen from the report."""
+    return {
+        f"{verb}: {path.parent.name}": f"../{verb}/{path.parent.name}/{PAGE}"
+        for verb in ("sensitivity", "paper")
+        for path in find(store.root, f"{verb}/*/{PAGE}")
+    }
 
 
 def _read(store: Store) -> list[Contents]:
@@ -90,12 +114,14 @@ def _origin(benchmarks: Sequence[Contents]) -> str:
     return f"Made by omasgan {__version__}.{last} All runs: {RUNS}."
 
 
-def _for_terminal(sections: Sequence[Section]) -> tuple[Table, ...]:
-    """All tables that a terminal has room for; the first of a section has the section's title."""
-    return tuple(
-        plain.terminal(
-            replace(table, title=f"{section.title}: {table.title}") if i == 0 else table
-        )
-        for section in sections
-        for i, table in enumerate(t for t in section.tables if not t.page_only)
-    )
+def _for_terminal(sections: Sequence[Section]) -> tuple[RenderableType, ...]:
+    """For each section its answer, and the tables that a terminal has room for."""
+    shown: list[RenderableType] = []
+    for section in sections:
+        shown += section.answer
+        shown += [
+            plain.terminal(replace(table, title=f"{section.title}: {table.title}"))
+            for table in section.tables
+            if table.for_terminal
+        ]
+    return tuple(shown)

@@ -11,7 +11,8 @@ EFFECT = (
     "the seeds within each; best and worst value are selected anew in each resample, which makes "
     "it slightly too wide. chance: the effect stays below it in 95 of 100 cases if the values "
     "make no difference (values permuted within each fold and seed). p Holm: the share of such "
-    "cases that reach the effect, corrected for the params of this table."
+    "cases that reach the effect, corrected for the params of this table. Only a significant "
+    "effect has a best and a worst value."
 )
 DIFFERENCE = (
     "difference: to the base, on the same folds with the same seeds; interval: 95 %, over folds "

@@ -16,6 +16,7 @@ from omasgan import detectors
 from omasgan.experiments.sensitivity.axes import Axis
 from omasgan.experiments.sensitivity.design import SensitivityPlan
 from omasgan.experiments.sensitivity.training import SensitivitySpec
+from omasgan.report.meanings import meanings
 from omasgan.report.page import formats
 from omasgan.report.page.blocks import Block, Command, Details, Figure, Page, Section, Table, slug
 from omasgan.report.results.tables import STAGE_PREFIX, stage_columns
@@ -37,7 +38,7 @@ def page(spec: SensitivitySpec, rows: Sequence[Mapping[str, Any]]) -> Page:
         id="study",
         title="Study",
         prose=(_about(plan), *_doubts(plan, runs, cubes)),
-        blocks=tuple(_blocks(plan, runs, complete)),
+        blocks=tuple(_blocks(spec.detector, plan, runs, complete)),
         commands=(_command(spec),),
     )
     title = f"Sensitivity of {spec.detector} on {spec.benchmark.id}"
@@ -104,13 +105,17 @@ def _doubts(
             yield f"{axis.name} is shown without values whose runs failed: {', '.join(values)}."
 
 
-def _blocks(plan: SensitivityPlan, runs: pd.DataFrame, cubes: AxisCubes) -> Iterator[Block]:
+def _blocks(
+    detector: str, plan: SensitivityPlan, runs: pd.DataFrame, cubes: AxisCubes
+) -> Iterator[Block]:
     from omasgan.report.sensitivity import figures as draw
 
     scope = _scope(plan)
     if cubes:
         by_param = {axis.name: effects.effect(cube) for axis, cube in cubes}
-        yield Table("Effects", f"{captions.EFFECT} {scope}", tables.by_effect(by_param))
+        yield Table(
+            "Effects", f"{captions.EFFECT} {scope}", tables.by_effect(by_param, meanings(detector))
+        )
         sizes = "; ".join(f"{name} {e.size:.3f}" for name, e in by_param.items())
         yield Figure(
             "effects", "Effects beside chance", f"{captions.EFFECT} {scope}",
@@ -120,8 +125,8 @@ def _blocks(plan: SensitivityPlan, runs: pd.DataFrame, cubes: AxisCubes) -> Iter
         )  # fmt: skip
         yield Figure(
             "curves", "Curves",
-            f"Mean difference to the base (dashed) with its interval as a band; grey: folds. "
-            f"{captions.DIFFERENCE} {scope}",
+            f"Mean AUROC; band: the interval of the difference to the base (dashed); grey: the "
+            f"folds, moved to the base's mean. {captions.DIFFERENCE} {scope}",
             f"How AUROC moves along the values of {', '.join(a.name for a, _ in cubes)}.",
             partial(draw.curves, cubes),
         )  # fmt: skip
@@ -157,7 +162,8 @@ def _stages(plan: SensitivityPlan, runs: pd.DataFrame, axes: Sequence[Axis]) -> 
     yield Table("Effects by stage", about, tables.by_stage(cubes))
     yield Figure(
         "stages", "Curves by stage",
-        f"Mean difference of each stage's AUROC to its own at the base. {captions.DIFFERENCE} "
+        f"Mean AUROC of each stage's score; the band is the interval of its difference to its own "
+        f"at the base. {captions.DIFFERENCE} "
         f"{_scope(plan)}",
         f"How each stage's AUROC moves along the values of {', '.join(a.name for a in axes)}.",
         partial(draw.stages, cubes),

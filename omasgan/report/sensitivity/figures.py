@@ -10,7 +10,6 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
-from numpy.typing import NDArray
 
 from omasgan.experiments.sensitivity.axes import Axis
 from omasgan.report.page import formats
@@ -18,9 +17,8 @@ from omasgan.report.page.drawing import mark
 from omasgan.report.page.palette import ANOMALOUS, GREY, LINES, NORMAL, WIDTH
 from omasgan.report.page.plots import panels
 from omasgan.report.sensitivity.effects import Cube, Effect, differences
-from omasgan.report.statistics import Interval
 
-DIFFERENCE = "AUROC less that of the base"
+MEAN = "mean AUROC"
 
 
 def effects(by_param: Mapping[str, Effect]) -> Figure:
@@ -46,8 +44,8 @@ def effects(by_param: Mapping[str, Effect]) -> Figure:
 
 
 def curves(cubes: Sequence[tuple[Axis, Cube]]) -> Figure:
-    """One panel for each param: the difference to the base along its values, with intervals; thin
-    lines are the folds.
+    """One panel for each param: the mean along its values, with the intervals of the difference
+    to the base; thin lines are the folds, moved to the base's mean.
     """
     figure, grid = panels(len(cubes))
     for axes, (axis, cube) in zip(grid, cubes, strict=True):
@@ -55,10 +53,11 @@ def curves(cubes: Sequence[tuple[Axis, Cube]]) -> Figure:
         x = _positions(axis, cube)
         for fold in range(change.shape[1]):
             by_fold = change[:, fold].mean(axis=1)
-            axes.plot(x, by_fold, color=GREY, linewidth=0.8, alpha=0.7)
-        _band(axes, x, *differences(cube), NORMAL)
+            axes.plot(x, _level(cube) + by_fold, color=GREY, linewidth=0.8, alpha=0.7)
+        _band(axes, x, cube, NORMAL)
+        axes.axhline(_level(cube), color=GREY, linewidth=0.8)
         _set_value_axis(axes, axis, cube)
-    figure.supylabel(DIFFERENCE, fontsize=10)
+    figure.supylabel(MEAN, fontsize=10)
     return figure
 
 
@@ -69,16 +68,20 @@ def stages(cubes: Sequence[tuple[Axis, Mapping[str, Cube]]]) -> Figure:
     for axes, (axis, of_axis) in zip(grid, cubes, strict=True):
         for stage, cube in of_axis.items():
             colour = LINES[names.index(stage) % len(LINES)]
-            mean, intervals = differences(cube)
-            _band(axes, _positions(axis, cube), mean, intervals, colour, series=stage)
+            _band(axes, _positions(axis, cube), cube, colour, series=stage)
         _set_value_axis(axes, axis, next(iter(of_axis.values())))
     handles = [
         grid[0].plot([], [], color=LINES[i % len(LINES)], marker="o", markersize=4)[0]
         for i in range(len(names))
     ]
     figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)
-    figure.supylabel(DIFFERENCE, fontsize=10)
+    figure.supylabel(MEAN, fontsize=10)
     return figure
+
+
+def _level(cube: Cube) -> float:
+    """The mean at the base."""
+    return float(cube.metric[cube.base].mean())
 
 
 def _positions(axis: Axis, cube: Cube) -> list[float]:
@@ -90,7 +93,6 @@ def _positions(axis: Axis, cube: Cube) -> list[float]:
 
 def _set_value_axis(axes: Axes, axis: Axis, cube: Cube) -> None:
     base = _positions(axis, cube)[cube.base]
-    axes.axhline(0.0, color=GREY, linewidth=0.8)
     axes.axvline(base, color=GREY, linestyle="--", linewidth=1)
     if axis.log:
         axes.set_xscale("log")
@@ -108,14 +110,15 @@ def _set_value_axis(axes: Axes, axis: Axis, cube: Cube) -> None:
 def _band(
     axes: Axes,
     x: Sequence[float],
-    mean: NDArray[np.float64],
-    intervals: Sequence[Interval],
+    cube: Cube,
     colour: str,
     series: str = "",
 ) -> None:
-    """Points joined by a line, and their intervals as a band behind it."""
-    (line,) = axes.plot(x, mean, color=colour, marker="o", markersize=4, linewidth=1.6)
-    low, high = [i.low for i in intervals], [i.high for i in intervals]
+    """Means joined by a line, and the intervals of their differences as a band behind it."""
+    change, intervals = differences(cube)
+    level = _level(cube)
+    (line,) = axes.plot(x, level + change, color=colour, marker="o", markersize=4, linewidth=1.6)
+    low, high = ([level + end for end in ends] for ends in zip(*intervals, strict=True))
     artists: list[Artist] = [line]
     if not np.isnan(low).any():
         artists.append(axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0))

@@ -16,8 +16,8 @@ from omasgan.report.sensitivity.effects import Cube, Effect
 AxisCubes: TypeAlias = Sequence[tuple[Axis, Cube]]
 
 
-def by_effect(by_param: Mapping[str, Effect]) -> pd.DataFrame:
-    """One row for each param, largest effect first."""
+def by_effect(by_param: Mapping[str, Effect], meanings: Mapping[str, str]) -> pd.DataFrame:
+    """One row for each param, largest effect first; values are named best only if they are."""
     p = effects.corrected(by_param)
     return pd.DataFrame(
         {
@@ -27,8 +27,9 @@ def by_effect(by_param: Mapping[str, Effect]) -> pd.DataFrame:
             "chance": e.chance,
             "p Holm": p[name],
             "verdict": _verdict(e, p[name], len(by_param)),
-            "best value": formats.param(e.best),
-            "worst value": formats.param(e.worst),
+            "best value": _if(p[name] <= statistics.LEVEL, e.best),
+            "worst value": _if(p[name] <= statistics.LEVEL, e.worst),
+            "what it is": meanings.get(name, formats.NONE),
         }
         for name, e in sorted(by_param.items(), key=lambda item: -item[1].size)
     )
@@ -87,8 +88,12 @@ def _stage_row(cube: Cube) -> dict[str, object]:
         "interval": formats.interval(e.interval),
         "chance": e.chance,
         "p": e.p,
-        "best value": formats.param(e.best),
+        "best value": _if(e.p <= statistics.LEVEL, e.best),
     }
+
+
+def _if(has_effect: bool, value: object) -> str:
+    return formats.param(value) if has_effect else formats.NONE
 
 
 def _verdict(e: Effect, p: float, tests: int) -> str:

@@ -28,6 +28,8 @@ COUNTS = {
     "table-2": (8, 24, 24),
     "table-3": (4, 12, 12),
     "bdsg": (20, 60, 66),
+    "boundary": (18, 18, 18),
+    "waic": (24, 24, 72),
 }
 
 
@@ -125,6 +127,7 @@ def test_a_source_of_another_protocol_is_refused(tmp_path: Path) -> None:
         ('about = "In no paper."', 'about = "x"\nbudget = "image"', "did you mean 'images'"),
         ('about = "In no paper."', 'about = "x"\nabuot = "y"', "abuot: no such key"),
         ('detector = "knn"', 'detector = "knn"\nsettings = "mnist-loo"', "no settings of 'knn'"),
+        ('detector = "knn"', 'detector = "knn"\nensemble = 1', "arms.1-NN.ensemble: Input should"),
         (
             'detector = "knn"',
             'detector = "knn"\nsettings = "mnist-lo"',
@@ -181,8 +184,14 @@ def test_detectors_say_what_they_are_built_on() -> None:
         "vae", "ganomaly", "adae", "aed", "rapp", "conad", "ognet", "nae"
     }  # fmt: skip
     assert {name for name in properties if "GAN" in properties[name]} == {
-        "omasgan", "anogan", "egbad", "fencegan", "wgan"
+        "omasgan", "anogan", "egbad", "fencegan", "wgan", "tailgan", "minlgan"
     }  # fmt: skip
+
+
+def test_all_systems_of_table_1_are_detectors_and_say_what_they_are_built_on() -> None:
+    assert len(set(drawings.OF_TABLE_1)) == 14
+    for name in drawings.OF_TABLE_1:
+        assert detectors.load(name).properties, name
 
 
 def test_printed_settings_name_their_source() -> None:

@@ -13,6 +13,7 @@ from omasgan.experiments.paper import training
 from omasgan.experiments.paper.planning import SuitePlan
 from omasgan.experiments.paper.training import Part
 from omasgan.progress import RunEnded
+from omasgan.report.paper.numbers import Results
 from omasgan.store.results import Store
 from tests.experiments.paper import tiny
 
@@ -46,6 +47,26 @@ def test_a_suite_goes_on_where_it_stopped_and_repeats_nothing(tmp_path: Path) ->
     (again,) = train(plan, out)
     assert again.rows == part.rows
     assert files == {path: path.stat().st_mtime_ns for path in files}
+
+
+def test_an_ensemble_is_a_run_beside_those_of_single_detectors(tmp_path: Path) -> None:
+    plan, out = tiny.plan(tmp_path, tiny.ENSEMBLE), tmp_path / "out"
+    assert plan.trainings == 4 * (1 + 1 + 3)
+    events: list[Any] = []
+    (part,) = train(plan, out, on_event=events.append)
+    rules = [row["selection"] for row in part.rows.values()]
+    assert sorted(rules) == ["ensemble-3"] * 4 + ["fixed"] * 8
+    assert all(row["outcome"] == "ok" for row in part.rows.values())
+    counts = [(event.done, event.total) for event in events if hasattr(event, "done")]
+    assert counts[-1] == (20, 20) and {total for _, total in counts} == {20}
+    assert [done for done, _ in counts] == sorted(done for done, _ in counts)
+    results = Results(plan, part)
+    for variant in plan.variants:
+        assert {row["selection"] for row in results.rows(variant)} == {variant.rule}
+        assert len(results.rows(variant)) == 4
+    files = {path: path.stat().st_mtime_ns for path in out.rglob("result.json")}
+    train(plan, out)
+    assert files == {path: path.stat().st_mtime_ns for path in out.rglob("result.json")}
 
 
 def test_another_suite_of_the_same_name_does_not_take_over(tmp_path: Path) -> None:

@@ -76,6 +76,10 @@ kind = "plane"
 title = "Plane"
 arms = ["Ours"]
 [[drawings]]
+kind = "boundaries"
+title = "Boundaries"
+arms = ["Ours"]
+[[drawings]]
 kind = "evolution"
 title = "Evolution"
 arms = ["B after"]
@@ -122,6 +126,16 @@ kind = "folds"
 title = "By digit"
 """
 """Trains nothing that takes time."""
+
+
+ENSEMBLE = QUICK.replace(
+    '[arms."5-NN"]\ndetector = "knn"\nparams = { k = 5 }',
+    '[arms.One]\ndetector = "tests.toy:CurveDetector"\n'
+    '[arms.Three]\ndetector = "tests.toy:CurveDetector"\nensemble = 3',
+).replace(
+    'kind = "folds"', 'kind = "benchmarks"\nstages = ["waic", "variance"]'
+)  # fmt: skip
+"""A detector, and an ensemble of three of its kind."""
 
 
 def write(folder: Path, text: str = TINY) -> str:

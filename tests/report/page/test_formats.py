@@ -9,7 +9,6 @@ from omasgan.report.page import formats
     ("column", "value", "text"),
     [
         ("auroc", 0.12345, "0.123"),
-        ("worst fold", 3.0, "3"),
         ("average rank", 2.345, "2.35"),
         ("difference", 0.02, "+0.020"),
         ("p Holm", 0.0001, "<0.001"),

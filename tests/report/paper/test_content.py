@@ -10,6 +10,7 @@ import pytest
 
 from omasgan.backends.local import LocalBackend
 from omasgan.data.published import Number
+from omasgan.errors import ConfigError
 from omasgan.experiments.paper import planning, suites, training
 from omasgan.experiments.paper.planning import SuitePlan
 from omasgan.experiments.paper.training import Part
@@ -145,6 +146,23 @@ def test_a_printed_number_is_shown_at_its_fold_and_stage(
     assert len(content.printed(one.plan, [one])) == 3
 
 
+def test_stages_of_several_benchmarks_stand_beside_arms_that_have_none(tmp_path: Path) -> None:
+    plan, parts, store = train(tmp_path, tiny.ENSEMBLE)
+    (section,) = content.page(plan, parts, store, []).sections
+    (table,) = [t for t in section.tables if t.title == "By digit, in numbers"]
+    rows = {row["score"]: row["digits-loo"] for row in tiny.rows(table.frame)}
+    assert list(rows) == ["1-NN", "One", "Three: waic", "Three: variance"]
+    of = [row for row in store.results() if row["selection"] == "ensemble-3"]
+    by_fold = [np.mean([r["auroc.waic"] for r in of if r["fold"] == f]) for f in (0, 1)]
+    assert rows["Three: waic"] == pytest.approx(np.mean(by_fold))
+
+
+def test_ensembles_have_no_place_among_drawings_of_trained_detectors(tmp_path: Path) -> None:
+    text = tiny.PLANE.replace("[arms.Ours]", "[arms.Ours]\nensemble = 2")
+    with pytest.raises(ConfigError, match="cannot have ensembles, got 'Ours'; draw it in a suite"):
+        tiny.plan(tmp_path, text)
+
+
 def test_the_plane_is_drawn_from_saved_detectors(
     square: Trained,
 ) -> None:
@@ -152,8 +170,8 @@ def test_the_plane_is_drawn_from_saved_detectors(
     (section,) = content.page(plan, parts, store, []).sections
     names = [figure.name for figure in section.figures]
     assert names == [
-        "figure-99-plane", "figure-99-evolution", "figure-99-losses", "figure-99-grid",
-        "figure-99-grid-convergence",
+        "figure-99-plane", "figure-99-boundaries", "figure-99-evolution", "figure-99-losses",
+        "figure-99-grid", "figure-99-grid-convergence",
     ]  # fmt: skip
     assert all(figure.drawn.svg for figure in section.figures)
     (table,) = [t for t in section.tables if t.title == "Rates"]
@@ -161,6 +179,17 @@ def test_the_plane_is_drawn_from_saved_detectors(
     assert "no test sample takes part in it" in table.caption
     (auroc,) = [t for t in section.tables if t.title == "AUROC"]
     assert list(auroc.frame["arm"]) == ["Ours"]
+
+
+def test_the_border_of_a_score_is_the_level_that_held_out_normals_stay_below(
+    square: Trained,
+) -> None:
+    plan, (part,), store = square
+    key = Results(plan, part).first(plan.variants[0])
+    assert key is not None
+    detector: Any = saved.load(store.run_dir(key), device="cpu").detector
+    held_out = detector.stage_scores(part.dataset.train.X[part.folds[0].validation])["j"]
+    assert trained.level(store, part, key) == pytest.approx(np.quantile(held_out, 0.95))
 
 
 def test_arms_that_differ_in_task_2_share_task_1(

@@ -47,3 +47,22 @@ def test_a_panel_says_how_many_samples_are_outside() -> None:
 
 def test_sd_of_one_value_is_unknown() -> None:
     assert np.isnan(sd([0.5])) and sd([0.4, 0.6]) == pytest.approx(0.1 * 2**0.5)
+
+
+def test_boundaries_have_a_panel_for_each_data_set_and_arm_that_there_is() -> None:
+    rng = np.random.default_rng(0)
+    points = {name: rng.normal(0, 0.3, (20, 2)).astype(np.float32) for name in ("real", "B")}
+    at = np.linspace(-1, 1, 30)
+    field = np.hypot(*np.meshgrid(at, at)).astype(np.float32)
+    rows = {
+        "one": {"a": (points, field, 0.5)},
+        "two": {"a": (points, field, 0.7), "b": (points, field, 0.5)},
+    }
+    figure = figures.boundaries(rows)
+    assert [axes.get_visible() for axes in figure.axes] == [True, False, True, True]
+    for axes, radius in zip((figure.axes[0], figure.axes[2]), (0.5, 0.7), strict=True):
+        blue, orange, border = axes.collections
+        assert len(blue.get_offsets()) == len(orange.get_offsets()) == 20
+        line = np.concatenate([path.vertices for path in border.get_paths()])
+        np.testing.assert_allclose(np.linalg.norm(line, axis=1), radius, atol=0.01)
+    assert drawing.Drawn(figure, "boundaries").svg

@@ -3,8 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 
 from omasgan.report.page.drawing import png
+from omasgan.report.page.palette import ANOMALOUS, NORMAL
 from omasgan.report.results import figures
 from tests.report.figure_texts import texts
 
@@ -16,6 +18,21 @@ def test_box_plot_says_what_it_shows() -> None:
         assert words in said
     ticks = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
     assert ticks[-1].startswith("omasgan"), "the best mean is on top"
+
+
+def test_a_few_folds_are_points_without_a_box() -> None:
+    for n, boxes in ((4, 0), (5, 1)):
+        figure = figures.box_plot({"knn": list(np.linspace(0.6, 0.9, n))})
+        # a box is five lines besides the mean and chance
+        assert (len(figure.axes[0].lines) > 2) is bool(boxes)
+
+
+def test_what_is_neither_slower_nor_worse_is_red() -> None:
+    figure = figures.costs([("slow", 10.0, 0.9), ("fast", 0.1, 0.8), ("worse", 1.0, 0.7)])
+    colours = [to_hex(dots.get_facecolor()[0]) for dots in figure.axes[0].collections]
+    red, blue = (colour.lower() for colour in (ANOMALOUS, NORMAL))
+    assert colours == [red, blue, red], "by their seconds"
+    assert {text.get_text() for text in figure.axes[0].texts} == {"slow", "fast", "worse"}
 
 
 @pytest.mark.parametrize(("n_entries", "test"), [(4, "signed-rank"), (16, "Nemenyi")])

@@ -20,6 +20,31 @@ def test_roc_averages_scorings_and_shows_chance() -> None:
     assert curve.get_xdata()[-1] == curve.get_ydata()[-1] == 1.0
 
 
+def test_precision_is_the_best_that_finds_as_many() -> None:
+    labels, scores = np.array([1, 0, 1, 0]), np.array([4.0, 3.0, 2.0, 1.0])
+    figure = score_figures.precision_recall({"digit 8": [(labels, scores)]})
+    line = figure.axes[0].lines[0]
+    by_recall = dict(zip(line.get_xdata().tolist(), line.get_ydata().tolist(), strict=True))
+    assert (by_recall[0.5], by_recall[1.0]) == (1.0, pytest.approx(2 / 3))
+    assert "digit 8: 0.833" in texts(figure) and "chance: 0.500" in texts(figure)
+
+
+def test_extremes_show_each_image_with_its_score() -> None:
+    grey, colour = np.zeros((1, 8, 8), np.uint8), np.zeros((3, 8, 8), np.uint8)
+    kinds = {"missed": [(grey, 0.25), (colour, 0.5)], "found": [(grey, 9)]}
+    figure = score_figures.extremes(kinds)
+    assert len(figure.axes[0].images) == 3
+    said = [text.get_text() for text in figure.axes[0].texts]
+    assert said == ["missed", "0.25", "0.5", "found", "9"]
+
+
+def test_training_has_a_panel_for_each_loss() -> None:
+    both = {"digit 1": [(0, 1.0), (1, 0.5)], "digit 8": [(0, 2.0)]}
+    figure = score_figures.training({"d": both, "g": {"digit 1": [(0, 3.0)]}})
+    assert [axes.get_title() for axes in figure.axes] == ["d", "g"]
+    assert [len(axes.lines) for axes in figure.axes] == [2, 1]
+
+
 def test_histogram_counts_both_kinds() -> None:
     figure = score_figures.histogram({f"fold {k}": (LABELS, SCORES) for k in range(7)}, "title")
     said = texts(figure)

@@ -21,8 +21,8 @@ def test_an_entry_has_its_means_and_counts() -> None:
     (line,) = tables.comparison(frame, BENCHMARK).to_dict("records")
     assert line["auroc"] == pytest.approx(0.7)
     assert line["sd"] == pytest.approx(0.2 * 2**0.5)
-    assert (line["worst"], line["worst fold"]) == (0.5, 0)
-    assert (line["seconds"], line["peak MB"]) == (1.0, 301.0)
+    assert (line["worst"], line["worst fold"]) == (0.5, "fold 0")
+    assert line["seconds"] == 1.0
     assert line["interval"] == "-", "fold 1 has only one seed"
     assert (line["folds"], line["seeds"], line["runs"]) == ("2/3", "2/2", "3/6")
 

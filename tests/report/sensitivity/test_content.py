@@ -25,7 +25,8 @@ def test_the_page_says_what_it_is_and_how_certain(small_spec: BenchmarkSpec) -> 
     text = plain.summary(whole)
     assert "No result, sensitivity only" in text and "81 trainings" in text
     assert re.search(r"\| tail \| 0\.(19|20)\d \|.*\| significant \|", text)
-    assert re.search(r"\| idle \|.*\| not significant \|", text)
+    assert re.search(r"\| tail \|.*\| significant \| 0 \| 1 \|", text)
+    assert re.search(r"\| idle \|.*\| not significant \| - \| - \|", text), "no best of no effect"
     assert "| 81 | 162.0 | 81.0 | 1.50 |" in text
     command = f"omasgan sensitivity digits-loo {NAME}"
     assert f"{command} --params tail,idle --design grid --points 3 --folds 0,1,2" in text

@@ -78,7 +78,7 @@ def test_there_is_no_verdict_where_no_effect_could_be_significant() -> None:
         one = effects.effect(cube)
         # the clearest effect there is reaches the least p, as far as the draws can tell
         assert one.p == pytest.approx(one.least, rel=0.2, abs=0.003)
-        assert tables.by_effect({"tail": one})["verdict"].str.startswith(verdict).all()
+        assert tables.by_effect({"tail": one}, {})["verdict"].str.startswith(verdict).all()
 
 
 def test_one_fold_and_seed_has_no_interval() -> None:

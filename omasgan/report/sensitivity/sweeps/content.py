@@ -8,6 +8,7 @@ from functools import partial
 
 import pandas as pd
 
+from omasgan.report.meanings import meanings
 from omasgan.report.page import formats
 from omasgan.report.page.blocks import Block, Command, Details, Figure, Page, Section, Table, slug
 from omasgan.report.sensitivity.sweeps.dependence import (
@@ -146,11 +147,13 @@ def _parallel(pool: Pool, shown: Sequence[str]) -> Figure:
         f"without an interval. {_scope(pool)}",
         f"Each trial as a line through its values of {', '.join(shown)}.",
         partial(draw.parallel_coordinates, pool, shown),
+        is_broad=True,
     )
 
 
 def _importance_table(pool: Pool, shares: Sequence[Importance]) -> pd.DataFrame:
     """One row for each measure and param, with a verdict."""
+    said = meanings(pool.detector)
     return pd.DataFrame(
         {
             "measure": one.evaluator,
@@ -159,6 +162,7 @@ def _importance_table(pool: Pool, shares: Sequence[Importance]) -> pd.DataFrame:
             "interval": formats.interval(one.interval),
             "chance": one.chance,
             "verdict": _verdict(pool, one),
+            "what it is": said.get(one.param, formats.NONE),
         }
         for one in shares
     )

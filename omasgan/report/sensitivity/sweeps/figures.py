@@ -22,6 +22,9 @@ from omasgan.report.sensitivity.sweeps.importance import Importance
 from omasgan.report.sensitivity.sweeps.pool import Pool, position, value_at
 from omasgan.study.space import Choice, Param
 
+LABEL = 0.06
+"""The height of a label, in units of an axis of parallel coordinates."""
+MAX_LABEL = 16
 OBJECTIVE = "objective less its study's mean"
 
 
@@ -95,7 +98,7 @@ def parallel_coordinates(pool: Pool, names: Sequence[str]) -> Figure:
     line breaks where a trial does not have a param.
     """
     params = [next(p for p in pool.searched if p.name == name) for name in names]
-    figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
+    figure = Figure(figsize=(max(WIDTH, 1.15 * len(params) + 1.2), 3.9), layout="constrained")
     axes = figure.subplots()
     scale = Normalize(float(pool.objective.min()), float(pool.objective.max()))
     x = np.arange(len(params))
@@ -106,18 +109,32 @@ def parallel_coordinates(pool: Pool, names: Sequence[str]) -> Figure:
         axes.plot(x, y, color=colour, linewidth=0.9, alpha=0.8)
     for at, param in enumerate(params):
         axes.axvline(at, color=GREY, linewidth=0.8)
-        for where in _ticks(param):
+        for where in _apart(_ticks(param)):
             axes.annotate(
-                formats.param(value_at(param, where)), (at, where), (2, 2),
-                textcoords="offset points", fontsize=7,
+                _short(formats.param(value_at(param, where))), (at, where), (3, 0),
+                textcoords="offset points", fontsize=7, va="center",
                 bbox={"facecolor": "#ffffff", "alpha": 0.7, "edgecolor": "none", "pad": 0.5},
             )  # fmt: skip
     axes.set_xticks(x, list(names), rotation=25, ha="right", fontsize=9)
     axes.set_yticks([])
-    axes.set_xlim(-0.1, len(params) - 0.5)
-    axes.set_ylim(-0.04, 1.08)
+    axes.set_xlim(-0.1, len(params) - 0.3)
+    axes.set_ylim(-0.06, 1.06)
     figure.colorbar(ScalarMappable(scale, FIELD), ax=axes, label=OBJECTIVE)
     return figure
+
+
+def _apart(ticks: Sequence[float]) -> list[float]:
+    """The ticks without those that a label below would touch."""
+    kept: list[float] = []
+    for tick in sorted(ticks):
+        if not kept or tick - kept[-1] >= LABEL:
+            kept.append(tick)
+    return kept
+
+
+def _short(text: str) -> str:
+    """A label that ends before the next axis."""
+    return text if len(text) <= MAX_LABEL else f"{text[: MAX_LABEL - 1]}…"
 
 
 def _ticks(param: Param) -> list[float]:

@@ -20,7 +20,7 @@ SPACE = Space.from_dict(
         "radius": {"low": 0.0, "high": 1.0, "when": {"form": "good"}},
         "gan_steps": {"low": 100, "high": 500, "step": 100},
         "idle": {"low": 0.0, "high": 1.0},
-        "score": "j",
+        "stage": "j",
     }
 )
 
