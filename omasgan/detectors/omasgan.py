@@ -35,7 +35,7 @@ Ours, each with its switch:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias, cast
 
@@ -490,18 +490,21 @@ class OMASGAN(NeuralDetector):
         kind = self.form if is_of_form else self.negatives
         x, z = normals.draw(n, self._generator), self._latents(n)
         with torch.no_grad(), self._autocast():
-            x, generated = (self._like(y, kind) for y in (x, self._networks["G'"](z)))
+            positives = [x, self._networks["G'"](z)] if self.zeta < 1 else [x]
+            positives = [self._like(y, kind) for y in positives]
             base = normals.draw(n, self._generator)
             negative = self._negatives(z, base, self._generator)
             if self._anomalies is not None:
                 known = self._anomalies.draw(n, self._generator)
                 negative = torch.cat([negative, self._like(known, kind)])
         with self._autocast():
-            on_x, on_generated, on_negative = networks.jointly(J, x, generated, negative)
+            on_x, *on_generated, on_negative = networks.jointly(J, *positives, negative)
         loss_negative = F.softplus(-on_negative.float()).mean()
         loss_x = F.softplus(on_x.float()).mean()
-        loss_generated = F.softplus(on_generated.float()).mean()
-        loss = self.zeta * loss_x + (1 - self.zeta) * loss_generated + loss_negative
+        loss = self.zeta * loss_x
+        for v in on_generated:
+            loss = loss + (1 - self.zeta) * F.softplus(v.float()).mean()
+        loss = loss + loss_negative
         self._update(loss, "J")
         return {"j": loss, "j_real": loss_x, "j_negative": loss_negative}
 
@@ -676,11 +679,9 @@ class OMASGAN(NeuralDetector):
     def _parts_of_score(self, x: Tensor) -> dict[str, Tensor]:
         if self.stage in CRITICS:
             return {self.stage: abnormality(self._networks[CRITICS[self.stage]](x))}
-        return self._parts(x)
+        return self._parts(x, SUMS.get(self.stage, (self.stage,)))
 
     def _derived(self, scores: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
-        if "j" not in scores:
-            return scores
         held_out = dict(zip(PARTS, self._fitted["held_out"].cpu().numpy(), strict=True))
         sums = {
             name: tails.fisher(
@@ -688,22 +689,24 @@ class OMASGAN(NeuralDetector):
                 np.stack([scores[part] for part in parts]),
             ).astype(np.float32)
             for name, parts in SUMS.items()
+            if scores.keys() >= set(parts)
         }
         return scores | sums
 
-    def _parts(self, x: Tensor) -> dict[str, Tensor]:
-        """Return the scores that are ``PARTS`` of others, ``(n,)`` each."""
+    def _parts(self, x: Tensor, wanted: Sequence[str] = PARTS) -> dict[str, Tensor]:
+        """Return those of ``PARTS`` that are ``wanted``, in that order, ``(n,)`` each."""
         features = self._j.features(x)
         directions = F.normalize(features)
-        near = neighbourhoods.Neighbourhoods(**self._fitted_as("near"))
-        nearest, local = near.distances(directions)
-        return {
-            "j": self._j.head(features).squeeze(1),
-            "neighbours": nearest,
-            "local": local,
-            "density": mixtures.Density(**self._fitted_as("j")).surprise(directions),
-            "input_density": mixtures.Density(**self._fitted_as("x")).surprise(x.flatten(1)),
-        }
+        parts = {"j": self._j.head(features).squeeze(1)}
+        if {"neighbours", "local"} & set(wanted):
+            near = neighbourhoods.Neighbourhoods(**self._fitted_as("near"))
+            parts["neighbours"], parts["local"] = near.distances(directions)
+        if "density" in wanted:
+            parts["density"] = mixtures.Density(**self._fitted_as("j")).surprise(directions)
+        if "input_density" in wanted:
+            of_input = mixtures.Density(**self._fitted_as("x"))
+            parts["input_density"] = of_input.surprise(x.flatten(1))
+        return {name: parts[name] for name in wanted}
 
     def _fitted_as(self, prefix: str) -> dict[str, Tensor]:
         """Return what was fitted under this name, by the names of its parts."""

@@ -19,6 +19,9 @@ likelihood."""
 RANK_TOL = 1e-6
 """Components whose variance is below this share of the largest count as none."""
 
+LEAST = 20
+"""Vectors to a Gaussian: where there are fewer, so are the Gaussians."""
+
 GROUPING_STEPS = 20
 STEPS = 100
 TOLERANCE = 1e-3
@@ -46,11 +49,11 @@ class Mixture:
 
 def fit(z: Tensor, mixture: int, added: float, seed: int) -> Mixture:
     """Fit Gaussians with full covariances to vectors ``(n, k)`` by expectation and maximisation:
-    ``mixture`` of them, or as many as there are vectors; ``added`` is added to their variances.
+    ``mixture`` of them, or one for every ``LEAST`` vectors; ``added`` is added to their variances.
     """
     # Products of two coordinates, (n, k^2), make each step two matrix products.
     products = (z[:, :, None] * z[:, None, :]).flatten(1)
-    shares = _grouped(z, min(mixture, len(z)), seed)
+    shares = _grouped(z, min(mixture, max(len(z) // LEAST, 1)), seed)
     before = -math.inf
     for _ in range(STEPS):
         fitted = _likeliest(shares, z, products, added)

@@ -117,6 +117,18 @@ def test_a_loss_without_weight_costs_nothing_in_retraining(weight: str, network:
     assert without < with_it
 
 
+def test_positives_without_weight_cost_nothing() -> None:
+    calls: dict[float, int] = {}
+    for zeta in (0.5, 1.0):
+        detector, made = quick("omasgan", zeta=zeta), []
+        epochs = advance(detector, images(), "retrain")
+        next(epochs)
+        detector._networks["G'"].register_forward_hook(lambda *of, made=made: made.append(of))
+        next(epochs)
+        calls[zeta] = len(made)
+    assert calls[1.0] == 0 < calls[0.5]
+
+
 def forwards_in_retraining(network: str, **params: float) -> int:
     """How often a network is called in Task 3; its health is looked at, too."""
     detector = quick("omasgan", form="pixel", **params)
