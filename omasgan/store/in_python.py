@@ -64,7 +64,14 @@ def load(
 
     Raises:
         StoreError: there is no saved detector, or a damaged one.
-        ConfigError: it is of a class that is not of this package.
+        ConfigError: it is of a class that is not of this package, or was trained on a table, whose
+            columns are scaled before.
     """
     folder = saved.find(open_root(str(path)))
-    return saved.load(folder, device=device, foreign=foreign).detector
+    loaded = saved.load(folder, device=device, foreign=foreign)
+    if loaded.scaling is not None:
+        raise ConfigError(
+            f"the detector in '{folder}' takes the scaled columns of a table, and load does not "
+            "scale; score rows with omasgan score"
+        )
+    return loaded.detector

@@ -14,8 +14,10 @@ from sklearn.utils.validation import check_is_fitted
 
 import omasgan
 from omasgan.cli import main
+from omasgan.data.scaling import Scaling
 from omasgan.detectors.calibration import p_values
 from omasgan.errors import ConfigError, DataError, StoreError
+from omasgan.store import saved
 from tests.contracts.test_detector import images, quick, vectors
 from tests.toy import CurveDetector
 
@@ -116,4 +118,15 @@ def test_a_class_of_ones_own_is_loaded_where_it_is_trusted(tmp_path: Path) -> No
 
 def test_a_folder_without_one_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no saved detector"):
+        omasgan.load(tmp_path)
+
+
+def test_a_detector_of_a_table_is_refused(tmp_path: Path) -> None:
+    """It would take the rows of the table for scaled ones, and score them wrongly."""
+    X = vectors()
+    detector = quick("knn").fit(X)
+    row = {"detector": "knn", "params": {}, "seed": 0, "benchmark": "table", "fold": 0}
+    row |= {"data_sha256": "0" * 64, "code_version": "1"}
+    saved.save(tmp_path / "saved", detector, row, X, Scaling(X.min(0), X.max(0), ("a", "b")))
+    with pytest.raises(ConfigError, match=r"scaled columns of a table.* omasgan score"):
         omasgan.load(tmp_path)
