@@ -17,7 +17,7 @@ from omasgan.experiments import sharing
 from omasgan.experiments.sensitivity import design, training
 from omasgan.experiments.sensitivity.training import SensitivitySpec
 from omasgan.progress import RunEnded
-from omasgan.report.results.write import terminal_tables
+from omasgan.report.results.write import for_terminal
 from omasgan.store.results import RunKey, Store
 from omasgan.training import evaluate
 from omasgan.training.jobs import CheckpointPolicy, RunJob
@@ -131,4 +131,4 @@ def test_no_table_of_results_shows_them(
 ) -> None:
     train(spec(small_spec, "kind", folds=[0], seeds=[0]), tmp_path, small_dataset)
     with pytest.raises(StoreError, match="holds no results"):
-        terminal_tables(Store(tmp_path))
+        for_terminal(Store(tmp_path))
