@@ -130,7 +130,7 @@ class BDSG(NeuralDetector):
     def _prepare(self, phase: str, normals: batches.Sampler) -> None:
         generator = torch.Generator(self._device).manual_seed(self._seed_of(phase, "first"))
         x = normals.draw(SCALE_BATCH, generator)
-        if self._position == 0:
+        if "levels" not in self._fitted:
             self._begin_density(normals.X, x)
         if phase == "boundary":
             z = torch.randn(len(x), self.latent_dim, generator=generator, device=self._device)

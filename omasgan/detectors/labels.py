@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from omasgan.data import metrics
 from omasgan.detectors.estimator import not_fitted
+from omasgan.detectors.inputs import Fitted
 from omasgan.errors import ConfigError
 
 
@@ -31,6 +32,7 @@ class Labels:
 
     contamination: float
     _own: OwnScores
+    _input: Fitted
 
     @abstractmethod
     def decision_function(self, X: Any) -> NDArray[np.float32]:

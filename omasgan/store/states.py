@@ -89,12 +89,12 @@ def _parse(content: bytes) -> dict[str, Any]:
 
 def _arrays(content: bytes, as_tensors: bool) -> Mapping[str, Any]:
     if as_tensors:
-        from safetensors import torch
+        from safetensors.torch import load as load_tensors
 
-        return torch.load(content)
-    from safetensors import numpy
+        return load_tensors(content)
+    from safetensors.numpy import load as load_arrays
 
-    return numpy.load(content)
+    return load_arrays(content)
 
 
 def _with_checksum(content: bytes, checksum: str) -> bytes:

@@ -13,7 +13,7 @@ from omasgan.data import selection
 from omasgan.data.datasets import Dataset
 from omasgan.errors import ConfigError
 from omasgan.store.results import Store
-from omasgan.training import evaluate, probe
+from omasgan.training import environment, evaluate, probe
 from omasgan.training.environment import resolve_device
 from omasgan.training.jobs import RunJob, TrialJob
 from omasgan.training.measuring import MB, Measurement, failure, is_out_of_memory, lost_gpu
@@ -36,6 +36,7 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
 
         monkeypatch.setattr(torch.cuda, name, use)
 
+    monkeypatch.setattr(environment, "GPU_FILES", ("/",))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     using("reset_peak_memory_stats", None)
