@@ -92,8 +92,7 @@ def compute_on_one_thread() -> None:
 
 
 def compute_with_threads(n: int) -> None:
-    """Let torch compute with ``n`` threads; where it is not imported yet, from then on."""
-    os.environ["OMP_NUM_THREADS"] = str(n)
+    """Let torch, if it is imported, compute with ``n`` threads."""
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(n)
 

@@ -108,8 +108,9 @@ class HangingUp:
     def _work(self) -> None:
         with contextlib.suppress(OSError):
             while True:
-                self._listening.accept()[0].close()
+                caller, _ = self._listening.accept()
                 self.calls += 1
+                caller.close()
 
     def close(self) -> None:
         self._listening.close()

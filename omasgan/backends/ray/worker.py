@@ -61,6 +61,7 @@ def train_trial(config: dict[str, Any], *, parts: list[Any]) -> None:
     from ray import tune
 
     payload: TrialPayload = ray.get(parts[config["search"]])
+    _import_what_computes(config["job"])
     # A node to itself is not more threads, which would round otherwise.
     compute_with_threads(payload.threads)
     with _produced_ahead(trial_rows(config, payload)) as rows:
@@ -75,6 +76,16 @@ def train_trial(config: dict[str, Any], *, parts: list[Any]) -> None:
             if isinstance(ending, Ending) and ending.outcome == "failed" and _on_gpu(config):
                 # A CUDA error can leave the process unusable; Tune does not reuse one that raises.
                 raise BackendError(str(ending.error))
+
+
+def _import_what_computes(job: TrialJob) -> None:
+    """Import torch, if the trial needs it: later it would take no more threads than there are
+    cores.
+    """
+    with contextlib.suppress(OmasganError):  # which the training will tell
+        detectors.load(job.detector)
+    if job.cache is not None:  # the key of a state names torch's threads
+        importlib.import_module("torch")
 
 
 def resources(config: dict[str, Any]) -> Any:
