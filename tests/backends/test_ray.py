@@ -29,7 +29,7 @@ from omasgan.study.trial_log import EPOCHS
 from omasgan.training.jobs import RunJob
 from tests.toy import HURRY
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 HANGS = 12.0
 """Seconds after which a process hangs: more than its imports take on a busy machine."""
@@ -192,21 +192,28 @@ def test_a_measured_share_grows_once_for_a_trial_that_ran_out_of_memory(
 def test_a_run_gets_the_share_that_its_params_need(
     small_spec: BenchmarkSpec, small_dataset: Dataset, tmp_path: Path
 ) -> None:
-    store, params = Store(tmp_path), {"train_steps": 40, "width": 8, "lr": 0.11}
-    jobs = [
-        RunJob(0, HUNGRY_DETECTOR, params, 0, "fixed", store),
-        RunJob(0, "knn", {}, 0, "fixed", store),
-    ]
+    params = {"train_steps": 40, "width": 8, "lr": 0.11}
+    job = RunJob(0, HUNGRY_DETECTOR, params, 0, "fixed", Store(tmp_path))
     backend = RayBackend(gpus_per_trial="auto")
     events: list[Event] = []
-    hungry, yardstick = backend.runs(jobs, small_spec, small_dataset, events.append)
-    assert (hungry["outcome"], yardstick["outcome"]) == ("out-of-memory", "ok")
+    (hungry,) = backend.runs([job], small_spec, small_dataset, events.append)
+    assert hungry["outcome"] == "out-of-memory"
     first = shares.share_for(hungry[PREDICTED], shares.UNKNOWN_GPU_MB)
     assert hungry["gpus"] == shares.larger(first)
-    assert yardstick["gpus"] == yardstick[PREDICTED] == 0
     cause = f"it ran out of memory, and gets {hungry['gpus']:g} of a GPU"
     run = f"run of {HUNGRY_DETECTOR}, fold 0, seed 0"
     assert notes_in(events) == [f"{run} is repeated: {cause}"]
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_run_without_networks_takes_no_share(
+    small_spec: BenchmarkSpec, small_dataset: Dataset, tmp_path: Path
+) -> None:
+    job = RunJob(0, "knn", {}, 0, "fixed", Store(tmp_path))
+    backend = RayBackend(gpus_per_trial="auto")
+    (row,) = backend.runs([job], small_spec, small_dataset, lambda event: None)
+    assert row["outcome"] == "ok"
+    assert row["gpus"] == row[PREDICTED] == 0
 
 
 @pytest.mark.usefixtures("ray_cluster")
