@@ -86,7 +86,7 @@ def _row(
             rates = _rates(crew, steps, graphs, device or options.device)
     except WorkerError as error:
         return Row("speed", case, "failed", {"error": str(error)})
-    lengths = OMASGAN()._phases()
+    lengths = {phase: n_steps for phase, n_steps in OMASGAN()._phases().items() if n_steps}
     hour = 3600 * 1 / sum(n_steps / rates[phase] for phase, n_steps in lengths.items())
     values: dict[str, Value] = {f"{phase}/s": rate for phase, rate in rates.items()}
     return Row("speed", case, "told", {**values, "trainings/h": hour})
