@@ -29,7 +29,7 @@ from omasgan.detectors.base import Epoch
 from omasgan.errors import ConfigError, StoreError
 from omasgan.store.files import exists
 from omasgan.store.states import load_state, save_state
-from omasgan.training.environment import torch_version
+from omasgan.training.environment import compute_on_one_thread, torch_version
 
 if TYPE_CHECKING:
     from omasgan.detectors.base import Beginning, IterativeDetector
@@ -153,6 +153,8 @@ def _machine(device: str) -> str:
 
     from omasgan.nn import batches
 
+    # Torch may have been imported just now, with as many threads as there are cores.
+    compute_on_one_thread()
     resolved = batches.resolve_device(device)
     half = batches.half_precision_pays(resolved)
     if resolved.type == "cuda":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,16 @@ for name in ("knn", "tests.toy:CurveDetector"):
 """
 
 
+MACHINE = """
+from omasgan.training import stages
+from omasgan.training.environment import compute_on_one_thread
+
+first = stages._machine("cpu")
+compute_on_one_thread()
+assert stages._machine("cpu") == first, first
+"""
+
+
 def imported_by(code: str, *arguments: str) -> set[str]:
     command = [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -37,3 +48,9 @@ def test_a_worker_imports_only_what_it_needs() -> None:
 
 def test_a_training_without_networks_does_without_torch(tmp_path: Path) -> None:
     assert "torch" not in imported_by(TRAINING, str(tmp_path))
+
+
+def test_the_first_training_of_a_process_finds_what_later_ones_have_saved() -> None:
+    """Its detector may need no torch, which is then imported to name the machine."""
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    subprocess.run([sys.executable, "-c", MACHINE], env=environment, check=True)
