@@ -41,8 +41,8 @@ __all__ = [
 ]
 
 PRIVATE = frozenset(
-    {"adapter", "bar", "base", "borrowed", "calibration", "estimator", "foreign", "inputs"}
-    | {"labels", "neural", "notes", "params", "ranges", "yardstick"}
+    {"adapter", "bar", "base", "borrowed", "calibration", "density_boundary", "estimator"}
+    | {"foreign", "inputs", "labels", "neural", "notes", "params", "ranges", "yardstick"}
 )
 """Files in this folder that hold no detector of their own."""
 

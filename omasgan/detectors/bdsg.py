@@ -45,12 +45,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from omasgan.detectors.neural import NeuralDetector, adam
+from omasgan.detectors.density_boundary import DensityBoundary
+from omasgan.detectors.neural import adam
 from omasgan.detectors.params import Phase
-from omasgan.detectors.ranges import Count, NonNegative, Pairs, Positive, Share, Steps
-from omasgan.nn import batches, boundary, flows, mixtures
+from omasgan.detectors.ranges import Count, Positive, Share, Steps
+from omasgan.nn import batches, flows, mixtures
 
-SCALE_BATCH = 256
 LEVELS_FROM = 2_000
 """Training samples whose grey levels are counted."""
 FIT_TO = 5_000
@@ -58,7 +58,7 @@ FIT_TO = 5_000
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class BDSG(NeuralDetector):
+class BDSG(DensityBoundary):
     """A flow and its boundary in two phases, ``flow`` and ``boundary``; the one score is
     ``score``, -log p_g(x).
 
@@ -85,21 +85,6 @@ class BDSG(NeuralDetector):
     flow_steps: Annotated[Steps, Phase("flow")] = 1_000
     flow_lr: Annotated[Positive, Phase("flow")] = 3e-3
     """Adam's rate, betas (0.9, 0.999), as in the other phase."""
-
-    boundary_steps: Annotated[Steps, Phase("boundary")] = 200
-    boundary_lr: Annotated[Positive, Phase("boundary")] = 1e-3
-    distance: Annotated[NonNegative, Phase("boundary")] = 0.3
-    """The weight l1."""
-    scattering: Annotated[NonNegative, Phase("boundary")] = 0.025
-    """The weight l2."""
-    density: Annotated[boundary.DensityKind, Phase("boundary")] = "root"
-    """``plain`` is the mean of p_g; ``root`` that of log p_g, per dimension and in bits, and its
-    exponential."""
-    normalised: Annotated[bool, Phase("boundary")] = True
-    boundary_batch: Annotated[Pairs, Phase("boundary")] = 128
-    """The sources' N: samples of B in a step."""
-    boundary_reference: Annotated[Pairs, Phase("boundary")] = 512
-    """The sources' M: normals among which the nearest is found."""
 
     def _phases(self) -> Mapping[str, int]:
         has_flow = self.model == "flow"
@@ -128,14 +113,9 @@ class BDSG(NeuralDetector):
         return adam(network, lr, betas=(0.9, 0.999))
 
     def _prepare(self, phase: str, normals: batches.Sampler) -> None:
-        generator = torch.Generator(self._device).manual_seed(self._seed_of(phase, "first"))
-        x = normals.draw(SCALE_BATCH, generator)
         if "levels" not in self._fitted:
-            self._begin_density(normals.X, x)
-        if phase == "boundary":
-            z = torch.randn(len(x), self.latent_dim, generator=generator, device=self._device)
-            measured = boundary.Scale.measure(x, z)
-            self._scale = measured if self.normalised else boundary.LITERAL
+            self._begin_density(normals.X, self._first(phase, normals)[0])
+        super()._prepare(phase, normals)
 
     def _begin_density(self, X: NDArray[Any], x: Tensor) -> None:
         """Get the density ready for its training, or fit it; ``x`` are some of the samples."""
@@ -168,22 +148,6 @@ class BDSG(NeuralDetector):
         self._update(loss / math.prod(self._shape), "G")
         return {"nll": loss}
 
-    def _boundary_step(self, normals: batches.Sampler) -> dict[str, Tensor]:
-        z = self._latents(self.boundary_batch)
-        reference = normals.draw(self.boundary_reference, self._generator)
-        samples = self._networks["B"](z).float()
-        log_p = self._log_density(samples)
-        density = boundary.density_term(log_p, math.prod(self._shape), self.density)
-        distance = boundary.point_to_set(samples, reference, self._scale)
-        scattering = boundary.dispersion(samples, z, self._scale)
-        self._update(density + self.distance * distance + self.scattering * scattering, "B")
-        return {
-            "density": density,
-            "distance": distance,
-            "scattering": scattering,
-            "log_density": log_p.mean(),
-        }
-
     def _rows(self, x: Tensor, noise: Tensor | float) -> tuple[Tensor, Tensor | float]:
         """Return what the flow takes of samples, ``(n, d)``, and the log-determinant of the way
         there, in units of grey levels.
@@ -203,15 +167,6 @@ class BDSG(NeuralDetector):
         flow: Any = self._networks["G"]
         log_density: Tensor = flow.log_density(rows) + log_det
         return log_density
-
-    def samples(self, X: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-        """Return normal samples ``X``, and as many of G and of B, by name."""
-        x = torch.cat(list(batches.in_order(X, self._device)))
-        return {"real": x.cpu().numpy()} | self._generated(len(x))
-
-    def pictures(self, n: int) -> dict[str, NDArray[np.float32]]:
-        """Return rows of images of G and of B; none for vectors."""
-        return {} if len(self._shape) == 1 else self._generated(n)
 
     @torch.no_grad()
     def _generated(self, n: int) -> dict[str, NDArray[np.float32]]:

@@ -36,7 +36,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 import numpy as np
 import torch
@@ -45,19 +45,19 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from omasgan.detectors.neural import NeuralDetector, adam
+from omasgan.detectors.density_boundary import DensityBoundary
+from omasgan.detectors.neural import adam
 from omasgan.detectors.params import Phase
-from omasgan.detectors.ranges import Count, NonNegative, Pairs, Positive, Steps
-from omasgan.nn import batches, boundary, hmc, networks
+from omasgan.detectors.ranges import Count, NonNegative, Positive, Steps
+from omasgan.nn import batches, hmc, networks
 from omasgan.nn.losses import binary_cross_entropy
 
-SCALE_BATCH = 256
 LEAST_LOG_VARIANCE = -10.0
 """Of q(z|x); without it the loss of E has no lower bound."""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class TailGAN(NeuralDetector):
+class TailGAN(DensityBoundary):
     """A GAN with a density in three phases, ``gan``, ``encoder`` and ``boundary``; the one score
     is ``score``, -log p_g(x).
 
@@ -95,21 +95,6 @@ class TailGAN(NeuralDetector):
     """Adam's rate, betas (0.9, 0.999), as in the next phase."""
     importance_samples: Annotated[Count, Phase("encoder")] = 50
     """Draws of q(z|x) that p_g is averaged over."""
-
-    boundary_steps: Annotated[Steps, Phase("boundary")] = 200
-    boundary_lr: Annotated[Positive, Phase("boundary")] = 1e-3
-    density: Annotated[boundary.DensityKind, Phase("boundary")] = "root"
-    """As in ``bdsg``."""
-    distance: Annotated[NonNegative, Phase("boundary")] = 0.3
-    """Weight of the distance to the data; BDSG's."""
-    scattering: Annotated[NonNegative, Phase("boundary")] = 0.025
-    """Weight of the scattering; BDSG's."""
-    normalised: Annotated[bool, Phase("boundary")] = True
-    """Measure distances in units of the mean ones among the data and among latents."""
-    boundary_batch: Annotated[Pairs, Phase("boundary")] = 128
-    """Samples of B in a step."""
-    boundary_reference: Annotated[Pairs, Phase("boundary")] = 512
-    """Normals among which the nearest is found."""
 
     def _phases(self) -> Mapping[str, int]:
         return {
@@ -158,14 +143,6 @@ class TailGAN(NeuralDetector):
             return adam(network, self.gan_lr)
         lr = self.encoder_lr if name == "E" else self.boundary_lr
         return adam(network, lr, betas=(0.9, 0.999))
-
-    def _prepare(self, phase: str, normals: batches.Sampler) -> None:
-        if phase == "boundary":
-            generator = torch.Generator(self._device).manual_seed(self._seed_of(phase, "first"))
-            x = normals.draw(SCALE_BATCH, generator)
-            z = torch.randn(len(x), self.latent_dim, generator=generator, device=self._device)
-            measured = boundary.Scale.measure(x, z)
-            self._scale = measured if self.normalised else boundary.LITERAL
 
     def _step(self, phase: str, normals: batches.Sampler) -> dict[str, Tensor]:
         if phase == "gan":
@@ -228,22 +205,6 @@ class TailGAN(NeuralDetector):
         self._update(loss, "E")
         return {"encoder": loss}
 
-    def _boundary_step(self, normals: batches.Sampler) -> dict[str, Tensor]:
-        z = self._latents(self.boundary_batch)
-        reference = normals.draw(self.boundary_reference, self._generator)
-        samples = self._networks["B"](z)
-        log_p = self._log_density(samples)
-        density = boundary.density_term(log_p, samples.shape[1], self.density)
-        distance = boundary.point_to_set(samples, reference, self._scale)
-        scattering = boundary.dispersion(samples, z, self._scale)
-        self._update(density + self.distance * distance + self.scattering * scattering, "B")
-        return {
-            "density": density,
-            "distance": distance,
-            "scattering": scattering,
-            "log_density": log_p.mean(),
-        }
-
     @property
     def _sigma(self) -> Sigma:
         return cast(Sigma, self._networks["sigma"])
@@ -273,15 +234,6 @@ class TailGAN(NeuralDetector):
             ratio = (noise.square() + log_variance - z.square()).sum(1) / 2
             weights.append(ratio - error)
         return torch.logsumexp(torch.stack(weights), 0) - math.log(len(weights)) - constant
-
-    def samples(self, X: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-        """Return normal samples ``X``, and as many of G (without noise) and of B, by name."""
-        x = torch.cat(list(batches.in_order(X, self._device)))
-        return {"real": x.cpu().numpy()} | self._generated(len(x))
-
-    def pictures(self, n: int) -> dict[str, NDArray[np.float32]]:
-        """Return rows of images of G and of B; none for vectors."""
-        return {} if len(self._shape) == 1 else self._generated(n)
 
     @torch.no_grad()
     def _generated(self, n: int) -> dict[str, NDArray[np.float32]]:
