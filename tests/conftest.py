@@ -145,6 +145,9 @@ def ray_cluster() -> Iterator[None]:
     """One cluster for all tests; it claims 8 CPUs and 2 GPUs, which the machine need not have."""
     from omasgan.backends.ray.backend import RayBackend
 
-    backend = RayBackend(num_cpus=8, num_gpus=2)
+    with pytest.MonkeyPatch.context() as patch:
+        # Ray's workers make way for others: they would starve beside the tests that only compute.
+        patch.setenv("RAY_worker_niceness", "0")
+        backend = RayBackend(num_cpus=8, num_gpus=2)
     yield
     backend.close()

@@ -19,6 +19,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, with a detector in ``mine.py``."""
     (tmp_path / "mine.py").write_text(MINE)
     (tmp_path / "space.toml").write_text(POWER)
+    (tmp_path / "params").mkdir()
+    (tmp_path / "params" / "gmm.toml").write_text("mixture = 3\nfloor = 0.1\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -41,9 +43,8 @@ def test_it_is_searched_compared_and_measured(folder: Path) -> None:
     own, out = "mine.py:Mine", ["--out", "out"]
     search = ["--trials", "2", "--space", "space.toml", "--backend", "local"]
     assert omasgan("sweep", "digits-loo", own, *SMALL, *search, *out) == 0
-    assert (
-        omasgan("compare", "digits-loo", "--detectors", own, *SMALL, "--backend=local", *out) == 0
-    )
+    beside = ["--detectors", own, "--params", "params", "--backend", "local"]
+    assert omasgan("compare", "digits-loo", *beside, *SMALL, *out) == 0
     assert omasgan("audit", own, "digits-loo", "--max-train", "100", "--max-test", "60") == 0
     rows = [row for row in Store(folder / "out").results() if row["detector"] == f"{folder}/{own}"]
     assert {row["selection"] for row in rows} == {"nested", "fixed"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from omasgan.store.states import load_state, save_state
 QUICK_STEPS = 4
 """Two epochs a phase: one that ends within it, one that ends it."""
 
+SMALL = {"epoch_steps": 2, "flow_blocks": 2, "importance_samples": 3, "trees": 5}
+
 
 def quick(name: str, **params: Any) -> Any:
     """The detector with as little training as its params allow."""
@@ -28,8 +31,8 @@ def quick(name: str, **params: Any) -> Any:
     steps = [param for param in names if param.endswith("_steps")]
     small = {param: min(names[param].default, QUICK_STEPS) for param in steps}
     small |= {param: 8 for param in names if param.endswith("width")}
-    if "epoch_steps" in steps:
-        small["epoch_steps"] = 2
+    small |= {param: 16 for param in names if param == "batch_size" or param.endswith("_batch")}
+    small |= {param: value for param, value in SMALL.items() if param in names}
     if name == "gmm":
         small |= {"mixture": 3, "floor": 0.1}  # instead of one chosen out of many
     return cls(**(small | params), seed=3, device="cpu")
@@ -53,11 +56,18 @@ cases = pytest.mark.parametrize("kind", MAKERS)
 every = pytest.mark.parametrize("name", detectors.names())
 
 
+@cache
+def trained(name: str, kind: str) -> tuple[Any, np.ndarray]:
+    """A detector for tests that only look at it, and the samples that it was given."""
+    X = MAKERS[kind]()
+    X.flags.writeable = False
+    return quick(name).fit(X), X
+
+
 @every
 @cases
 def test_scores_have_shape_type_and_are_finite(name: str, kind: str) -> None:
-    X = MAKERS[kind]()
-    detector = quick(name).fit(X)
+    detector, X = trained(name, kind)
     scores = detector.decision_function(X[:17])
     assert scores.shape == (17,)
     assert scores.dtype == np.float32
@@ -69,8 +79,7 @@ def test_scores_have_shape_type_and_are_finite(name: str, kind: str) -> None:
 @every
 @cases
 def test_scores_do_not_depend_on_batch_order_or_repetition(name: str, kind: str) -> None:
-    X = MAKERS[kind]()
-    audited = audit(quick(name).fit(X), MAKERS[kind](40, seed=1), batch_size=16)
+    audited = audit(trained(name, kind)[0], MAKERS[kind](40, seed=1), batch_size=16)
     assert audited.passed, audited.moved()
 
 
@@ -85,17 +94,15 @@ def test_images_of_the_usual_sizes_can_be_scored(name: str, shape: tuple[int, ..
 @every
 def test_rows_of_a_table_may_lie_far_beyond_the_training_range(name: str) -> None:
     far = vectors(5, seed=1) + np.float32([[0], [3], [10], [30], [100]])
-    for stage, scores in quick(name).fit(vectors()).stage_scores(far).items():
+    for stage, scores in trained(name, "vectors")[0].stage_scores(far).items():
         assert np.isfinite(scores).all(), stage
 
 
 @every
 def test_the_seed_decides_everything(name: str) -> None:
-    X = images()
-    np.random.seed(0)
-    first = quick(name).fit(X).decision_function(X)
+    detector, X = trained(name, "images")
     np.random.seed(1)
-    assert np.array_equal(first, quick(name).fit(X).decision_function(X))
+    assert np.array_equal(quick(name).fit(X).decision_function(X), detector.decision_function(X))
 
 
 @every
@@ -119,18 +126,14 @@ def test_resume_equals_uninterrupted_after_every_epoch(name: str, tmp_path: Path
 
 @every
 def test_training_reads_x_only(name: str) -> None:
-    X = images()
-    X.flags.writeable = False
-    before = X.copy()
-    quick(name).fit(X)
-    assert np.array_equal(X, before)
+    _, X = trained(name, "images")
+    assert np.array_equal(X, images())
 
 
 @every
 def test_float_and_uint8_images_are_the_same_samples(name: str) -> None:
-    X = images()
+    detector, X = trained(name, "images")
     as_float = X.astype(np.float32) / 127.5 - 1
-    detector = quick(name).fit(X)
     np.testing.assert_allclose(
         detector.decision_function(X), detector.decision_function(as_float), rtol=1e-4, atol=1e-5
     )
@@ -138,10 +141,9 @@ def test_float_and_uint8_images_are_the_same_samples(name: str) -> None:
 
 @every
 def test_fit_starts_afresh(name: str) -> None:
-    X = images()
-    detector = quick(name).fit(images(seed=5))
-    again = detector.fit(X).decision_function(X)
-    assert np.array_equal(again, quick(name).fit(X).decision_function(X))
+    detector, X = trained(name, "images")
+    again = quick(name).fit(images(seed=5)).fit(X).decision_function(X)
+    assert np.array_equal(again, detector.decision_function(X))
 
 
 @every

@@ -16,7 +16,7 @@ from omasgan.detectors.omasgan import OMASGAN
 from omasgan.errors import ConfigError, TrainingDiverged
 from omasgan.nn import tails
 from omasgan.nn.boundary import mean_pairwise
-from tests.contracts.test_detector import images, quick, vectors
+from tests.contracts.test_detector import MAKERS, images, quick, trained, vectors
 
 PHASES = ("gan", "boundary", "retrain", "detector")
 
@@ -30,11 +30,11 @@ SYNTHETIC: dict[str, Any] = {
     "latent_dim": 2,
     "width": 64,
     "depth": 3,
-    "batch_size": 128,
-    "gan_steps": 800,
-    "boundary_steps": 400,
-    "retrain_steps": 100,
-    "detector_steps": 400,
+    "batch_size": 64,
+    "gan_steps": 500,
+    "boundary_steps": 300,
+    "retrain_steps": 50,
+    "detector_steps": 200,
     "gan_lr": 1e-3,
     "boundary_lr": 1e-3,
     "mu": 2.0,
@@ -150,11 +150,11 @@ def test_the_boundary_phase_moves_b() -> None:
     assert not torch.equal(before, weights(detector, "B"))
 
 
-@pytest.mark.parametrize("maker", [images, vectors])
+@pytest.mark.parametrize("kind", MAKERS)
 @pytest.mark.parametrize("negatives", choices("negatives"))
-def test_controls_change_j_and_nothing_before_it(negatives: str, maker: Any) -> None:
-    X = maker()
-    method = quick("omasgan").fit(X).stage_scores(X)
+def test_controls_change_j_and_nothing_before_it(negatives: str, kind: str) -> None:
+    detector, X = trained("omasgan", kind)
+    method = detector.stage_scores(X)
     control = quick("omasgan", negatives=negatives).fit(X).stage_scores(X)
     assert np.array_equal(control["task1"], method["task1"])
     assert np.array_equal(control["task3"], method["task3"])
@@ -255,7 +255,7 @@ def test_too_few_samples_are_refused() -> None:
 
 
 def test_a_state_of_other_params_is_refused() -> None:
-    state = quick("omasgan").fit(images()).state_dict()
+    state = trained("omasgan", "images")[0].state_dict()
     with pytest.raises(ConfigError, match="the state belongs to other params"):
         quick("omasgan", width=16).load_state_dict(state)
 
@@ -271,8 +271,7 @@ def test_decision_function_is_the_score_that_stage_names() -> None:
 
 @pytest.mark.parametrize("name", omasgan.SUMS)
 def test_a_sum_adds_how_unlikely_its_parts_are_among_held_out_normals(name: str) -> None:
-    X = images()
-    detector = quick("omasgan").fit(X)
+    detector, X = trained("omasgan", "images")
     scores = detector.stage_scores(X)
     held_out = dict(zip(omasgan.PARTS, detector._fitted["held_out"].numpy(), strict=True))
     parts = omasgan.SUMS[name]
@@ -364,7 +363,7 @@ def test_a_control_shows_what_j_was_trained_against() -> None:
 
 
 def test_a_state_of_an_earlier_version_is_refused() -> None:
-    state = quick("omasgan").fit(images()).state_dict()
+    state = trained("omasgan", "images")[0].state_dict()
     state["fitted"] = {"reference": state["fitted"]["near.reference"]}
     with pytest.raises(ConfigError, match=r"earlier version"):
         quick("omasgan").load_state_dict(state)

@@ -30,11 +30,13 @@ CURVE = "tests.toy:CurveDetector"
 SLOW = "tests.toy:SlowDetector"
 
 
+# A mixture that is given takes no time to choose.
+PARAMS: dict[str, dict[str, Any]] = {"gmm": {"mixture": 1, "floor": 0.1}}
+
+
 @pytest.fixture
 def spec(small_spec: BenchmarkSpec) -> CompareSpec:
-    # A mixture that is given takes no time to choose.
-    params = {CURVE: {"lr": 0.01}, "gmm": {"mixture": 1, "floor": 0.1}}
-    return CompareSpec(small_spec, (CURVE,), params, seeds=(0, 1))
+    return CompareSpec(small_spec, (CURVE,), {CURVE: {"lr": 0.01}, **PARAMS}, seeds=(0, 1))
 
 
 def comparison(store: Store, spec: CompareSpec) -> dict[str, Any]:
@@ -108,7 +110,8 @@ def test_an_interrupted_comparison_goes_on(
 
 def tuned(spec: CompareSpec, **changes: Any) -> CompareSpec:
     """Yardsticks alone, each swept with one trial."""
-    options = {"detectors": ("knn",), "params": {}, "n_trials": 1, "folds": (0,), "seeds": (0,)}
+    one = {"n_trials": 1, "folds": (0,), "seeds": (0,)}
+    options = {"detectors": ("knn",), "params": PARAMS, **one}
     return replace(spec, **(options | changes))
 
 

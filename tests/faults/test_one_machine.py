@@ -145,7 +145,7 @@ def go_on_as_told(one: Sweep, path: Path, capsys: pytest.CaptureFixture[str]) ->
     """
     for _ in range(2):
         capsys.readouterr()
-        code = one.here() or cli.main(["report", str(one.out)])
+        code = one.here() or cli.main(["report", "--html", str(one.out)])
         if code == 0:
             return
         error = capsys.readouterr().err

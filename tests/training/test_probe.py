@@ -22,7 +22,10 @@ from omasgan.training import probe
 from omasgan.training.measuring import CUDA_MB
 from tests.contracts.test_detector import QUICK_STEPS, images, quick
 
-SHORT = {"gan_steps": 60, "boundary_steps": 40, "retrain_steps": 30, "detector_steps": 80}
+SHORT = {
+    "gan_steps": 60, "boundary_steps": 40, "retrain_steps": 30, "detector_steps": 80,
+    "width": 8, "detector_width": 8, "batch_size": 16, "detector_batch": 16,
+}  # fmt: skip
 
 
 def cost(name: str, X: np.ndarray, n_score: int = 60, **params: Any) -> probe.Cost:
