@@ -28,6 +28,7 @@ DETECTORS = {
     "OMASGAN": "omasgan",
     "PCA": "pca",
     "RaPP": "rapp",
+    "RandomForest": "random-forest",
     "TailGAN": "tailgan",
     "VAE": "vae",
     "WGAN": "wgan",

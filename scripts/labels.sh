@@ -4,7 +4,7 @@
 set -euo pipefail
 out="${1:-out/labels}"
 for labelled in 0 1 5 10 50; do
-    for detector in deep-sad omasgan; do
+    for detector in deep-sad omasgan random-forest; do
         omasgan run digits-few-labels "$detector" --labelled "$labelled" \
             --folds 1,3,8,9 --seeds 0 --out "$out"
     done

@@ -28,12 +28,13 @@ EXPECTED_FAILURES: dict[str, dict[str, str]] = {
     "gmm": ROUNDING,
     "ocsvm": ROUNDING,
     "isolation-forest": {},
+    "random-forest": {},
     "vae": ROUNDING,
 }
 """By detector, the checks of scikit-learn's that it may fail, and why."""
 
 
-SMALL = {"isolation-forest": {"trees": 5}, "vae": {"importance_samples": 1}}
+SMALL = {"isolation-forest": {"trees": 5}, "random-forest": {"trees": 5}, "vae": {"importance_samples": 1}}
 
 ITSELF = "asked about a training sample, it finds that sample: nothing is an outlier"
 
