@@ -1,14 +1,14 @@
-"""A random forest: with labelled anomalies a supervised classifier, and so no rival but a reference.
+"""A random forest: with labelled anomalies a supervised classifier, so no rival but a reference.
 
-Source: Breiman, "Random Forests" (2001), as scikit-learn has it. Shown labelled anomalies, it tells
-them from the normal samples; what it reaches with many of them is what there was to find, an upper
-reference for detectors that have seen none or few. Shown none, it tells the normal samples from
-samples made of them by shuffling each column by itself, so that columns keep their values and lose
-their dependence (Breiman's unsupervised forest; Shi, Horvath, "Unsupervised Learning With Random
-Forest Predictors" (2006), "addcl1").
+Source: Breiman, "Random Forests" (2001), as scikit-learn has it. Shown labelled anomalies, it
+tells them from the normal samples; what it reaches with many of them is what there was to find, an
+upper reference for detectors that have seen none or few. Shown none, it tells the normal samples
+from samples made of them by shuffling each column by itself, so that columns keep their values and
+lose their dependence (Breiman's unsupervised forest; Shi, Horvath, "Unsupervised Learning With
+Random Forest Predictors" (2006), "addcl1").
 
-Score: the trees' mean probability that a sample is no normal one, in [0, 1]. Both classes weigh the
-same, however many samples they have.
+Score: the trees' mean probability that a sample is no normal one, in [0, 1]. Both classes weigh
+the same, however many samples they have.
 """
 
 from __future__ import annotations

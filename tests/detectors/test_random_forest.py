@@ -17,8 +17,10 @@ def line(n: int, seed: int) -> np.ndarray:
 
 def test_without_labels_it_knows_which_columns_go_together() -> None:
     off = np.float32([[1, -1]]) * line(200, seed=2)
-    scores = RandomForest(trees=30).fit(line(300, seed=0)).decision_function(
-        np.concatenate([line(200, seed=1), off])
+    scores = (
+        RandomForest(trees=30)
+        .fit(line(300, seed=0))
+        .decision_function(np.concatenate([line(200, seed=1), off]))
     )
     assert metrics.auroc(np.repeat([0, 1], 200), scores) > 0.9
 

@@ -33,9 +33,6 @@ EXPECTED_FAILURES: dict[str, dict[str, str]] = {
 }
 """By detector, the checks of scikit-learn's that it may fail, and why."""
 
-
-SMALL = {"isolation-forest": {"trees": 5}, "random-forest": {"trees": 5}, "vae": {"importance_samples": 1}}
-
 ITSELF = "asked about a training sample, it finds that sample: nothing is an outlier"
 
 EXPECTED_FAILURES_ADAPTED: dict[str, dict[str, str]] = {
@@ -58,7 +55,7 @@ def failures(estimator: object) -> set[str]:
 
 @pytest.mark.parametrize("name", EXPECTED_FAILURES)
 def test_scikit_learn_s_checks_pass(name: str) -> None:
-    assert failures(quick(name, **SMALL.get(name, {}))) <= EXPECTED_FAILURES[name].keys()
+    assert failures(quick(name)) <= EXPECTED_FAILURES[name].keys()
 
 
 @pytest.mark.parametrize("name", EXPECTED_FAILURES_ADAPTED)
