@@ -33,6 +33,7 @@ from omasgan.detectors.params import parameters
 from omasgan.detectors.ranges import Count, Depth, Pairs
 from omasgan.errors import ConfigError, TrainingDiverged
 from omasgan.nn import batches, graphs, memory, networks, threads
+from omasgan.nn.adam import Adam
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -486,7 +487,7 @@ def adam(
 ) -> torch.optim.Adam:
     """Return Adam, by default with the betas that GANs are trained with (Radford et al. 2016)."""
     weights = list(network.parameters())
-    return torch.optim.Adam(
+    return Adam(
         weights,
         lr=lr,
         betas=betas,
