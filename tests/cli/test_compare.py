@@ -14,6 +14,7 @@ def test_compare_sets_detectors_beside_the_yardsticks(
     (tmp_path / "params").mkdir()
     (tmp_path / "params" / "pca.toml").write_text("components = 3\n")
     (tmp_path / "params" / "gmm.toml").write_text("mixture = 3\nfloor = 0.1\n")
+    (tmp_path / "params" / "isolation-forest.toml").write_text("trees = 5\n")
     options = ["--detectors", f"vae,{CURVE}", "--params", tmp_path / "params", "--seeds", "0"]
     (tmp_path / "params" / "vae.toml").write_text("[params]\ntrain_steps = 2\n")
     assert compare(tmp_path / "out", *options) == 0

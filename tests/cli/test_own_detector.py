@@ -21,6 +21,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "space.toml").write_text(POWER)
     (tmp_path / "params").mkdir()
     (tmp_path / "params" / "gmm.toml").write_text("mixture = 3\nfloor = 0.1\n")
+    (tmp_path / "params" / "isolation-forest.toml").write_text("trees = 5\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -30,8 +30,11 @@ CURVE = "tests.toy:CurveDetector"
 SLOW = "tests.toy:SlowDetector"
 
 
-# A mixture that is given takes no time to choose.
-PARAMS: dict[str, dict[str, Any]] = {"gmm": {"mixture": 1, "floor": 0.1}}
+PARAMS: dict[str, dict[str, Any]] = {
+    # A mixture that is given takes no time to choose.
+    "gmm": {"mixture": 1, "floor": 0.1},
+    "isolation-forest": {"trees": 5},
+}
 
 
 @pytest.fixture
