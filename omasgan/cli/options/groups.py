@@ -40,8 +40,8 @@ LabelOption = Annotated[
     str | None,
     typer.Option(
         metavar="COLUMN",
-        help="For a table at a path: its column of classes.  [default: the one named class, "
-        "label or target]",
+        help="For data at a path that have columns: that of the classes.  [default: the one named "
+        "class, label or target]",
     ),
 ]
 NormalOption = Annotated[
