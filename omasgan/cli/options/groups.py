@@ -92,6 +92,10 @@ AddressOption = Annotated[
 InnerOption = Annotated[
     int | None, typer.Option(min=1, help="Tasks a trial is judged by.  [default: 2]")
 ]
+HoursOption = Annotated[
+    float | None,
+    typer.Option(help="Begin no more trials after so many hours.  [default: no limit]"),
+]
 TrackingOption = Annotated[
     str | None,
     typer.Option(
