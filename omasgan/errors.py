@@ -50,6 +50,12 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> ConfigError:
     return ConfigError(f"unknown {kind} '{name}'{hint} (valid: {', '.join(names)})")
 
 
+def unreadable(file: object, error: BaseException) -> DataError:
+    """Return the one line for a file whose reading has raised ``error``."""
+    reason = " ".join((str(error) or type(error).__name__).split())[:200]
+    return DataError(f"'{file}' cannot be read: {reason}")
+
+
 def without_secrets(text: str) -> str:
     """Return ``text`` with the credentials of every URI in it hidden.
 

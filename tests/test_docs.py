@@ -6,16 +6,13 @@ import ast
 import json
 import pkgutil
 import re
-import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import typer
 import yaml
 
 from omasgan import cli, detectors
@@ -35,9 +32,6 @@ INLINE = re.compile(r"`([^`]+)`")
 PATH = re.compile(
     r"(?<![\w/.:*-])(?:omasgan|benchmarks|search_spaces|scripts|tests|docs)/[\w./-]*[\w/]"
 )
-
-BEFORE_A_CALL = re.compile(r"[;|&]+|--|[A-Z_]+=.*")
-"""What stands before a command that is not the first word of its line."""
 
 texts = pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
 
@@ -85,53 +79,6 @@ def missing_targets(text: str) -> list[str]:
     return [name for name in called if name not in targets]
 
 
-def calls(line: str) -> Iterator[list[str]]:
-    """The arguments of each call of omasgan in a line of shell, also in a quoted argument."""
-    lexer = shlex.shlex(line, posix=True, punctuation_chars=";|&")
-    lexer.whitespace_split = True
-    tokens = list(lexer)
-    for i, token in enumerate(tokens):
-        if token == "omasgan" and (i == 0 or BEFORE_A_CALL.fullmatch(tokens[i - 1])):
-            rest = tokens[i + 1 :]
-            end = next((j for j, other in enumerate(rest) if other[0] in ";|&>"), len(rest))
-            yield rest[:end]
-        elif " omasgan " in token:
-            yield from calls(token)
-
-
-def commands(text: str) -> list[list[str]]:
-    """The arguments of each call of omasgan in a text's blocks of shell commands."""
-    shell = [content for language, content in blocks(text) if language == "bash"]
-    lines = "\n".join(shell).replace("\\\n", " ").splitlines()
-    return [call for line in lines for call in calls(line)]
-
-
-def verbs() -> dict[str, Any]:
-    """The verbs of the command line, as typer parses them."""
-    found: dict[str, Any] = typer.main.get_command(cli._app()).commands  # type: ignore[attr-defined]
-    return found
-
-
-def parse(verb: str, *arguments: str) -> None:
-    """Parse a call as the command line does, without carrying it out."""
-    known = verbs()[verb]
-    if list(arguments) != ["--help"]:
-        known.make_context(verb, list(arguments), resilient_parsing=False)
-
-
-def unknown_flags(text: str) -> list[str]:
-    """The calls in a text's inline code whose verb or flags don't exist."""
-    unknown = []
-    for code in INLINE.findall(FENCE.sub("", text)):
-        if match := re.match(r"omasgan ([a-z]+)\b(.*)", code, re.DOTALL):
-            verb, rest = match.groups()
-            known = verbs().get(verb)
-            options = {flag for param in known.params for flag in param.opts} if known else set()
-            if not {"--help", *options} >= set(re.findall(r"--[a-z-]+", rest)) or not known:
-                unknown.append(code)
-    return unknown
-
-
 @texts
 def test_links_lead_somewhere(path: Path) -> None:
     assert dead_links(path, path.read_text()) == []
@@ -141,13 +88,6 @@ def test_links_lead_somewhere(path: Path) -> None:
 def test_files_and_targets_exist(path: Path) -> None:
     assert missing_files(path.read_text()) == []
     assert missing_targets(path.read_text()) == []
-
-
-@texts
-def test_commands_exist(path: Path) -> None:
-    for call in commands(path.read_text()):
-        parse(*call)
-    assert unknown_flags(path.read_text()) == []
 
 
 @texts
@@ -261,33 +201,10 @@ def test_the_example_of_python_works(tmp_path: Path, monkeypatch: pytest.MonkeyP
         (lambda text: dead_links(DOCS / "index.md", text), "[x](#no-such)", "`[x](#no-such)`"),
         (missing_files, "see omasgan/nothing.py", "see `omasgan/config.py`, s3://omasgan/x"),
         (missing_targets, "```bash\nmake nothing\n```", "`make demo` or make do"),
-        (unknown_flags, "`omasgan sweep --trails 3`", "`omasgan sweep ... --trials 3`"),
-        (unknown_flags, "`omasgan weep`", "`omasgan report DIR`"),
     ],
 )
 def test_what_is_wrong_would_be_noticed(check: Any, wrong: str, right: str) -> None:
     assert check(wrong) and not check(right)
-
-
-@pytest.mark.parametrize(
-    ("line", "found"),
-    [
-        ("omasgan run x knn --folds 0  # a comment", ["run", "x", "knn", "--folds", "0"]),
-        ("A=1 omasgan list; ls omasgan", ["list"]),
-        ("omasgan benchmark init x > x.toml", ["benchmark", "init", "x"]),
-        ("ray exec a.yaml --tmux 'set -a; omasgan report out'", ["report", "out"]),
-        ("ray job submit -- \\\n    omasgan list", ["list"]),
-    ],
-)
-def test_commands_are_found(line: str, found: list[str]) -> None:
-    assert commands(f"```bash\n{line}\n```\n") == [found]
-
-
-def test_a_wrong_command_is_refused() -> None:
-    with pytest.raises(Exception, match="No such option: --trails"):
-        parse("sweep", "digits-loo", "vae", "--trails", "3")
-    with pytest.raises(Exception, match="Missing parameter: detector"):
-        parse("sweep", "digits-loo", "--trials", "3")
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The geometry card of a fold: what pixel distances say of it before any detector is trained.
+"""The geometry card of a fold: what distances say of it before any detector is trained.
 
 A fold is inverted where distance points the wrong way. Two signs are read from the scores of the
 yardstick 1-NN, and either is enough, since neither implies the other: more than half of the

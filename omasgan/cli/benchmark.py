@@ -33,7 +33,9 @@ def benchmark(
     data: Annotated[
         Path,
         typer.Argument(
-            metavar="DATA", help="A folder of images by class, an .npz, a .csv or a .parquet."
+            metavar="DATA",
+            help="A folder of images by class, an .npz, a .csv, a .parquet or a Hugging Face "
+            "data set.",
         ),
     ],
     *,

@@ -16,6 +16,7 @@ from omasgan.cli.options.groups import (
     BenchmarkArgument,
     DeviceOption,
     EnsembleOption,
+    HoursOption,
     InnerOption,
     SeedsOption,
 )
@@ -55,6 +56,7 @@ def compare(  # noqa: PLR0913 - typer reads an option from each
         ),
     ] = None,
     inner: InnerOption = None,
+    hours: HoursOption = None,
     data: FoldedData,
     seeds: SeedsOption = None,
     execution: Execution,
@@ -72,7 +74,8 @@ def compare(  # noqa: PLR0913 - typer reads an option from each
     from omasgan.experiments import compare as comparing
 
     checkpoints.check()
-    rules = _rules(tune, selection, inner)
+    if tune is None and not (selection is None and inner is None and hours is None):
+        raise ConfigError("--selection, --inner and --hours go with --tune; give --tune N as well")
     names = (
         shipped.names() if detectors is None else values.detector_names("--detectors", detectors)
     )
@@ -89,7 +92,8 @@ def compare(  # noqa: PLR0913 - typer reads an option from each
         device=device,
         checkpoint_budget=checkpoints.budget,
         checkpoints=checkpoints.policy,
-        **values.present(rules=rules, inner=inner),
+        hours=hours,
+        **values.present(rules=_rules(selection), inner=inner),
     )
     comparing.check(spec)
     data.check(spec.benchmark)
@@ -122,10 +126,8 @@ def _params(source: str | None, benchmark: str, names: Iterable[str]) -> dict[st
     return params
 
 
-def _rules(tune: int | None, selection: str | None, inner: int | None) -> tuple[str, ...] | None:
+def _rules(selection: str | None) -> tuple[str, ...] | None:
     """Return the selection rules of a comparison's sweeps, None for the default."""
-    if tune is None and (selection is not None or inner is not None):
-        raise ConfigError("--selection and --inner say how --tune chooses; give --tune N as well")
     if selection is None:
         return None
     rules = tuple(values.rule(name) for name in values.names("--selection", selection))

@@ -23,8 +23,8 @@ def fit(
         Path,
         typer.Argument(
             metavar="DATA",
-            help="A folder of normal images, a .csv or .parquet table of normal rows, or an .npz "
-            "with normal samples as X.",
+            help="A folder of normal images, a .csv or .parquet table of normal rows, an .npz "
+            "with normal samples as X, or a Hugging Face data set on disk.",
         ),
     ],
     *,
@@ -46,8 +46,8 @@ def fit(
     how good it is. A tenth of the samples is held out, to say how unlikely a score is among normal
     ones.
     """
-    from omasgan.config import is_table
     from omasgan.data import own
+    from omasgan.data.tables import Table
     from omasgan.store.files import check_writable, open_root
     from omasgan.training import environment, own_data
 
@@ -60,5 +60,5 @@ def fit(
     settings = own_data.Settings(detector, fit_params, seed, device)
     for line in own_data.fit(X, data, settings, folder):
         print(line, flush=True)
-    others = "TABLE" if is_table(data) else "IMAGES --resize"
+    others = "TABLE" if isinstance(X, Table) else "IMAGES --resize"
     print(f"Saved: {save}  (judge others: omasgan score {shlex.quote(save)} {others})")

@@ -21,7 +21,8 @@ def score(
         typer.Argument(
             metavar="SAMPLES",
             help="PNG and JPEG files, folders of them, and .npy: uint8 (n,c,h,w), (n,h,w) or "
-            "(n,h,w,c), or floats in [-1,1]. For a detector of tables, .csv and .parquet.",
+            "(n,h,w,c), or floats in [-1,1]. For a detector of tables, .csv and .parquet. "
+            "Hugging Face data sets on disk.",
         ),
     ],
     out: Annotated[

@@ -16,6 +16,7 @@ from omasgan.cli.options.groups import (
     BenchmarkArgument,
     DetectorArgument,
     DeviceOption,
+    HoursOption,
     SaveOption,
     SeedsOption,
 )
@@ -34,10 +35,7 @@ def sweep(  # noqa: PLR0913 - typer reads an option from each
     trials: Annotated[
         int, typer.Option(min=1, help="Trials for each study, earlier ones included.")
     ],
-    hours: Annotated[
-        float | None,
-        typer.Option(help="Begin no more trials after so many hours.  [default: no limit]"),
-    ] = None,
+    hours: HoursOption = None,
     searching: Searching,
     sampler: Annotated[
         str | None, typer.Option(help="Any Optuna sampler.  [default: TPESampler]")

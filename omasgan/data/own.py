@@ -7,6 +7,8 @@
   ``X_test`` and ``y_test``. A folder with ``.npy`` files of these names is the same.
 - A ``.csv`` or ``.parquet`` has columns of numbers and one of classes; or a folder has two of
   them, ``train`` and ``test``.
+- A folder that ``hugging_face`` reads has a column of images, or of numbers in all others, beside
+  that of the classes.
 
 Where the data have no test split, ``splits`` makes one. Images become squares: of their own side
 if all have the same one and networks can halve it, else every image is resampled, bilinearly, to
@@ -24,10 +26,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omasgan.config import TABLES, is_data_file, is_table
-from omasgan.data import sample_files, splits, tables
+from omasgan.data import hugging_face, sample_files, splits, tables
+from omasgan.data.sample_files import ImageFile
 from omasgan.data.splits import MIN_SAMPLES, Divided, Labelled
 from omasgan.data.tables import Table
-from omasgan.errors import DataError
+from omasgan.errors import DataError, unreadable
 
 SIDES = (16, 32, 48, 64)
 """What images of other sizes are resampled to: the smallest that shrinks none, or the last."""
@@ -45,7 +48,7 @@ def check(path: Path) -> None:
     Raises:
         DataError: there is no such folder or file.
     """
-    forms = "a folder of images by class, an .npz, or a .csv or .parquet table"
+    forms = "a folder of images by class, an .npz, a .csv or .parquet, or a Hugging Face data set"
     if not path.exists():
         raise DataError(f"no data at '{path}'; give {forms}")
     if not path.is_dir() and not is_data_file(path):
@@ -57,7 +60,7 @@ def read(path: Path, label: str | None = None, normal: str | None = None) -> Div
 
     Args:
         path: of the data.
-        label: a table's column of classes; see ``tables.read``.
+        label: the column of classes, where there are columns; see ``tables.read``.
         normal: the only class that is ever normal; see ``splits.divided``.
 
     Raises:
@@ -65,7 +68,10 @@ def read(path: Path, label: str | None = None, normal: str | None = None) -> Div
             sample is among the training samples.
     """
     check(path)
-    parts = _tables_at(path)
+    saved = hugging_face.parts(path)
+    if saved and hugging_face.image_column(saved[0]) is not None:
+        return _split(path, _read_saved(saved, label), normal)
+    parts = saved or _tables_at(path)
     if parts:
         return _read_tables(path, parts, label, normal)
     if label is not None:
@@ -74,21 +80,22 @@ def read(path: Path, label: str | None = None, normal: str | None = None) -> Div
 
 
 def read_normals(path: Path) -> NDArray[Any] | Table:
-    """Read samples without classes: all images in a folder and below it, ``X`` of an ``.npz``, or
-    a table.
+    """Read samples without classes: all images in a folder and below it, ``X`` of an ``.npz``,
+    images in a column, or a table.
 
     Raises:
         DataError: there are too few, or a file is damaged.
     """
     check(path)
-    if is_table(path):
-        table = tables.read_normals(path)
+    saved = hugging_face.only_part(path) if hugging_face.is_saved(path) else None
+    if is_table(path) or (saved and hugging_face.image_column(saved) is None):
+        table = tables.read_normals(saved or path)
         _check_enough(path, len(table.X))
         return table
     if _is_arrays(path):
         X = _square(_samples(path, _arrays(path), "X"))
     else:
-        files = sample_files.images_in(path)
+        files = hugging_face.images(saved) if saved else sample_files.images_in(path)
         X = _images(files, _shape(files)) if files else np.empty(0)
     _check_enough(path, len(X))
     return X
@@ -128,6 +135,16 @@ def _read_tables(path: Path, files: list[Path], label: str | None, normal: str |
     return replace(_split(path, parts, normal), columns=columns)
 
 
+def _read_saved(parts: Sequence[Path], label: str | None) -> list[Labelled]:
+    """Read the splits of a Hugging Face data set of images."""
+    by_split = [hugging_face.images(part) for part in parts]
+    shape = _shape([image for images in by_split for image in images])
+    return [
+        (_images(images, shape), tables.classes(part, label))
+        for part, images in zip(parts, by_split, strict=True)
+    ]
+
+
 def _read_folder(path: Path) -> list[Labelled]:
     roots = [path / "train", path / "test"]
     if not all(root.is_dir() for root in roots):
@@ -151,7 +168,7 @@ def _by_class(root: Path) -> list[tuple[str, Path]]:
     return labelled
 
 
-def _shape(files: Sequence[Path]) -> tuple[int, int, int]:
+def _shape(files: Sequence[ImageFile]) -> tuple[int, int, int]:
     """Return the shape ``(c, s, s)`` that the images in ``files`` are brought to."""
     shapes = {sample_files.image_shape(file) for file in files}
     side = _side({(h, w) for _, h, w in shapes})
@@ -170,8 +187,8 @@ def _side(sizes: set[tuple[int, int]]) -> int:
     return next((side for side in SIDES if side >= longest), SIDES[-1])
 
 
-def _images(files: Sequence[Path], shape: Sequence[int]) -> NDArray[np.uint8]:
-    X = np.concatenate([part.X for part in sample_files.read(files, shape, resize=True)])
+def _images(files: Sequence[ImageFile], shape: Sequence[int]) -> NDArray[np.uint8]:
+    X = sample_files.stacked(files, shape, resize=True)
     if X.max() <= DARKEST and sample_files.is_deep(files[0]):
         raise DataError(
             f"'{files[0]}' and the others use less than a sixteenth of the 65536 grey levels of "
@@ -195,7 +212,7 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
         # Mapped: the length that a header claims is checked against the file's.
         return {file.stem: np.load(file, mmap_mode="r") for file in files}
     except Exception as error:  # a damaged archive has many ways to fail
-        raise sample_files.unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def _read_arrays(path: Path) -> list[Labelled]:

@@ -1,6 +1,7 @@
 """Samples from a user's files: images, folders of them, and arrays.
 
-PNG and JPEG images, folders of them and ``.npy`` arrays are brought to one form. Files may come
+PNG and JPEG images, folders of them, those of a ``hugging_face`` data set and ``.npy`` arrays are
+brought to one form. Files may come
 from anyone: sizes are checked before anything is decoded, nothing is unpickled, and whatever
 cannot be read is refused in one line that names the file.
 """
@@ -8,21 +9,26 @@ cannot be read is refused in one line that names the file.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from omasgan.errors import DataError
+from omasgan.data import hugging_face
+from omasgan.data.hugging_face import Encoded
+from omasgan.errors import DataError, unreadable
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+ImageFile: TypeAlias = Path | Encoded
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 MAX_PIXELS = 50_000_000
@@ -51,22 +57,24 @@ def read(paths: Iterable[Path], shape: Sequence[int], *, resize: bool = False) -
 
     Args:
         paths: PNG or JPEG images, folders of them (searched through, sorted, links to folders not
-            followed), ``.npy`` arrays.
+            followed), ``.npy`` arrays, and folders that ``hugging_face`` reads.
         shape: of one sample, ``(c, h, w)`` or ``(d,)``.
         resize: resample images of another size, bilinearly; this alone can look anomalous.
 
     Raises:
         DataError: a file is missing, damaged, no image, or of another size without ``resize``.
     """
-    return [
-        _read_array(file, shape, resize)
-        if file.suffix.lower() == ".npy"
-        else Samples(file, _read_image(file, shape, resize), many=False)
-        for file in _files(paths)
-    ]
+    return [_read(file, shape, resize) for file in _files(paths)]
 
 
-def image_shape(file: Path) -> tuple[int, int, int]:
+def stacked(
+    files: Iterable[ImageFile], shape: Sequence[int], *, resize: bool = False
+) -> NDArray[np.uint8]:
+    """Read images as one array ``(n, *shape)``, at least one; see ``read``."""
+    return np.concatenate([_read_image(file, shape, resize) for file in files])
+
+
+def image_shape(file: ImageFile) -> tuple[int, int, int]:
     """Return ``(c, h, w)`` of an image, c 1 or 3, without decoding its pixels.
 
     Raises:
@@ -76,7 +84,7 @@ def image_shape(file: Path) -> tuple[int, int, int]:
         return 1 if raw.mode in GREY_MODES else 3, raw.height, raw.width
 
 
-def is_deep(file: Path) -> bool:
+def is_deep(file: ImageFile) -> bool:
     """Return whether an image has 16 bits a pixel.
 
     Raises:
@@ -87,22 +95,25 @@ def is_deep(file: Path) -> bool:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """Return the PNG and JPEG files in a folder and below it, sorted; [] if there are none."""
+    """Return the PNG and JPEG files in a folder and below it, sorted; [] if there are none.
+
+    Raises:
+        DataError: the name of one cannot stand in a line.
+    """
     return sorted(_images_in(folder))
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield the files that ``paths`` mean, each a regular file with a suffix that can be read."""
+    """Yield what ``paths`` mean: files that can be read, by their suffix, and saved data sets."""
     for path in paths:
-        if path.is_dir():
-            inside = images_in(path)
-            if not inside:
-                raise DataError(f"folder '{path}' holds no .png, .jpg or .jpeg file")
-        else:
-            inside = [path]
+        _check_name(path)
+        if hugging_face.is_saved(path):
+            yield path
+            continue
+        inside = images_in(path) if path.is_dir() else [path]
+        if not inside:
+            raise DataError(f"folder '{path}' holds no .png, .jpg or .jpeg file")
         for file in inside:
-            if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in str(file)):
-                raise DataError(f"{str(file)!r} has control characters in its name; rename it")
             if not file.is_file():
                 missing = not os.path.lexists(file)
                 raise DataError(f"'{file}' {'does not exist' if missing else 'is no file'}")
@@ -115,10 +126,26 @@ def _images_in(folder: Path) -> Iterator[Path]:
     for inside, _, names in os.walk(folder):
         for name in names:
             if Path(name).suffix.lower() in IMAGE_SUFFIXES:
+                _check_name(Path(inside) / name)
                 yield Path(inside) / name
 
 
-def _read_image(file: Path, shape: Sequence[int], resize: bool) -> NDArray[np.uint8]:
+def _check_name(path: Path) -> None:
+    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in str(path)):
+        raise DataError(f"{str(path)!r} has control characters in its name; rename it")
+
+
+def _read(file: Path, shape: Sequence[int], resize: bool) -> Samples:
+    """Read what ``_files`` has yielded."""
+    if file.is_dir():
+        images = hugging_face.images(hugging_face.only_part(file))
+        return Samples(file, stacked(images, shape, resize=resize), many=True)
+    if file.suffix.lower() == ".npy":
+        return _read_array(file, shape, resize)
+    return Samples(file, _read_image(file, shape, resize), many=False)
+
+
+def _read_image(file: ImageFile, shape: Sequence[int], resize: bool) -> NDArray[np.uint8]:
     """Read one image as ``(1, *shape)``."""
     from PIL import ImageOps
 
@@ -131,7 +158,7 @@ def _read_image(file: Path, shape: Sequence[int], resize: bool) -> NDArray[np.ui
 
 
 @contextlib.contextmanager
-def _opened(file: Path) -> Iterator[Image]:
+def _opened(file: ImageFile) -> Iterator[Image]:
     """Open an image; whatever goes wrong with it is one line that names the file.
 
     Raises:
@@ -143,7 +170,8 @@ def _opened(file: Path) -> Iterator[Image]:
         with warnings.catch_warnings():
             # Our one line says what is wrong; a warning would be another.
             warnings.simplefilter("ignore")
-            with Image.open(file, formats=("PNG", "JPEG")) as raw:
+            source = io.BytesIO(file.content) if isinstance(file, Encoded) else file
+            with Image.open(source, formats=("PNG", "JPEG")) as raw:
                 yield raw
     except DataError:
         raise
@@ -153,7 +181,7 @@ def _opened(file: Path) -> Iterator[Image]:
         raise unreadable(file, error) from error
 
 
-def _pixels(file: Path, image: Image) -> NDArray[np.uint8]:
+def _pixels(file: ImageFile, image: Image) -> NDArray[np.uint8]:
     """Return an opaque image as ``(1|3, h, w)``; of 16 bits a pixel 8 remain."""
     if image.mode in DEEP_MODES and "transparency" not in image.info:
         levels = np.asarray(image).astype(np.int64)
@@ -226,7 +254,7 @@ def channels_first(file: Path, X: NDArray[Any], shape: Sequence[int] = ()) -> ND
     )
 
 
-def _check_pixels(file: Path, h: int, w: int, shape: Sequence[int], resize: bool) -> None:
+def _check_pixels(file: ImageFile, h: int, w: int, shape: Sequence[int], resize: bool) -> None:
     """Refuse an image for its size before it is decoded."""
     if resize and h * w > MAX_PIXELS:
         raise DataError(f"'{file}' has {w}x{h} pixels; at most {MAX_PIXELS} are resized")
@@ -234,14 +262,14 @@ def _check_pixels(file: Path, h: int, w: int, shape: Sequence[int], resize: bool
         raise _another_size(file, h, w, shape)
 
 
-def _another_size(file: Path, h: int, w: int, shape: Sequence[int]) -> DataError:
+def _another_size(file: ImageFile, h: int, w: int, shape: Sequence[int]) -> DataError:
     return DataError(
         f"'{file}' has {w}x{h} pixels, the detector was trained on {shape[2]}x{shape[1]}; "
         "--resize resamples it (which alone can look anomalous)"
     )
 
 
-def _fit(file: Path, X: NDArray[Any], shape: Sequence[int], resize: bool) -> NDArray[Any]:
+def _fit(file: ImageFile, X: NDArray[Any], shape: Sequence[int], resize: bool) -> NDArray[Any]:
     """Bring images ``(n, 1|3, h, w)`` to the channels and size of ``shape``; the dtype stays."""
     h, w = X.shape[2:]
     if (h, w) != tuple(shape[1:]):
@@ -270,9 +298,3 @@ def _resampled(channel: NDArray[Any], h: int, w: int) -> NDArray[Any]:
 
     size = Image.fromarray(np.ascontiguousarray(channel))
     return np.asarray(size.resize((w, h), Image.Resampling.BILINEAR))
-
-
-def unreadable(file: Path, error: BaseException) -> DataError:
-    """Return the one line for a file whose reading has raised ``error``."""
-    reason = " ".join((str(error) or type(error).__name__).split())[:200]
-    return DataError(f"'{file}' cannot be read: {reason}")

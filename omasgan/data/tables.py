@@ -1,4 +1,5 @@
-"""Tables in CSV and Parquet files: columns of numbers, and perhaps one of classes.
+"""Tables in CSV and Parquet files, or those that ``hugging_face`` reads: columns of numbers, and
+perhaps one of classes.
 
 A file may come from anyone: whatever cannot be used is refused in one line that names column and
 row. Rows are counted from 0, below the header.
@@ -6,7 +7,7 @@ row. Rows are counted from 0, below the header.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omasgan.config import is_table
-from omasgan.data.sample_files import Samples, unreadable
-from omasgan.errors import DataError
+from omasgan.data import hugging_face
+from omasgan.data.sample_files import Samples
+from omasgan.errors import DataError, unreadable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +42,8 @@ def read(path: Path, label: str | None = None) -> tuple[Table, list[str]]:
 
     Args:
         path: of the file.
-        label: the column of classes; by default the one whose name is among ``LABELS``.
+        label: the column of classes; by default the one whose name is among ``LABELS``, or else
+            whose type is that of classes.
 
     Raises:
         DataError: the file is damaged, there is no such column, or a value is no number.
@@ -49,13 +52,18 @@ def read(path: Path, label: str | None = None) -> tuple[Table, list[str]]:
     return _table(path, _frame(path).drop(columns=chosen)), _classes(path, chosen)
 
 
+def classes(path: Path, label: str | None = None) -> list[str]:
+    """Return the class of each row of a table, whatever its other columns hold; see ``read``."""
+    return _classes(path, _label(path, columns(path), label))
+
+
 def read_normals(path: Path) -> Table:
     """Read a table of normal samples, all of whose columns are numbers.
 
     Raises:
         DataError: the file is damaged, it has a column of classes, or a value is no number.
     """
-    for name in _labels(columns(path)):
+    for name in _labels(path, columns(path)):
         raise DataError(
             f"column {name!r} of '{path}' looks like one of classes, and normal samples have "
             "none; remove it, or use omasgan run with --normal CLASS --save on the whole table"
@@ -81,6 +89,8 @@ def columns(path: Path) -> list[str]:
     import pandas as pd
     import pyarrow.parquet
 
+    if hugging_face.is_saved(path):
+        return hugging_face.columns(path)
     try:
         if _is_parquet(path):
             names = [str(name) for name in pyarrow.parquet.read_schema(path).names]
@@ -132,7 +142,7 @@ def _is_parquet(path: Path) -> bool:
 
 
 def _chosen(path: Path, names: Sequence[str]) -> Table:
-    if not is_table(path):
+    if not (is_table(path) or hugging_face.is_saved(path)):
         raise DataError(f"'{path}' is no .csv or .parquet file, and the detector knows tables")
     present = columns(path)
     for name in names:
@@ -150,7 +160,7 @@ def _label(path: Path, names: Sequence[str], label: str | None) -> str:
         if label not in names:
             raise DataError(f"'{path}' has no column {label!r}, only {_listed(names)}")
         return label
-    found = _labels(names)
+    found = _labels(path, names)
     if len(found) == 1:
         return found[0]
     has = "several columns" if found else "no column"
@@ -161,8 +171,12 @@ def _label(path: Path, names: Sequence[str], label: str | None) -> str:
     )
 
 
-def _labels(names: Iterable[str]) -> list[str]:
-    return [name for name in names if name.lower() in LABELS]
+def _labels(path: Path, names: Iterable[str]) -> list[str]:
+    """Return the columns that look like those of classes."""
+    named = [name for name in names if name.lower() in LABELS]
+    if not named and hugging_face.is_saved(path):
+        return hugging_face.class_columns(path)
+    return named
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -174,19 +188,26 @@ def _frame(path: Path, **options: Any) -> pd.DataFrame:
     """Return the rows of a file; ``options`` say how a CSV is read."""
     import pandas as pd
 
-    try:
-        if _is_parquet(path):
-            frame = pd.read_parquet(path).reset_index(drop=True)
-        else:
-            options |= {"skipinitialspace": True, "low_memory": False}
-            frame = pd.read_csv(path, **options)
-    except Exception as error:  # pandas and pyarrow have many ways to fail
-        raise unreadable(path, error) from error
+    if hugging_face.is_saved(path):
+        frame = hugging_face.frame(path, options.get("usecols"))
+    else:
+        frame = _frame_of_file(path, options)
     if not isinstance(frame.index, pd.RangeIndex):
         raise DataError(f"'{path}' has rows with more values than its header has names")
     if frame.empty:
         raise DataError(f"'{path}' holds no rows")
     return frame.rename(columns=str)
+
+
+def _frame_of_file(path: Path, options: Mapping[str, Any]) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        if _is_parquet(path):
+            return pd.read_parquet(path).reset_index(drop=True)
+        return pd.read_csv(path, skipinitialspace=True, low_memory=False, **options)
+    except Exception as error:  # pandas and pyarrow have many ways to fail
+        raise unreadable(path, error) from error
 
 
 def _classes(path: Path, name: str) -> list[str]:

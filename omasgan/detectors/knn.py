@@ -1,6 +1,6 @@
 """Distance to the k-th nearest training sample: the yardstick that needs no learning.
 
-Score: Euclidean distance in pixel space (Ramaswamy et al. 2000, with k = 1 by default).
+Score: Euclidean distance between raw samples (Ramaswamy et al. 2000, with k = 1 by default).
 
 More neighbours or another distance do no better. AUROC of classes held out of the training
 samples, with k = 1, 3 and 10: digits 0.987, 0.982, 0.949 for 3s and 0.985, 0.969, 0.937 for 8s;

@@ -355,13 +355,16 @@ class NeuralDetector(IterativeDetector):
         return self._in_batches(self._scores, X)
 
     def _own_stage(self, X: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the score called ``stage``, without computing what only others need, on as many
-        threads as ``fit`` takes.
+        return self._needed_scores(X)[self.stage]
+
+    def _needed_scores(self, X: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+        """Return the score called ``stage`` and what it consists of, without computing what only
+        others need, on as many threads as ``fit`` takes.
         """
         self._check_fitted()
         with threads.restored():
             threads.suit(self._networks.values(), torch.get_num_threads())
-            return self._in_batches(self._parts_of_score, X)[self.stage]
+            return self._in_batches(self._parts_of_score, X)
 
     @torch.no_grad()
     def _in_batches(

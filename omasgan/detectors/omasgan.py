@@ -681,6 +681,21 @@ class OMASGAN(NeuralDetector):
             return {self.stage: abnormality(self._networks[CRITICS[self.stage]](x))}
         return self._parts(x, SUMS.get(self.stage, (self.stage,)))
 
+    @torch.no_grad()
+    def _training_scores(self, X: NDArray[Any]) -> NDArray[np.float32]:
+        scores, train = self._needed_scores(X), self._split(len(X))[0]
+        if scores.keys() & {"neighbours", "local"}:
+            # A training sample is no neighbour of itself.
+            near = neighbourhoods.Neighbourhoods(**self._fitted_as("near"))
+            for name, own in zip(("neighbours", "local"), near.own_distances(), strict=True):
+                if name in scores:
+                    scores[name][train[: self.neighbours]] = own.cpu().numpy()
+        # J has seen it, and densities were fitted to it.
+        for name, known in zip(PARTS, self._fitted["held_out"].cpu().numpy(), strict=True):
+            if name in scores:
+                scores[name][train] = tails.at_same_ranks(scores[name][train], known)
+        return self._derived(scores)[self.stage]
+
     def _derived(self, scores: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
         held_out = dict(zip(PARTS, self._fitted["held_out"].cpu().numpy(), strict=True))
         sums = {

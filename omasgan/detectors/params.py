@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 from collections.abc import Mapping
@@ -230,7 +231,8 @@ def _known(cls: type[Any], names: Mapping[str, Any]) -> dict[str, Parameter]:
     return known
 
 
-def _annotations(cls: type[Any]) -> dict[str, Any]:
+@functools.cache
+def _annotations(cls: type[Any]) -> Mapping[str, Any]:
     """Return types by argument, read where they were written: a dataclass inherits fields whose
     annotations use names that its own module need not import.
     """

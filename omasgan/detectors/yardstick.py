@@ -70,5 +70,9 @@ class Yardstick(IterativeDetector):
 
 def flat(X: NDArray[Any]) -> NDArray[np.float32]:
     """Return samples as float32 rows ``(n, d)`` in [-1, 1]."""
-    rows = X.reshape(len(X), -1)
-    return rows.astype(np.float32) / 127.5 - 1 if X.dtype == np.uint8 else rows.astype(np.float32)
+    rows = X.reshape(len(X), -1).astype(np.float32)
+    if X.dtype == np.uint8:
+        # In place: these are the largest arrays of a yardstick.
+        rows /= 127.5
+        rows -= 1
+    return rows

@@ -42,7 +42,7 @@ class CompareSpec:
     OMASGAN with other negatives in B's place. With ``ensemble`` each of ``detectors`` is also an
     ensemble of so many members. With ``n_trials`` each detector is also swept, with
     as many trials a study, under each of ``rules``. ``folds`` and ``seeds`` None are all of the
-    benchmark's. ``checkpoint_budget`` is that of the sweeps.
+    benchmark's. ``hours`` and ``checkpoint_budget`` are those of the sweeps.
     """
 
     benchmark: BenchmarkSpec
@@ -55,6 +55,7 @@ class CompareSpec:
     n_trials: int | None = None
     rules: tuple[str, ...] = ("nested",)
     inner: int = 2
+    hours: float | None = None
     device: str = "auto"
     checkpoint_budget: int | None = None
     checkpoints: CheckpointPolicy = CheckpointPolicy()
@@ -126,6 +127,7 @@ def sweep_specs(spec: CompareSpec) -> list[SweepSpec]:
             folds=spec.folds,
             seeds=spec.seeds,
             inner=spec.inner,
+            hours=spec.hours,
             device=spec.device,
             checkpoint_budget=spec.checkpoint_budget,
             checkpoints=spec.checkpoints,

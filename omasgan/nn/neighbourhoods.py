@@ -39,8 +39,8 @@ class Neighbourhoods:
     @classmethod
     def of(cls, reference: Tensor) -> Self:
         """Measure what is usual among the vectors ``(m, d)``, of which there are at least 2."""
-        near = [_nearest(part, reference, 1)[0] for part in reference.split(CHUNK)]
-        return cls(reference, torch.cat(near).mean(1).clamp_min(SMALLEST))
+        near, _ = _others(reference)
+        return cls(reference, near.mean(1).clamp_min(SMALLEST))
 
     def distances(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return two distances of vectors ``(n, d)`` to their neighbours in the reference, each
@@ -50,8 +50,20 @@ class Neighbourhoods:
         mean of what is usual for them: halfway, on a scale of logarithms, between the plain
         distance and one in units of the neighbours' own, as the local outlier factor has it.
         """
-        near, index = _nearest(x, self.reference, 0)
+        return self._distances(*_nearest(x, self.reference, 0))
+
+    def own_distances(self) -> tuple[Tensor, Tensor]:
+        """Return the same of the reference, each of whose vectors is no neighbour of itself."""
+        return self._distances(*_others(self.reference))
+
+    def _distances(self, near: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         return near[:, 0], near.mean(1) / self.usual[index].mean(1).sqrt()
+
+
+def _others(reference: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what ``_nearest`` does of each vector and the others."""
+    parts = [_nearest(part, reference, 1) for part in reference.split(CHUNK)]
+    return torch.cat([near for near, _ in parts]), torch.cat([index for _, index in parts])
 
 
 def _nearest(x: Tensor, reference: Tensor, skipped: int) -> tuple[Tensor, Tensor]:

@@ -55,6 +55,18 @@ def surprise(held_out: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64
     return np.asarray(above - np.log1p(-smaller / (1.0 + below)))
 
 
+def at_same_ranks(values: NDArray[Any], held_out: NDArray[Any]) -> NDArray[Any]:
+    """Return ``values`` ``(n,)`` with the distribution of ``held_out`` ``(m,)``: each becomes its
+    quantile at the value's rank.
+
+    >>> at_same_ranks(np.array([3.0, 1.0, 2.0]), np.array([10.0, 20.0, 30.0])).round(1).tolist()
+    [26.7, 13.3, 20.0]
+    """
+    ranks = np.empty(len(values))
+    ranks[values.argsort(kind="stable")] = (np.arange(len(values)) + 0.5) / len(values)
+    return np.quantile(held_out, ranks)
+
+
 def _unit(half: float, whole: float, m: int) -> float:
     """Return the distance over which an exponential tail through a half of the scores falls by e.
 

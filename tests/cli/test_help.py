@@ -9,7 +9,7 @@ import pytest
 from omasgan import cli
 from omasgan.cli.options.help import EXAMPLES, OTHERS, PANELS
 from tests.cli.calls import omasgan
-from tests.test_docs import parse
+from tests.test_docs_commands import parse
 
 
 @pytest.fixture(autouse=True)

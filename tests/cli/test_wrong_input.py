@@ -228,6 +228,11 @@ COMPARING: dict[str, Case] = {
     "a detector of no name": (compare_of("--detectors", "knn,,vae"), "--detectors must be names"),
     "a comma at the end": (compare_of("--detectors", "knn,"), "--detectors must be names"),
     "rule without a search": (compare_of("--selection", "nested"), "give --tune N as well"),
+    "hours without a search": (compare_of("--hours", "2"), "give --tune N as well"),
+    "no hours": (
+        compare_of("--detectors", "knn", "--tune", "2", "--hours", "0"),
+        "hours must be above 0",
+    ),
     "unknown rule": (compare_of("--tune", "2", "--selection", "nestd"), "did you mean 'nested'"),
     "rules with a gap": (
         compare_of("--tune", "2", "--selection", "nested,,proxy"),

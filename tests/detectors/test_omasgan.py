@@ -430,3 +430,14 @@ def test_j_separates_a_ring_of_anomalies(
     test = np.concatenate([X[:1000], ring[apart]])
     labels = np.repeat([0, 1], [1000, apart.sum()])
     assert metrics.auroc(labels, detector.stage_scores(test)["j"]) > 0.95
+
+
+def test_new_normals_are_called_anomalous_about_as_often_as_contamination_says() -> None:
+    """Training samples would be their own neighbours, and are known to J and to the densities."""
+    X, new = images(300), images(400, seed=1)
+    detector = quick("omasgan", detector_steps=30).fit(X)
+    for stage in (*omasgan.PARTS, *omasgan.SUMS):
+        detector.set_params(stage=stage)
+        detector._remember(X)
+        share = (detector.decision_function(new) > detector.threshold_).mean()
+        assert 0.01 < share < 0.25, (stage, share)

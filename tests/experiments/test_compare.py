@@ -19,6 +19,7 @@ from omasgan.experiments.compare import (
     check,
     compare,
     fixed_entries,
+    sweep_specs,
 )
 from omasgan.progress import ComparisonChanged, EpochEnded, Event, RunEnded, TrialEnded
 from omasgan.report.results.inputs import read_study
@@ -130,6 +131,10 @@ def test_tuning_gives_every_detector_the_same_number_of_trials_under_each_rule(
     assert {row["seed"] for row in rows} == {0}
     entries = comparison(store, spec)["entries"]
     assert {"detector": "knn", "selection": "oracle", "params_id": None} in entries
+
+
+def test_hours_are_those_of_every_sweep(spec: CompareSpec) -> None:
+    assert {sweep.hours for sweep in sweep_specs(tuned(spec, hours=2.0))} == {2.0}
 
 
 def test_every_winner_is_frozen_before_the_first_run(

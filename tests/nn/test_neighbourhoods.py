@@ -52,3 +52,16 @@ def test_repeated_and_few_vectors_give_finite_distances() -> None:
         plain, local = Neighbourhoods.of(reference).distances(directions(3, 1))
         assert torch.isfinite(local).all() and torch.isfinite(plain).all()
     assert Neighbourhoods.of(repeated).usual.max() == SMALLEST
+
+
+def test_no_vector_of_the_reference_is_its_own_neighbour() -> None:
+    reference = directions(40, 0)
+    near = Neighbourhoods.of(reference)
+    own = one_minus_cosine(reference, reference)
+    np.fill_diagonal(own, np.inf)
+    plain, local = near.own_distances()
+    np.testing.assert_allclose(plain.numpy(), own.min(1), rtol=1e-3, atol=1e-6)
+    nearest = np.argsort(own, axis=1)[:, :NEAREST]
+    mean = np.take_along_axis(own, nearest, axis=1).mean(1)
+    expected = mean / np.sqrt(near.usual.numpy()[nearest].mean(1))
+    np.testing.assert_allclose(local.numpy(), expected, rtol=1e-3, atol=1e-6)

@@ -40,8 +40,8 @@ LabelOption = Annotated[
     str | None,
     typer.Option(
         metavar="COLUMN",
-        help="For a table at a path: its column of classes.  [default: the one named class, "
-        "label or target]",
+        help="For data at a path that have columns: that of the classes.  [default: the one named "
+        "class, label or target]",
     ),
 ]
 NormalOption = Annotated[
@@ -91,6 +91,10 @@ AddressOption = Annotated[
 ]
 InnerOption = Annotated[
     int | None, typer.Option(min=1, help="Tasks a trial is judged by.  [default: 2]")
+]
+HoursOption = Annotated[
+    float | None,
+    typer.Option(help="Begin no more trials after so many hours.  [default: no limit]"),
 ]
 TrackingOption = Annotated[
     str | None,

@@ -95,10 +95,7 @@ def _standing(frame: pd.DataFrame, benchmark: Benchmark) -> Standing | None:
 
 def _compared(of: Standing) -> str:
     """How many entries were compared, and on what."""
-    n, n_all = len(of.folds), of.benchmark.n_folds
-    which = "one fold" if n == 1 else f"{n} folds"
-    if n_all is not None:
-        which = f"all {n} folds" if n == n_all > 1 else f"{n} of the {n_all} folds"
+    n = len(of.folds)
     named = f" ({_listed(list(of.folds.values()))})" if n <= FEW else ""
     left_out = set(of.frame["entry"]) - set(of.aurocs)
     names = _listed(sorted(of.names[entry] for entry in left_out))
@@ -108,8 +105,21 @@ def _compared(of: Standing) -> str:
         what = _counted(len(of.aurocs), "detector")
     verb = "was tested" if len(of.aurocs) == 1 else "were compared"
     seeds = _counted(max(len(v) for folds in of.aurocs.values() for v in folds.values()), "seed")
-    where = f"{which} of {of.benchmark.id}{named}, with {seeds}"
+    where = f"{_which(n, of.benchmark.n_folds)} of {of.benchmark.id}{named}, with {seeds}"
     return f"{what} {verb} on {where}.{others if left_out else ''}"
+
+
+def _which(n: int, n_all: int | None) -> str:
+    """Return how many folds of a benchmark these are.
+
+    >>> _which(3, 10), _which(10, 10), _which(1, 1), _which(1, None)
+    ('3 of the 10 folds', 'all 10 folds', 'the only fold', 'one fold')
+    """
+    if n_all is None:
+        return "one fold" if n == 1 else f"{n} folds"
+    if n < n_all:
+        return f"{n} of the {n_all} folds"
+    return "the only fold" if n == 1 else f"all {n} folds"
 
 
 def _best(of: Standing) -> str:

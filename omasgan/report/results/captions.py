@@ -58,8 +58,8 @@ OPTIMISM = (
 )
 GEOMETRY = (
     "nearer: share of a fold's anomalies that are nearer to the normal training samples than the "
-    "median normal test sample, by 1-NN on pixels. knn and gmm: AUROC. A fold is ill-posed, since "
-    "distance points the wrong way, where nearer is above 0.5 or knn below 0.5."
+    "median normal test sample, by 1-NN on the raw values. knn and gmm: AUROC. A fold is "
+    "ill-posed, since distance points the wrong way, where nearer is above 0.5 or knn below 0.5."
 )
 PUBLISHED = (
     "Numbers for the same data, protocol and metric only, with a note on how far each can be "

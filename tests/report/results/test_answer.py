@@ -43,6 +43,12 @@ def test_what_other_seeds_could_turn_around_is_said() -> None:
     assert "weakest" not in text, "with one fold there is no weakest"
 
 
+def test_a_benchmark_of_one_fold_is_complete() -> None:
+    text = said(rows("knn", range(1), 0.9), benchmark=Benchmark("parts-v1", {}, 1))
+    assert "1 detector was tested on the only fold of parts-v1 (digit 0), with 2 seeds." in text
+    assert "missing" not in text
+
+
 def test_a_fold_is_named_with_who_is_better_there() -> None:
     worst = [row(2, s, 0.95, "vae", fold_name="digit 2") for s in range(2)]
     text = said(rows("knn", range(3), 0.9), rows("vae", range(2), 0.8), worst)
