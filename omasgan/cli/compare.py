@@ -18,6 +18,7 @@ from omasgan.cli.options.groups import (
     EnsembleOption,
     InnerOption,
     SeedsOption,
+    ShareStagesOption,
 )
 from omasgan.cli.options.output import Output, at_work, conclude
 from omasgan.errors import ConfigError
@@ -55,6 +56,7 @@ def compare(  # noqa: PLR0913 - typer reads an option from each
         ),
     ] = None,
     inner: InnerOption = None,
+    share_stages: ShareStagesOption = None,
     data: FoldedData,
     seeds: SeedsOption = None,
     execution: Execution,
@@ -72,7 +74,12 @@ def compare(  # noqa: PLR0913 - typer reads an option from each
     from omasgan.experiments import compare as comparing
 
     checkpoints.check()
-    rules = _rules(tune, selection, inner)
+    if tune is None and (selection, inner, share_stages) != (None, None, None):
+        raise ConfigError(
+            "--selection, --inner and --share-stages say how --tune searches; give --tune N as "
+            "well"
+        )
+    rules = _rules(selection)
     names = (
         shipped.names() if detectors is None else values.detector_names("--detectors", detectors)
     )
@@ -86,6 +93,7 @@ def compare(  # noqa: PLR0913 - typer reads an option from each
         controls=controls,
         ensemble=ensemble,
         n_trials=tune,
+        share_stages=share_stages,
         device=device,
         checkpoint_budget=checkpoints.budget,
         checkpoints=checkpoints.policy,
@@ -122,10 +130,8 @@ def _params(source: str | None, benchmark: str, names: Iterable[str]) -> dict[st
     return params
 
 
-def _rules(tune: int | None, selection: str | None, inner: int | None) -> tuple[str, ...] | None:
+def _rules(selection: str | None) -> tuple[str, ...] | None:
     """Return the selection rules of a comparison's sweeps, None for the default."""
-    if tune is None and (selection is not None or inner is not None):
-        raise ConfigError("--selection and --inner say how --tune chooses; give --tune N as well")
     if selection is None:
         return None
     rules = tuple(values.rule(name) for name in values.names("--selection", selection))

@@ -228,6 +228,11 @@ COMPARING: dict[str, Case] = {
     "a detector of no name": (compare_of("--detectors", "knn,,vae"), "--detectors must be names"),
     "a comma at the end": (compare_of("--detectors", "knn,"), "--detectors must be names"),
     "rule without a search": (compare_of("--selection", "nested"), "give --tune N as well"),
+    "stages without a search": (compare_of("--share-stages", "4"), "give --tune N as well"),
+    "stages of none": (
+        compare_of("--detectors", "vae", "--tune", "2", "--share-stages", "4"),
+        "trials of knn, lof, pca, gmm, isolation-forest, vae cannot share stages",
+    ),
     "unknown rule": (compare_of("--tune", "2", "--selection", "nestd"), "did you mean 'nested'"),
     "rules with a gap": (
         compare_of("--tune", "2", "--selection", "nested,,proxy"),

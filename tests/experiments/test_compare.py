@@ -19,6 +19,7 @@ from omasgan.experiments.compare import (
     check,
     compare,
     fixed_entries,
+    sweep_specs,
 )
 from omasgan.progress import ComparisonChanged, EpochEnded, Event, RunEnded, TrialEnded
 from omasgan.report.results.inputs import read_study
@@ -124,6 +125,15 @@ def test_tuning_gives_every_detector_the_same_number_of_trials_under_each_rule(
     assert {row["seed"] for row in rows} == {0}
     entries = comparison(store, spec)["entries"]
     assert {"detector": "knn", "selection": "oracle", "params_id": None} in entries
+
+
+def test_tuning_shares_stages_where_a_detector_has_any(spec: CompareSpec) -> None:
+    wanted = tuned(spec, detectors=("omasgan", "vae"), n_trials=8, share_stages=4)
+    check(wanted)
+    shared = {each.detector: each.share_stages for each in sweep_specs(wanted)}
+    assert shared == {**dict.fromkeys(YARDSTICKS), "omasgan": 4, "vae": None}
+    with pytest.raises(ConfigError, match=r"trials of knn, lof, .* cannot share stages"):
+        check(tuned(spec, share_stages=4))
 
 
 def test_every_winner_is_frozen_before_the_first_run(

@@ -92,6 +92,14 @@ AddressOption = Annotated[
 InnerOption = Annotated[
     int | None, typer.Option(min=1, help="Tasks a trial is judged by.  [default: 2]")
 ]
+ShareStagesOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="K",
+        min=2,
+        help="Up to K trials share all phases but the last.  [default: none do]",
+    ),
+]
 TrackingOption = Annotated[
     str | None,
     typer.Option(
