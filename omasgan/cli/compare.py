@@ -19,6 +19,7 @@ from omasgan.cli.options.groups import (
     HoursOption,
     InnerOption,
     SeedsOption,
+    ShareStagesOption,
 )
 from omasgan.cli.options.output import Output, at_work, conclude
 from omasgan.errors import ConfigError
@@ -57,6 +58,7 @@ def compare(  # noqa: PLR0913 - typer reads an option from each
     ] = None,
     inner: InnerOption = None,
     hours: HoursOption = None,
+    share_stages: ShareStagesOption = None,
     data: FoldedData,
     seeds: SeedsOption = None,
     execution: Execution,
@@ -74,8 +76,11 @@ def compare(  # noqa: PLR0913 - typer reads an option from each
     from omasgan.experiments import compare as comparing
 
     checkpoints.check()
-    if tune is None and not (selection is None and inner is None and hours is None):
-        raise ConfigError("--selection, --inner and --hours go with --tune; give --tune N as well")
+    if tune is None and (selection, inner, hours, share_stages) != (None, None, None, None):
+        raise ConfigError(
+            "--selection, --inner, --hours and --share-stages go with --tune; give --tune N as "
+            "well"
+        )
     names = (
         shipped.names() if detectors is None else values.detector_names("--detectors", detectors)
     )
@@ -89,6 +94,7 @@ def compare(  # noqa: PLR0913 - typer reads an option from each
         controls=controls,
         ensemble=ensemble,
         n_trials=tune,
+        share_stages=share_stages,
         device=device,
         checkpoint_budget=checkpoints.budget,
         checkpoints=checkpoints.policy,

@@ -126,7 +126,8 @@ def plan(  # noqa: PLR0913 - typer reads an option from each
     names = values.detector_names("DETECTORS", detectors)
     if trials is None and searching != Searching():
         raise ConfigError(
-            "--space, --selection and --inner say how a sweep searches; add --trials"
+            "--space, --selection, --inner and --share-stages say how a sweep searches; add "
+            "--trials"
         )
     if trials is not None and (params or set_):
         raise ConfigError("--params and --set are for runs; a sweep (--trials) searches them")
@@ -198,6 +199,11 @@ def _notes(forecasts: list[Forecast], where: str) -> Iterator[str]:
         "were like the cheapest, and like the most expensive of them."
     )
     for f in forecasts:
+        if f.beginnings is not None and f.work.sharing is not None:
+            yield (
+                f"About {f.beginnings} of {f.work.trials} trials of {f.work.detector} train their "
+                f"phases up to '{f.work.sharing.phase}'; the others share these."
+            )
         if f.is_scaled:
             yield f"{f.work.detector} was trained on a part of the samples; its hours are scaled."
         for reason in f.lost:

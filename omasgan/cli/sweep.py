@@ -64,18 +64,6 @@ def sweep(  # noqa: PLR0913 - typer reads an option from each
         str | None,
         typer.Option(metavar="NAME", help="First trial of each study: 'defaults'."),
     ] = None,
-    share_stages: Annotated[
-        int | None,
-        typer.Option(
-            metavar="K",
-            min=2,
-            help="Up to K trials share all phases but the last.  [default: none do]",
-        ),
-    ] = None,
-    share_until: Annotated[
-        str | None,
-        typer.Option(metavar="PHASE", help="With --share-stages: the last phase to share."),
-    ] = None,
     data: FoldedData,
     seeds: SeedsOption = None,
     execution: Execution,
@@ -93,8 +81,6 @@ def sweep(  # noqa: PLR0913 - typer reads an option from each
 
     if sampler is not None and replay is not None:
         raise ConfigError("--sampler and --replay exclude each other; leave one out")
-    if share_until is not None and share_stages is None:
-        raise ConfigError("--share-until says what trials share; add --share-stages")
     searching.check()
     checkpoints.check()
     wanted, run_seeds = data.wanted(), values.seeds(seeds)
@@ -114,8 +100,6 @@ def sweep(  # noqa: PLR0913 - typer reads an option from each
         replay=replay,
         enqueue=enqueue,
         save=save,
-        share_stages=share_stages,
-        share_until=share_until,
         checkpoint_budget=checkpoints.budget,
         checkpoints=checkpoints.policy,
     )

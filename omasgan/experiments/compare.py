@@ -17,12 +17,14 @@ from omasgan.checks import geometry
 from omasgan.config import BenchmarkSpec
 from omasgan.data import protocols
 from omasgan.data.datasets import Dataset
+from omasgan.errors import ConfigError
 from omasgan.experiments import ensemble, sweep_spec, versions
 from omasgan.experiments.search import prepare, search
 from omasgan.experiments.sweep_spec import SweepSpec
 from omasgan.progress import ComparisonChanged, Event, Note, OnEvent, RunEnded
 from omasgan.store.journal import Row, find_json, write_json
 from omasgan.store.results import Store, params_id
+from omasgan.study.sharing import can_share
 from omasgan.study.space import load_space
 from omasgan.training import labelled
 from omasgan.training.jobs import CheckpointPolicy, RunJob
@@ -42,7 +44,8 @@ class CompareSpec:
     OMASGAN with other negatives in B's place. With ``ensemble`` each of ``detectors`` is also an
     ensemble of so many members. With ``n_trials`` each detector is also swept, with
     as many trials a study, under each of ``rules``. ``folds`` and ``seeds`` None are all of the
-    benchmark's. ``hours`` and ``checkpoint_budget`` are those of the sweeps.
+    benchmark's. ``hours`` and ``checkpoint_budget`` are those of the sweeps, and so is
+    ``share_stages``, of the detectors whose trials can share any.
     """
 
     benchmark: BenchmarkSpec
@@ -56,6 +59,7 @@ class CompareSpec:
     rules: tuple[str, ...] = ("nested",)
     inner: int = 2
     hours: float | None = None
+    share_stages: int | None = None
     device: str = "auto"
     checkpoint_budget: int | None = None
     checkpoints: CheckpointPolicy = CheckpointPolicy()
@@ -84,15 +88,21 @@ def check(spec: CompareSpec) -> None:
     """Check all that can be checked without data, before any work starts.
 
     Raises:
-        ConfigError: an unknown detector, params or labelled anomalies that it does not take, or no
-            space to search.
+        ConfigError: an unknown detector, params or labelled anomalies that it does not take, no
+            space to search, or nothing that its trials can share.
     """
     for entry in fixed_entries(spec):
         labelled.check_detector(entry.detector, spec.benchmark)
     if spec.ensemble is not None:
         ensemble.check(spec.ensemble, spec.seeds or spec.benchmark.seeds)
-    for sweep in sweep_specs(spec):
+    sweeps = sweep_specs(spec)
+    for sweep in sweeps:
         sweep_spec.check(sweep)
+    if spec.share_stages is not None and all(sweep.share_stages is None for sweep in sweeps):
+        raise ConfigError(
+            f"trials of {', '.join(spec.names)} cannot share stages, for their params state no "
+            "phases; leave out --share-stages, or add a detector such as omasgan"
+        )
 
 
 def fixed_entries(spec: CompareSpec) -> list[Entry]:
@@ -117,11 +127,13 @@ def sweep_specs(spec: CompareSpec) -> list[SweepSpec]:
     """Return the sweeps that give every detector the same number of trials under every rule."""
     if spec.n_trials is None:
         return []
+    spaces = {name: load_space(name, detectors.load(name)) for name in spec.names}
+    sharing = () if spec.share_stages is None else [n for n in spaces if can_share(n, spaces[n])]
     return [
         SweepSpec(
             benchmark=spec.benchmark,
             detector=name,
-            space=load_space(name, detectors.load(name)),
+            space=space,
             rule=rule,
             n_trials=spec.n_trials,
             folds=spec.folds,
@@ -131,8 +143,9 @@ def sweep_specs(spec: CompareSpec) -> list[SweepSpec]:
             device=spec.device,
             checkpoint_budget=spec.checkpoint_budget,
             checkpoints=spec.checkpoints,
+            share_stages=spec.share_stages if name in sharing else None,
         )
-        for name in spec.names
+        for name, space in spaces.items()
         for rule in spec.rules
     ]
 

@@ -25,6 +25,7 @@ from omasgan.errors import ConfigError, TrainingDiverged
 from omasgan.experiments import sweep_spec
 from omasgan.experiments.sweep_spec import SweepSpec, study_seed
 from omasgan.study import probed
+from omasgan.study.groups import Sharing, expected_groups
 from omasgan.study.space import Params, Space
 from omasgan.training.measuring import MB
 from omasgan.training.probe import Cost, probe
@@ -42,6 +43,7 @@ class Work:
 
     ``tasks`` are the sizes of the trainings of one trial of every study, study after study;
     ``runs`` those of the runs that are tested. ``X`` holds the samples of the first training.
+    ``sharing`` says what trials train once for several.
     """
 
     detector: str
@@ -51,6 +53,7 @@ class Work:
     runs: list[Size]
     X: NDArray[Any]
     space: Space | None = None
+    sharing: Sharing | None = None
 
     @property
     def trials(self) -> int:
@@ -61,6 +64,13 @@ class Work:
     def trainings(self) -> int:
         """How many trainings all trials take."""
         return len(self.tasks) * self.n_trials
+
+    def spared_trials(self, at_once: int) -> int:
+        """Return how many trials of a study go on from what others have trained."""
+        if self.sharing is None:
+            return 0
+        slots = math.ceil(at_once / len(self.studies))
+        return self.n_trials - expected_groups(self.n_trials, self.sharing, slots)
 
 
 def of_runs(
@@ -92,7 +102,8 @@ def of_sweep(spec: SweepSpec, dataset: Dataset, source: Dataset | None = None) -
     sizes = [(len(t.train), len(t.judged) * (1 + len(t.proxies))) for t in tasks]
     first = studies[0].data
     X = selection.training_samples(first.tasks[0], first.pool)
-    return Work(spec.detector, studies, spec.n_trials, sizes, final.runs, X, spec.space)
+    n, how = spec.n_trials, spec.sharing
+    return Work(spec.detector, studies, n, sizes, final.runs, X, spec.space, how)
 
 
 def first_params(spec: SweepSpec, work: Work, n: int) -> list[Params]:
@@ -185,6 +196,14 @@ class Forecast:
     is_scaled: bool
     lost: list[str]
 
+    @property
+    def beginnings(self) -> int | None:
+        """How many trials train what is shared, None where nothing is."""
+        if self.work.sharing is None:
+            return None
+        spared = self.work.spared_trials(self.at_once)
+        return self.work.trials - len(self.work.studies) * spared
+
 
 def forecast(
     work: Work,
@@ -220,7 +239,7 @@ def forecast(
     shares.check_share(cpus_per_trial, share)
     at_once = at_once or shares.capacity(cluster.nodes, cpus_per_trial, share)
     scores = 1 + max(cost.stages for cost in costs)
-    hours = [_training_seconds(work, cost) / 3600 for cost in costs]
+    hours = [_training_seconds(work, cost, at_once) / 3600 for cost in costs]
     return Forecast(
         work,
         share,
@@ -257,9 +276,17 @@ def _share(work: Work, costs: Sequence[Cost], cluster: Cluster, device: str) -> 
     return shares.share_for(needed, cluster.gpu_mb)
 
 
-def _training_seconds(work: Work, cost: Cost) -> float:
-    searched = work.n_trials * sum(cost.seconds(*size) for size in work.tasks)
-    return searched + sum(cost.seconds(*size) for size in work.runs)
+def _training_seconds(work: Work, cost: Cost, at_once: int) -> float:
+    return _search_seconds(work, cost, at_once) + sum(cost.seconds(*size) for size in work.runs)
+
+
+def _search_seconds(work: Work, cost: Cost, at_once: int) -> float:
+    """Return the seconds that the trainings of all trials take together."""
+    whole = work.n_trials * sum(cost.seconds(*size) for size in work.tasks)
+    if work.sharing is None:
+        return whole
+    n_spared = work.spared_trials(at_once) * len(work.tasks)
+    return whole - n_spared * cost.seconds_until(work.sharing.phase)
 
 
 def _wall_seconds(work: Work, cost: Cost, at_once: int, overhead: Overhead) -> float:
@@ -267,9 +294,11 @@ def _wall_seconds(work: Work, cost: Cost, at_once: int, overhead: Overhead) -> f
     ``at_once``.
     """
     total = overhead.start
-    n_tasks = len(work.tasks) / len(work.studies) if work.studies else 0
-    for n, sizes, in_one in ((work.trials, work.tasks, n_tasks), (len(work.runs), work.runs, 1)):
+    tested = sum(cost.seconds(*size) for size in work.runs)
+    for n, n_trainings, seconds in (
+        (work.trials, work.trainings, _search_seconds(work, cost, at_once)),
+        (len(work.runs), len(work.runs), tested),
+    ):
         if n:
-            training = float(np.mean([cost.seconds(*size) for size in sizes])) + overhead.training
-            total += math.ceil(n / at_once) * in_one * training
+            total += math.ceil(n / at_once) * (seconds + n_trainings * overhead.training) / n
     return total

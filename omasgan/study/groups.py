@@ -7,6 +7,7 @@ among the best: others would spend the time that is saved on beginnings that are
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -99,3 +100,20 @@ def is_promising(number: int, groups: Sequence[Group]) -> bool:
     if best is None or len(bests) < FEWEST:
         return False
     return bool(best >= np.quantile(bests, WORSE))
+
+
+def expected_groups(n_trials: int, sharing: Sharing, slots: int) -> int:
+    """Return how many groups the trials of a study will come to, ``slots`` of which run at once:
+    so many begin together, each in a group of its own.
+
+    It is taken that a group's objectives are alike, so that its first one decides.
+
+    >>> [expected_groups(40, Sharing(8, "gan", frozenset()), slots) for slots in (1, 8, 100)]
+    [13, 13, 40]
+    """
+    groups, trials = 0, 0.0
+    while trials < n_trials:
+        groups += 1
+        better = groups - math.ceil(WORSE * (groups - 1)) if groups >= FEWEST else 0
+        trials += 1 + better / groups * (sharing.n_trials - 1)
+    return max(groups, min(n_trials, slots))

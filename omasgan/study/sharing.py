@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from omasgan import detectors
+from omasgan.detectors.base import Beginning
 from omasgan.errors import ConfigError, unknown
 from omasgan.study.groups import Sharing
 from omasgan.study.probed import largest
@@ -21,8 +22,7 @@ def sharing(n_trials: int, detector: str, space: Space, until: str | None = None
     """
     if n_trials < 2:
         raise ConfigError(f"trials that share stages must be at least 2, got {n_trials}")
-    known = detectors.load(detector)
-    ends = known(**detectors.check_params(known, largest(space))).beginnings()
+    ends = _beginnings(detector, space)
     if not ends:
         raise ConfigError(
             f"trials of {detector} cannot share stages, for its params state no phases; leave out "
@@ -40,6 +40,16 @@ def sharing(n_trials: int, detector: str, space: Space, until: str | None = None
         f"the space varies nothing behind the phase '{until or phases[0]}', so that trials which "
         "share it would be the same; widen the space, or leave out --share-stages"
     )
+
+
+def can_share(detector: str, space: Space) -> bool:
+    """Return whether trials of a detector have stages that they could share."""
+    return bool(_beginnings(detector, space))
+
+
+def _beginnings(detector: str, space: Space) -> Sequence[Beginning]:
+    known = detectors.load(detector)
+    return known(**detectors.check_params(known, largest(space))).beginnings()
 
 
 def _with_parents(names: Iterable[str], space: Space) -> set[str]:

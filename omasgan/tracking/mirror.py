@@ -111,10 +111,11 @@ def _send_trial(
     ]
     ending = trial.ending or Ending("failed")
     final = {names.OBJECTIVE: ending.objective, names.SECONDS: ending.seconds}
-    final |= {names.MEMORY: ending.peak_memory_mb}
+    final |= {names.MEMORY: ending.peak_memory_mb, names.SPARED: ending.cached_seconds}
     points = [*_thinned(points), *_final(final, start + duration)]
     tags = {k: getattr(ending, k) for k in ("outcome", "error", "stage") if getattr(ending, k)}
     tags |= {"enqueued": trial.enqueued} if trial.enqueued else {}
+    tags |= {"group": trial.group} if trial.group is not None else {}
     tags |= {"detector": study.detector, "selection": study.selection, "study": study.name}
     tags |= {"sent": "all"}
     mlflow.send(run, points, {"detector": study.detector, **trial.params})

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 AUROC, WORST, OBJECTIVE = "AUROC", "AUROC worst fold", "objective"
 BEST_OBJECTIVE = "best objective"
 SECONDS, MEMORY, GPU = "seconds", "peak memory MB", "peak GPU memory MB"
+SPARED = "spared seconds"
+"""Of a trial that shares stages: what the trainings that it went on from had taken."""
 NAMES = {
     "auroc": AUROC,
     "auroc_sd": "AUROC sd",

@@ -218,11 +218,13 @@ class Tracker:
         searches.
         """
         folders = [f for f in self.store.studies() if f.parents[3].name == benchmark]
-        spaces = [Space.from_dict(read_json(f / "study.json")["space"]) for f in folders]
+        studies = [read_json(folder / "study.json") for folder in folders]
+        spaces = [Space.from_dict(study["space"]) for study in studies]
         searched = [
             p.name for space in spaces for p in space.params if not isinstance(p.domain, Fixed)
         ]
-        return views.trials(dict.fromkeys(searched))
+        share_stages = any("share_stages" in study for study in studies)
+        return views.trials(dict.fromkeys(searched), share_stages=share_stages)
 
     def _show_runs(self, mlflow: Mlflow, key: RunKey) -> None:
         mirror.group(mlflow, self.store, key)

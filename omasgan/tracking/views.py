@@ -60,10 +60,13 @@ def results(folds: Iterable[str]) -> View:
     return View("results", "the best first", "result", names.AUROC, tuple(map(_metric, shown)))
 
 
-def trials(params: Iterable[str]) -> View:
-    """Return the view of a sweep's trials, best objective first, with what was searched."""
+def trials(params: Iterable[str], *, share_stages: bool) -> View:
+    """Return the view of a sweep's trials, best objective first, with what was searched and, where
+    trials share stages, with their groups.
+    """
     shown = (_param(name) for name in list(params)[:MAX_PARAMS])
-    columns = (_metric(names.OBJECTIVE), *shown, _metric(names.SECONDS))
+    shared = (_metric(names.SPARED), "tags.`omasgan.group`") if share_stages else ()
+    columns = (_metric(names.OBJECTIVE), *shown, _metric(names.SECONDS), *shared)
     return View("trials", "trials by objective", "trial", names.OBJECTIVE, columns)
 
 

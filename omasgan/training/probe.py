@@ -64,8 +64,9 @@ class Cost:
     ``peak_memory_mb`` is resident memory of the probing process, libraries included;
     ``gpu_memory_mb`` what a process takes of a GPU, 0 for a detector that computes without torch.
     ``state_mb`` is the size of a checkpoint, ``stages`` how many scores a sample gets.
-    ``step_seconds`` are by phase, empty for a detector without steps; ``is_scaled`` says that such
-    a detector was trained on ``WHOLE`` of the samples and its times were multiplied.
+    ``step_seconds`` and ``phase_seconds``, those of whole phases, are by phase in its order, empty
+    for a detector without steps; ``is_scaled`` says that such a detector was trained on ``WHOLE``
+    of the samples and its times were multiplied.
     """
 
     n_train: int
@@ -77,6 +78,7 @@ class Cost:
     state_mb: float
     stages: int
     step_seconds: Mapping[str, float] = field(default_factory=dict)
+    phase_seconds: Mapping[str, float] = field(default_factory=dict)
     is_scaled: bool = False
 
     def seconds(self, n_train: int, n_score: int) -> float:
@@ -88,6 +90,12 @@ class Cost:
         if self.step_seconds:
             return self.train_seconds + scored
         return (self.train_seconds + scored) * n_train / self.n_train
+
+    def seconds_until(self, phase: str) -> float:
+        """Return the seconds of all phases up to the end of ``phase``; none if it has no steps."""
+        phases = list(self.phase_seconds)
+        until = phases.index(phase) + 1 if phase in phases else 0
+        return sum(self.phase_seconds[name] for name in phases[:until])
 
 
 def probe(
@@ -169,20 +177,21 @@ def _by_steps(build: Callable[[], NeuralDetector], X: NDArray[Any], n_score: int
     measured.run(detector, X)
     besides = elapsed() - measured.seconds
     score_seconds, stages = _score(detector, X[: first.n_scored])
-    looped = sum(
-        n * measured.step_seconds[p] + epochs[p] * measured.look_seconds[p]
+    looped = {
+        p: n * measured.step_seconds[p] + epochs[p] * measured.look_seconds[p]
         for p, n in steps.items()
-    )
+    }
     return Cost(
         n_train=len(X),
         n_score=n_score,
-        train_seconds=looped + besides,
+        train_seconds=sum(looped.values()) + besides,
         score_seconds=score_seconds * n_score / first.n_scored,
         peak_memory_mb=peak_resident_mb(),
         gpu_memory_mb=first.gpu_memory_mb,
         state_mb=measured.state_bytes / MB,
         stages=stages,
         step_seconds=measured.step_seconds,
+        phase_seconds=looped,
     )
 
 

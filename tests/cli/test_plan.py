@@ -45,6 +45,22 @@ def test_a_plan_of_a_sweep_counts_trials_and_runs_and_shows_the_spread(
     assert "with 4 configurations" in text
 
 
+def test_a_plan_of_trials_that_share_stages_says_how_many_train_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = tmp_path / "space.toml"
+    phases = ("gan", "boundary", "retrain", "detector")
+    space.write_text(
+        "".join(f"{phase}_steps = 5\n" for phase in phases)
+        + "zeta = {low = 0.1, high = 0.9}\nwidth = 8\n"
+    )
+    options = ["--trials", "9", "--share-stages", "8", "--space", space, "--probes", "1"]
+    one_fold = ["--folds", "0", "--backend", "local"]
+    assert omasgan("plan", "digits-loo", "omasgan", *CAPS[2:], *one_fold, *options) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "About 4 of 9 trials of omasgan train their phases up to 'retrain'" in said
+
+
 def test_a_plan_for_gpus_shares_them(capsys: pytest.CaptureFixture[str]) -> None:
     gpus = ["--cpus", "16", "--gpus", "2", "--gpu-memory", "4GB", "--gpus-per-trial", "auto"]
     short = ["--set", "train_steps=5"]

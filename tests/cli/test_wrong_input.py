@@ -233,6 +233,11 @@ COMPARING: dict[str, Case] = {
         compare_of("--detectors", "knn", "--tune", "2", "--hours", "0"),
         "hours must be above 0",
     ),
+    "stages without a search": (compare_of("--share-stages", "4"), "give --tune N as well"),
+    "stages of none": (
+        compare_of("--detectors", "vae", "--tune", "2", "--share-stages", "4"),
+        "trials of knn, lof, pca, gmm, isolation-forest, vae cannot share stages",
+    ),
     "unknown rule": (compare_of("--tune", "2", "--selection", "nestd"), "did you mean 'nested'"),
     "rules with a gap": (
         compare_of("--tune", "2", "--selection", "nested,,proxy"),

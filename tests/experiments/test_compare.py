@@ -137,6 +137,15 @@ def test_hours_are_those_of_every_sweep(spec: CompareSpec) -> None:
     assert {sweep.hours for sweep in sweep_specs(tuned(spec, hours=2.0))} == {2.0}
 
 
+def test_tuning_shares_stages_where_a_detector_has_any(spec: CompareSpec) -> None:
+    wanted = tuned(spec, detectors=("omasgan", "vae"), n_trials=8, share_stages=4)
+    check(wanted)
+    shared = {each.detector: each.share_stages for each in sweep_specs(wanted)}
+    assert shared == {**dict.fromkeys(YARDSTICKS), "omasgan": 4, "vae": None}
+    with pytest.raises(ConfigError, match=r"trials of knn, lof, .* cannot share stages"):
+        check(tuned(spec, share_stages=4))
+
+
 def test_every_winner_is_frozen_before_the_first_run(
     spec: CompareSpec, small_dataset: Dataset, tmp_path: Path
 ) -> None:

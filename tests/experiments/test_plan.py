@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from omasgan import detectors
 from omasgan.backends.local import LocalBackend
 from omasgan.config import BenchmarkSpec
 from omasgan.data.datasets import Dataset
@@ -15,7 +16,8 @@ from omasgan.experiments import plan as planning
 from omasgan.experiments.sweep import SweepSpec, sweep
 from omasgan.report.results.inputs import read_study
 from omasgan.store.results import Store
-from omasgan.study.space import Space
+from omasgan.study.groups import Sharing
+from omasgan.study.space import Space, load_space
 from omasgan.training.probe import Cost
 
 CURVE = "tests.toy:CurveDetector"
@@ -109,6 +111,30 @@ def test_hours_and_wall_time_add_up(spec: SweepSpec, small_dataset: Dataset) -> 
     assert found.wall_seconds.low == pytest.approx(6 * 100 + besides)
     assert found.wall_seconds.high == pytest.approx(6 * 300 + besides)
     assert found.checkpoints_mb == 8.0 and found.memory_mb == 500.0
+
+
+def test_trials_that_share_stages_are_spared_them(spec: SweepSpec, small_dataset: Dataset) -> None:
+    """Two studies of 40 trials, 13 groups each: 27 trials of two tasks go on from 60 s."""
+    work = planning.of_sweep(replace(spec, n_trials=40, seeds=(0,)), small_dataset)
+    assert work.sharing is None
+    cost = replace(costing(100.0), phase_seconds={"gan": 60.0, "detector": 40.0})
+    cluster = planning.Cluster([{"CPU": 2}], measure=measured({0.1: cost}))
+    shared = replace(work, sharing=Sharing(8, "gan", frozenset({"lr"})))
+    apart, found = (planning.forecast(w, [{"lr": 0.1}], cluster) for w in (work, shared))
+    assert (apart.beginnings, found.beginnings) == (None, 26)
+    spared = 2 * 27 * 2 * 60.0
+    assert 3600 * found.cpu_hours.expected == pytest.approx(100 * (2 * 40 * 2 + 2) - spared)
+    assert found.wall_seconds.expected == pytest.approx(apart.wall_seconds.expected - spared / 2)
+    many = planning.Cluster([{"CPU": 80}], measure=measured({0.1: cost}))
+    assert planning.forecast(shared, [{"lr": 0.1}], many).beginnings == 80, "all begin at once"
+
+
+def test_a_plan_shares_what_its_sweep_shares(
+    small_spec: BenchmarkSpec, small_dataset: Dataset
+) -> None:
+    space = load_space("omasgan", detectors.load("omasgan"))
+    spec = SweepSpec(small_spec, "omasgan", space, "nested", 3, share_stages=4)
+    assert planning.of_sweep(spec, small_dataset).sharing == spec.sharing
 
 
 def test_a_share_of_a_gpu_comes_from_the_dearest(

@@ -7,12 +7,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from omasgan.errors import ConfigError
-from omasgan.study.groups import Sharing
+from omasgan.study.groups import Sharing, expected_groups
 from omasgan.study.guide import Guide
 from omasgan.study.rehearsal import rehearse
 from omasgan.training.trials import Ending, Trial
@@ -73,6 +74,20 @@ def test_only_the_best_third_of_all_groups_goes_on(tmp_path: Path) -> None:
         guide.tell(trial.number, Ending("ok", objective))
     assert groups == [0, 1, 2, 2, 2, 3, 4, 4, 4]
     assert shared(tmp_path).needed_groups() == []
+
+
+def test_as_many_groups_are_expected_as_there_are_on_average() -> None:
+    """Where objectives are their groups', one trial after the other."""
+    numbers = []
+    for seed in range(10):
+        guide = shared(sampler="RandomSampler", seed=seed)
+        objectives = np.random.default_rng(seed).uniform(size=40)
+        for _ in range(40):
+            trial = guide.ask()
+            guide.tell(trial.number, Ending("ok", objectives[trial.group or 0]))
+        numbers.append(len(guide.groups()))
+    assert expected_groups(40, SHARING, 1) == pytest.approx(np.mean(numbers), rel=0.1)
+    assert [expected_groups(n, SHARING, 1) for n in (1, 2, 3)] == [1, 2, 3]
 
 
 def test_a_trial_that_ends_badly_ends_no_good_group() -> None:

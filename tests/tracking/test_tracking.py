@@ -5,6 +5,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,20 @@ def test_a_sweep_is_a_parent_with_studies_and_trials_as_children(
     assert parent.data.metrics == {"best objective": objective(0)}
     assert parent.data.params == {"detector": "omasgan"}
     assert "| fold-0 | 3 | none yet |" in parent.data.tags["mlflow.note.content"]
+
+
+def test_a_trial_shows_its_group_and_what_it_was_spared(
+    tracker: Tracker, store: Store, shown: Shown
+) -> None:
+    folder = add_study(store, status="running", outcomes=())
+    alone, first, second = (add_trial(folder, number) for number in range(3))
+    assert second.ending is not None
+    spared = replace(second, group=0, ending=replace(second.ending, cached_seconds=7.5))
+    for trial in (alone, replace(first, group=0), spared):
+        tracker.trial(folder, trial)
+    runs = [shown.runs()[f"{STUDY}/trials/{number:04d}"] for number in range(3)]
+    assert [run.data.tags.get("omasgan.group") for run in runs] == [None, "0", "0"]
+    assert [run.data.metrics.get("spared seconds") for run in runs] == [None, None, 7.5]
 
 
 def test_a_sweep_ends_with_the_last_of_its_studies(

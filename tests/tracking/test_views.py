@@ -41,6 +41,12 @@ def test_folds_stand_in_their_order_behind_the_worst() -> None:
     assert view.state()["orderByAsc"] is False
 
 
+def test_trials_that_share_stages_stand_with_their_groups() -> None:
+    shared = {"metrics.`spared seconds`", "tags.`omasgan.group`"}
+    assert shared <= set(views.trials(["mu"], share_stages=True).columns)
+    assert not shared & set(views.trials(["mu"], share_stages=False).columns)
+
+
 @pytest.mark.usefixtures("mlflow_database")
 def test_every_benchmark_has_a_page(store: Store) -> None:
     tracker = Tracker(None, store)

@@ -98,6 +98,11 @@ def test_the_seconds_of_a_step_are_scaled_to_all_steps_of_its_phase(
     assert measured.score_seconds == pytest.approx(300)
     assert measured.seconds(len(X), 600) == pytest.approx(expected + 300)
     assert measured.step_seconds == ({"pretrain": 1.0} if pretrain else {}) | {"train": 3.0}
+    # What trials spare that share a phase: its steps, and the looks at the end of its epochs.
+    begun = pretrain + 2 * -(-pretrain // 50)
+    assert measured.seconds_until("pretrain") == pytest.approx(begun)
+    assert measured.seconds_until("train") == pytest.approx(expected - 100)
+    assert measured.seconds_until("other") == 0
 
 
 @pytest.mark.parametrize("share", [1, 4])

@@ -96,6 +96,14 @@ HoursOption = Annotated[
     float | None,
     typer.Option(help="Begin no more trials after so many hours.  [default: no limit]"),
 ]
+ShareStagesOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="K",
+        min=2,
+        help="Up to K trials share all phases but the last.  [default: none do]",
+    ),
+]
 TrackingOption = Annotated[
     str | None,
     typer.Option(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from omasgan.cli.options import values
-from omasgan.cli.options.groups import InnerOption
+from omasgan.cli.options.groups import InnerOption, ShareStagesOption
 from omasgan.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Searching:
-    """The space, and the rule that judges a trial."""
+    """The space, the rule that judges a trial, and what trials share."""
 
     space: Annotated[
         Path | None,
@@ -35,12 +35,17 @@ class Searching:
         typer.Option(metavar="BENCHMARK", help="With --selection transfer: where to choose."),
     ] = None
     inner: InnerOption = None
+    share_stages: ShareStagesOption = None
+    share_until: Annotated[
+        str | None,
+        typer.Option(metavar="PHASE", help="With --share-stages: the last phase to share."),
+    ] = None
 
     def check(self) -> None:
-        """Check the rule and the options that go with it.
+        """Check the rule and the options that go with each other.
 
         Raises:
-            ConfigError: an unknown rule, or an option that does not go with it.
+            ConfigError: an unknown rule, or an option without the one that it goes with.
         """
         rule = values.rule(self.selection)
         if (self.transfer_from is None) != (rule != "transfer"):
@@ -50,6 +55,8 @@ class Searching:
             )
         if self.inner is not None and rule in ("proxy", "oracle"):
             raise ConfigError(f"--inner means nothing with --selection {rule}, which has one task")
+        if self.share_until is not None and self.share_stages is None:
+            raise ConfigError("--share-until says what trials share; add --share-stages")
 
     def spec(
         self,
@@ -78,7 +85,12 @@ class Searching:
             n_trials,
             folds=None if folds is None else tuple(folds),
             source=config.load_benchmark(self.transfer_from) if self.transfer_from else None,
-            **values.present(inner=self.inner, **more),
+            **values.present(
+                inner=self.inner,
+                share_stages=self.share_stages,
+                share_until=self.share_until,
+                **more,
+            ),
         )
 
 
