@@ -49,7 +49,10 @@ def can_share(detector: str, space: Space) -> bool:
 
 def _beginnings(detector: str, space: Space) -> Sequence[Beginning]:
     known = detectors.load(detector)
-    return known(**detectors.check_params(known, largest(space))).beginnings()
+    found: Sequence[Beginning] = known(
+        **detectors.check_params(known, largest(space))
+    ).beginnings()
+    return found
 
 
 def _with_parents(names: Iterable[str], space: Space) -> set[str]:
