@@ -24,7 +24,7 @@ from tests.test_docs import DOCS, FENCE, INLINE, ROOT, TEXTS, blocks, texts
 
 PROGRAMS = {
     "make": "this is what runs the tests; the targets are those of the Makefile",
-    "pip": "it installs from a network; the image of scripts/cluster is built so",
+    "pip": "it installs from a network",
     "python": "it builds the wheel, as tests/test_wheel.py does",
     "optuna-dashboard": "a package of others, which serves until it is ended",
     "ray": "it needs a cluster",
@@ -43,17 +43,20 @@ SHELL = {"echo", "eval", "export", "set", "."}
 PAGES_LEFT_OUT = {"cluster.md": "it needs a cluster, or PostgreSQL"}
 
 LEFT_OUT = {
-    "compare mnist-loo --detectors vae,omasgan --params published --address auto": "a cluster",
+    "compare mnist-loo --detectors vae,omasgan --params published --address auto": (
+        "it needs a cluster"
+    ),
     "plan mnist-loo omasgan --trials 200 --gpus 8": "it needs MNIST",
     "compare digits-loo --detectors pyod.models.ecod:ECOD,pyod.models.hbos:HBOS --folds 1,8": (
         "it needs PyOD"
     ),
-    "paper figure-4 figure-8 --budget small": "it takes minutes; so does tests/cli/test_paper.py",
+    "paper figure-4 figure-8 --budget small": "it takes minutes",
     "paper --all --budget smoke": "it takes minutes",
 }
-"""Commands that no test runs, and why; those that serve, ``ui``, run in tests/tracking."""
+"""Commands that no test runs, and why; tests/cli/test_paper.py runs smaller suites."""
 
 SERVES = {"ui"}
+"""Verbs that end when they are ended; tests/tracking runs them."""
 
 BEFORE_A_CALL = re.compile(r"[;|&]+|--|[A-Z_]+=.*")
 """What stands before a command that is not the first word of its line."""
@@ -285,8 +288,8 @@ def test_wrong_flags_and_unknown_programs_are_noticed() -> None:
 
 
 def shortened(call: Sequence[str]) -> list[str]:
-    """A call in this process that trains on fewer folds, seeds and trials; it says more often what
-    it says once.
+    """A call in this process that trains on fewer folds, seeds and trials: of an option that
+    stands twice, the last counts.
     """
     verb, data, *_ = call
     fewer = list(call)
@@ -297,15 +300,8 @@ def shortened(call: Sequence[str]) -> list[str]:
         fewer += ["--seeds", "0"] if "--from" not in call else []
     if data == "health.csv":
         fewer += ["--max-train", "300", "--max-test", "150"]
-    smaller = {
-        "--trials": "2",
-        "--tune": "2",
-        "--ensemble": "2",
-        "--params": None,
-        "--share-stages": "2",
-    }
-    for flag, number in smaller.items():
-        fewer += [flag, number] if flag in call and number else []
+    for flag in {"--trials", "--tune", "--ensemble", "--share-stages"} & set(call):
+        fewer += [flag, "2"]
     return fewer
 
 
