@@ -66,6 +66,13 @@ def sweep(  # noqa: PLR0913 - typer reads an option from each
         str | None,
         typer.Option(metavar="NAME", help="First trial of each study: 'defaults'."),
     ] = None,
+    winner: Annotated[
+        str,
+        typer.Option(
+            metavar="best|top-K",
+            help="What is tested: a study's best trial, or the ensemble of its K best.",
+        ),
+    ] = "best",
     share_stages: Annotated[
         int | None,
         typer.Option(
@@ -116,6 +123,7 @@ def sweep(  # noqa: PLR0913 - typer reads an option from each
         replay=replay,
         enqueue=enqueue,
         save=save,
+        top=values.top(winner),
         share_stages=share_stages,
         share_until=share_until,
         checkpoint_budget=checkpoints.budget,
