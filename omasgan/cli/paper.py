@@ -37,6 +37,12 @@ def paper(  # noqa: PLR0913 - typer reads an option from each
         bool, typer.Option("--all", help="All suites; those whose data are missing are skipped.")
     ] = False,
     budget: Annotated[str, typer.Option(help="smoke, small or full.")] = "smoke",
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            min=2, help="Configurations of a suite with a pool.  [default: the budget's]"
+        ),
+    ] = None,
     data_root: Annotated[
         Path | None,
         typer.Option(metavar="DIR", envvar="OMASGAN_DATA", help="Folder with the image files."),
@@ -61,7 +67,12 @@ def paper(  # noqa: PLR0913 - typer reads an option from each
         raise ConfigError("--all runs all suites; give it or their names, not both")
     chosen = _budget(budget)
     names = suites or shipped.names()
-    plans = [planning.schedule(shipped.load(name), chosen) for name in names]
+    plans = [planning.schedule(shipped.load(name), chosen, trials) for name in names]
+    if trials is not None and not any(plan.pool for plan in plans):
+        raise ConfigError(
+            f"--trials is for suites with a pool of configurations, which {', '.join(names)} "
+            "don't have; leave it out, or run selection-regret"
+        )
     if not suites and not all_:
         _list(plans)
         return
@@ -100,10 +111,11 @@ def _budget(name: str) -> BudgetName:
 
 
 def _list(plans: Sequence[SuitePlan]) -> None:
+    name = max(len(plan.suite.name) for plan in plans)
     width = max(len(plan.suite.title) for plan in plans)
     for plan in plans:
-        count = f"{plan.trainings} trainings at budget {plan.budget}"
-        print(f"{plan.suite.name:10} {plan.suite.title:{width}}  {count}")
+        count = f"{plan.trainings + plan.judging} trainings at budget {plan.budget}"
+        print(f"{plan.suite.name:{name}} {plan.suite.title:{width}}  {count}")
 
 
 def _load(plans: Sequence[SuitePlan], root: Path | None, download: bool) -> Data:
@@ -156,6 +168,8 @@ def _run(
     print(f"{plan.suite.title} (budget {plan.budget})")
     tables = [table for section in page.sections for table in section.tables]
     by_title = {table.title: table for table in tables}
-    print_tables(plain.terminal(table) for table in [by_title.get("AUROC", tables[0])])
+    shown = [table for table in tables if table.for_terminal]
+    shown = shown or [by_title.get("AUROC", tables[0])]
+    print_tables(plain.terminal(table) for table in shown)
     print(f"The page is {folder / files.PAGE}")
     return [row for part in parts for row in part.rows.values() if row["outcome"] != "ok"]

@@ -64,6 +64,13 @@ def sweep(  # noqa: PLR0913 - typer reads an option from each
         str | None,
         typer.Option(metavar="NAME", help="First trial of each study: 'defaults'."),
     ] = None,
+    winner: Annotated[
+        str,
+        typer.Option(
+            metavar="best|top-K",
+            help="What is tested: a study's best trial, or the ensemble of its K best.",
+        ),
+    ] = "best",
     data: FoldedData,
     seeds: SeedsOption = None,
     execution: Execution,
@@ -100,6 +107,7 @@ def sweep(  # noqa: PLR0913 - typer reads an option from each
         replay=replay,
         enqueue=enqueue,
         save=save,
+        top=values.top(winner),
         checkpoint_budget=checkpoints.budget,
         checkpoints=checkpoints.policy,
     )

@@ -28,6 +28,8 @@ SENSITIVITY = "sensitivity"
 """Not a rule that chooses: runs under it only show how the test AUROC moves with the params."""
 ENSEMBLE = "ensemble-"
 """Not a rule that chooses either: before the number of trainings whose scores are combined."""
+TOP = "-top-"
+"""Between a rule and how many of its best trials are an ensemble, where several are."""
 PROXIES = ("patch-shuffle", "half-swap", "noise")
 NEGATIVES_LIKE_PROXIES = {"patch-shuffle": "patch-shuffle", "noise": "noise"}
 """Kinds of negatives that a detector may train against, and the pseudo-anomaly each resembles."""
@@ -135,6 +137,15 @@ def studies(
         )
         for f in folds
     ]
+
+
+def label(rule: str, top: int) -> str:
+    """Return what stands for the selection of params by ``rule``, of the ``top`` best trials.
+
+    >>> label("nested", 1), label("nested", 5)
+    ('nested', 'nested-top-5')
+    """
+    return rule if top == 1 else f"{rule}{TOP}{top}"
 
 
 def check_negatives(rule: str, space: Mapping[str, Any]) -> None:

@@ -15,12 +15,16 @@ Every member is a run of its own, in the store ``<out>/members``, with the train
 held-out scores beside it; a member that is done is not trained again. The members of the ensemble
 with the seed s have the seeds 1000 s, 1000 s + 1 and so on, so that ensembles of several sizes
 share theirs, and those of several seeds share none.
+
+An ensemble whose members have params of their own, which is that of a study's best trials, has the
+score ``tails``: units differ from member to member. Beside it stands ``best``, its first member's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -75,10 +79,10 @@ def rule(size: int) -> str:
 
 def members(job: RunJob, size: int) -> list[RunJob]:
     """Return the runs of the ``size`` members of the ensemble whose run is ``job``."""
-    store = Store(job.store.root / MEMBERS)
+    member = replace(job, store=Store(job.store.root / MEMBERS), selection="fixed", save=True)
     return [
-        replace(job, store=store, seed=MAX_MEMBERS * job.seed + i, selection="fixed", save=True)
-        for i in range(size)
+        replace(member, params=params, members=(), about={}, seed=MAX_MEMBERS * job.seed + i)
+        for i, params in enumerate(job.members or [job.params] * size)
     ]
 
 
@@ -92,8 +96,8 @@ def runs(
 ) -> list[Row]:
     """Train the members of ensembles of ``size``; return the ensembles' rows, in their order.
 
-    ``jobs`` are runs whose selection is ``rule(size)``. The row of one that is done is returned as
-    it is stored.
+    ``jobs`` are runs whose selection is ``rule(size)``, or that name their ``members``. The row of
+    one that is done is returned as it is stored.
 
     Raises:
         StoreError: the store cannot be read or written.
@@ -113,6 +117,23 @@ def runs(
             rows.append(job.store.read_result(key) or {})
         on_event(RunEnded(rows[-1], len(rows), len(jobs)))
     return rows
+
+
+def combine_unlike(
+    scores: Scores, held_out: Sequence[NDArray[Any]]
+) -> dict[str, NDArray[np.float32]]:
+    """Return the scores of an ensemble whose members' units differ; arguments as ``combine``.
+
+    Raises:
+        ConfigError: a member has fewer than two held-out scores.
+    """
+    combined = combine(scores, held_out)
+    if "tails" not in combined:
+        raise ConfigError(
+            f"an ensemble of several params needs at least {MIN_HELD_OUT} validation samples, got "
+            f"{min(map(len, held_out))}; choose with --winner best"
+        )
+    return {"score": combined["tails"], "best": scores[0].astype(np.float32)}
 
 
 def combine(scores: Scores, held_out: Sequence[NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
@@ -156,9 +177,9 @@ def _write(job: RunJob, parts: Sequence[RunJob], spec: BenchmarkSpec, dataset: D
     frame = None
     failed = next((part for part in ended if part.get("outcome") != "ok"), None)
     if failed is None:
-        frame = _frame(
-            [store.scores(key) for key in keys], [_held_out(store, key) for key in keys]
-        )
+        known = [_held_out(store, key) for key in keys]
+        together = combine_unlike if job.members else combine
+        frame = _frame([store.scores(key) for key in keys], partial(together, held_out=known))
         row |= evaluate.judge(spec, {str(name): frame[name].to_numpy() for name in frame})
     else:
         error = f"the member with seed {failed['seed']}: {failed['error']}"
@@ -166,11 +187,13 @@ def _write(job: RunJob, parts: Sequence[RunJob], spec: BenchmarkSpec, dataset: D
     return job.store.write_run(evaluate.run_key(job, spec), frame, row | evaluate.now())
 
 
-def _frame(scores: Sequence[pd.DataFrame], held_out: Sequence[NDArray[Any]]) -> pd.DataFrame:
+def _frame(
+    scores: Sequence[pd.DataFrame], together: Callable[[Scores], dict[str, NDArray[np.float32]]]
+) -> pd.DataFrame:
     """Return the columns of the ensemble's ``scores.parquet``; the members share their samples."""
     matrix = np.stack([of_member["score"].to_numpy(np.float64) for of_member in scores])
     samples = scores[0][["sample_id", "class", "label"]]
-    return samples.assign(**combine(matrix, held_out))
+    return samples.assign(**together(matrix))
 
 
 def _held_out(store: Store, key: RunKey) -> NDArray[np.float64]:

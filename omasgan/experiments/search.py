@@ -115,7 +115,7 @@ class PreparedStudy:
                     f"{search.n_trials} trials: its {self.spec.hours:g} hours are over"
                 )
             )
-        winner = self.folder.freeze(guide, self.spec.detector)
+        winner = self.folder.freeze(guide, self.spec.detector, self.spec.top)
         on_event(_changed(search, "complete"))
         if winner is None:
             searched.lost.append(self._describe_loss(search))
@@ -124,7 +124,9 @@ class PreparedStudy:
             searched.jobs.extend(self._final_jobs(winner, store))
 
     def _final_jobs(self, winner: Winner, store: Store) -> list[RunJob]:
-        """Return the winner on its folds, on the benchmark's seeds, which no trial has used."""
+        """Return the winner on its folds, on the benchmark's seeds, which no trial has used. An
+        ensemble's row has the params of all its members.
+        """
         spec = self.spec
         return [
             RunJob(
@@ -132,11 +134,13 @@ class PreparedStudy:
                 detector=spec.detector,
                 params=winner.params,
                 seed=seed,
-                selection=spec.rule,
+                selection=spec.selection,
                 store=store,
                 device=spec.device,
                 save=spec.save,
+                about={"member_params": list(winner.member_params)} if winner.members else {},
                 checkpoints=CheckpointPolicy(spec.checkpoints.seconds),
+                members=winner.member_params,
             )
             for fold in self.study.folds
             for seed in spec.seeds or spec.benchmark.seeds
@@ -167,7 +171,7 @@ def prepare(
         PreparedStudy(
             spec,
             study,
-            StudyFolder.of(store, spec.benchmark.id, spec.detector, spec.rule, study),
+            StudyFolder.of(store, spec.benchmark.id, spec.detector, spec.selection, study),
             identity(spec, study, dataset, source),
             _replay(spec, study, alone=len(pairs) == 1),
         )

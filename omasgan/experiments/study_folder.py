@@ -13,9 +13,11 @@ from omasgan.data.selection import Study
 from omasgan.errors import StoreError
 from omasgan.store.files import AnyPath, delete, find, write_atomic
 from omasgan.store.journal import Row, find_json, write_json
-from omasgan.store.results import Store, params_id, store_id
+from omasgan.store.results import Store, store_id
 from omasgan.study.guide import Guide
 from omasgan.study.space import STAGE
+from omasgan.training.jobs import id_of
+from omasgan.training.trials import Trial
 
 PROGRESS = ("n_trials", "status")
 """The fields of ``study.json`` that may change; all others are what makes it the same study."""
@@ -25,12 +27,22 @@ WINNER_PARAMS = "winner.toml"
 
 
 @dataclass(frozen=True)
+class Member:
+    """One of the trials that win together, with all params of the detector."""
+
+    number: int
+    objective: float
+    params: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Winner:
     """The best trial of a study, with all params of the detector.
 
-    ``enqueued`` says why its params were given and not drawn. ``lengthened_from`` are the numbers
-    of trials after which an earlier winner of the study met the test set: whoever lengthens a
-    study then may have been led by what they saw.
+    ``members`` are the trials whose ensemble is the study's result, the best first; there are none
+    where the best trial alone is. ``enqueued`` says why its params were given and not drawn.
+    ``lengthened_from`` are the numbers of trials after which an earlier winner of the study met
+    the test set: whoever lengthens a study then may have been led by what they saw.
     """
 
     study: str
@@ -40,12 +52,18 @@ class Winner:
     n_trials: int
     enqueued: str | None = None
     lengthened_from: tuple[int, ...] = ()
+    members: tuple[Member, ...] = ()
+
+    @property
+    def member_params(self) -> tuple[dict[str, Any], ...]:
+        """The params of the members, if there are any."""
+        return tuple(member.params for member in self.members)
 
     def to_row(self) -> Row:
         """Return what ``winner.json`` says."""
-        row = asdict(self) | {"params_id": params_id(self.params)}
-        del row["study"]
-        return row
+        row = asdict(self) | {"params_id": id_of(self.params, self.member_params)}
+        idle = {"study"} if self.members else {"study", "members"}
+        return {name: value for name, value in row.items() if name not in idle}
 
 
 @dataclass(frozen=True)
@@ -104,10 +122,12 @@ class StudyFolder:
             if int(path.parent.name) >= n_asked:
                 delete(path)
 
-    def freeze(self, guide: Guide, detector: str) -> Winner | None:
-        """Write down the winner, if there is one, and that the study is complete."""
+    def freeze(self, guide: Guide, detector: str, top: int = 1) -> Winner | None:
+        """Write down the winner, if there is one, and that the study is complete; with a ``top``
+        above 1 so many of the best trials win together.
+        """
         finished = guide.finished()
-        winner = self._winner(guide, detector, len(finished))
+        winner = self._winner(guide, detector, len(finished), top)
         if winner is not None:
             # First: what winner.json names is there.
             write_atomic(self.path / WINNER_PARAMS, as_toml(winner.params).encode())
@@ -117,19 +137,21 @@ class StudyFolder:
         write_json(self.path / "study.json", {**row, "n_trials": n_trials, "status": "complete"})
         return winner
 
-    def _winner(self, guide: Guide, detector: str, n_trials: int) -> Winner | None:
-        best = guide.best()
-        if best is None or best.ending is None or best.objective is None:
+    def _winner(self, guide: Guide, detector: str, n_trials: int, top: int) -> Winner | None:
+        trials = guide.ranked()[:top]
+        if not trials:
             return None
-        stage = {STAGE: best.ending.stage} if guide.space.stages else {}
+        members = tuple(_member(trial, guide, detector) for trial in trials)
+        best = members[0]
         return Winner(
             study=self.path.name,
             number=best.number,
-            params=detectors.check_params(detectors.load(detector), {**best.params, **stage}),
+            params=best.params,
             objective=best.objective,
             n_trials=n_trials,
-            enqueued=best.enqueued,
+            enqueued=trials[0].enqueued,
             lengthened_from=self._lengthened_from(n_trials),
+            members=members if top > 1 else (),
         )
 
     def _lengthened_from(self, n_trials: int) -> tuple[int, ...]:
@@ -139,3 +161,11 @@ class StudyFolder:
             return ()
         lengths = {*before.get("lengthened_from", ()), before.get("n_trials", n_trials)}
         return tuple(sorted(length for length in lengths if length < n_trials))
+
+
+def _member(trial: Trial, guide: Guide, detector: str) -> Member:
+    """Return an ok trial with all params, its best stage among them."""
+    assert trial.ending is not None and trial.objective is not None
+    stage = {STAGE: trial.ending.stage} if guide.space.stages else {}
+    params = detectors.check_params(detectors.load(detector), {**trial.params, **stage})
+    return Member(trial.number, trial.objective, params)

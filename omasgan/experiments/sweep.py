@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from omasgan.backends.contract import Backend
+from omasgan.config import BenchmarkSpec
 from omasgan.data.datasets import Dataset
-from omasgan.experiments import versions
+from omasgan.experiments import ensemble, versions
 from omasgan.experiments.search import prepare, search
 from omasgan.experiments.study_folder import Winner
 from omasgan.experiments.sweep_spec import SweepSpec, check
@@ -15,6 +16,7 @@ from omasgan.progress import OnEvent
 from omasgan.store.journal import Row
 from omasgan.store.results import Store
 from omasgan.study.storage_copy import StorageCopies
+from omasgan.training.jobs import RunJob
 
 __all__ = ["SweepResult", "SweepSpec", "check", "sweep"]
 
@@ -62,7 +64,21 @@ def sweep(
         store.claim_benchmark(benchmark, dataset.sha256)
         searched = search(studies, store, backend, copies=copies, on_event=on_event)
         versions.note_others(searched.jobs, benchmark, on_event)
-        rows = backend.runs(searched.jobs, benchmark, dataset, on_event)
+        rows = _tested(searched.jobs, specs[0].top, benchmark, dataset, backend, on_event)
         copies.finish()
     searched.refuse_lost()
     return SweepResult(searched.winners, rows)
+
+
+def _tested(
+    jobs: Sequence[RunJob],
+    top: int,
+    benchmark: BenchmarkSpec,
+    dataset: Dataset,
+    backend: Backend,
+    on_event: OnEvent,
+) -> list[Row]:
+    """Train and test the winners, each alone, or the ``top`` trials of each study together."""
+    if top == 1:
+        return backend.runs(jobs, benchmark, dataset, on_event)
+    return ensemble.runs(jobs, top, backend, benchmark, dataset, on_event)

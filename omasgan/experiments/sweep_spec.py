@@ -16,6 +16,7 @@ from omasgan.data import selection
 from omasgan.data.datasets import Dataset
 from omasgan.data.selection import Study
 from omasgan.errors import ConfigError
+from omasgan.experiments import ensemble
 from omasgan.store.journal import Row
 from omasgan.study import samplers
 from omasgan.study.groups import Sharing
@@ -44,6 +45,7 @@ class SweepSpec:
     that have ended keep their last state within it. ``share_stages`` is how many trials of a study
     at most share what they train until the end of the phase ``share_until``, by default the last
     that can be shared; None shares nothing. After ``hours`` no trial begins but a study's first.
+    With a ``top`` above 1 the ensemble of so many of a study's best trials is its result.
     """
 
     benchmark: BenchmarkSpec
@@ -69,6 +71,12 @@ class SweepSpec:
     share_until: str | None = None
     hours: float | None = None
     checkpoints: CheckpointPolicy = CheckpointPolicy()
+    top: int = 1
+
+    @property
+    def selection(self) -> str:
+        """What stands for the choice in folders and rows: the rule, and how many win together."""
+        return selection.label(self.rule, self.top)
 
     @property
     def sharing(self) -> Sharing | None:
@@ -98,6 +106,7 @@ def check(spec: SweepSpec) -> None:
         raise ConfigError(f"hours must be above 0 and finite, got {spec.hours}")
     if spec.seed < 0:
         raise ConfigError(f"seed must be at least 0, got {spec.seed}")
+    _check_top(spec)
     labelled.check_unlabelled(spec.benchmark)
     labelled.check_unlabelled(spec.source)
     spec.space.check(detectors.load(spec.detector))
@@ -109,6 +118,26 @@ def check(spec: SweepSpec) -> None:
         raise ConfigError(f"'{spec.replay}' holds no trials to replay; give a study's folder")
     if spec.storage is not None:
         check_storage(spec.storage)
+
+
+def _check_top(spec: SweepSpec) -> None:
+    """Check how many trials of a study win.
+
+    Raises:
+        ConfigError: there are fewer trials, or the rule or the seeds allow no ensemble.
+    """
+    if spec.top == 1:
+        return
+    if spec.rule == "oracle":
+        raise ConfigError(
+            "--winner top-K goes with rules that choose, got --selection oracle, which measures "
+            "what looking at the test is worth; leave one out"
+        )
+    if spec.top > spec.n_trials:
+        raise ConfigError(
+            f"--winner top-{spec.top} needs at least as many --trials, got {spec.n_trials}"
+        )
+    ensemble.check(spec.top, spec.seeds or spec.benchmark.seeds)
 
 
 def _check_enqueued(spec: SweepSpec) -> None:
@@ -177,6 +206,7 @@ def identity(spec: SweepSpec, study: Study, dataset: Dataset, source: Dataset | 
         "source_sha256": source and source.sha256,
         # Studies that share nothing are the same as before there was sharing.
         **({} if shared is None else {"share_stages": shared}),
+        **({} if spec.top == 1 else {"winner": f"top-{spec.top}"}),
     }
 
 

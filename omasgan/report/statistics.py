@@ -84,6 +84,18 @@ def interval(folds: Folds, n_resamples: int = RESAMPLES, seed: int = 0) -> Inter
     return percentiles(_resampled_means(folds, np.random.default_rng(seed), n_resamples))
 
 
+def over_folds(values: ArrayLike, n_resamples: int = RESAMPLES, seed: int = 0) -> Interval:
+    """Bootstrap interval of a mean over folds, of which ``values`` has one each, NaN left out:
+    what other folds of the same kind would give, were they drawn independently.
+    """
+    known = np.asarray(values, dtype=np.float64)
+    known = known[~np.isnan(known)]
+    if len(known) < 2:
+        return NONE
+    draws = _draws(np.random.default_rng(seed), n_resamples, len(known))
+    return percentiles(known[draws].mean(axis=1))
+
+
 def difference_interval(
     x: Folds, y: Folds, n_resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval:

@@ -274,8 +274,12 @@ class Guide:
         """Return the ok trial with the highest objective, the first of equals; None if there is
         none.
         """
+        return next(iter(self.ranked()), None)
+
+    def ranked(self) -> list[Trial]:
+        """Return the ok trials, the best first, and the first of equals."""
         ok = [trial for trial in self.finished() if trial.outcome == "ok"]
-        return max(ok, key=lambda trial: trial.objective or WORST, default=None)
+        return sorted(ok, key=lambda trial: -(trial.objective or WORST))
 
     def groups(self) -> list[Group]:
         """Return the groups of trials that share stages, by number."""

@@ -87,5 +87,5 @@ def _table(studies: Sequence[StoredStudy], rows: Sequence[Row]) -> Iterator[str]
         auroc = f"{of_study['auroc']:.3f}" if "auroc" in of_study else "-"
         objectives = _objectives(study)
         best = f"{max(objectives):.3f}" if objectives else "-"
-        won = f"trial {study.winner['number']}" if study.winner else "none yet"
+        won = study.won or "none yet"
         yield f"| {study.name} | {len(study.ended)} | {won} | {best} | {auroc} |"

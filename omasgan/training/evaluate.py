@@ -16,7 +16,7 @@ from omasgan.errors import OmasganError, StoreError, TrainingDiverged
 from omasgan.store import saved
 from omasgan.store.files import AnyPath, delete, delete_leftovers, write_atomic
 from omasgan.store.journal import Row
-from omasgan.store.results import RunKey, params_id
+from omasgan.store.results import RunKey
 from omasgan.training import extremes
 from omasgan.training.environment import (
     code_version,
@@ -205,8 +205,7 @@ def lost_run(job: RunJob, spec: BenchmarkSpec, dataset: Dataset, ending: Ending)
 
 def run_key(job: RunJob, spec: BenchmarkSpec) -> RunKey:
     """Return the key of a job's run."""
-    chosen = params_id(job.params)
-    return RunKey(spec.id, job.detector, job.selection, chosen, job.seed, job.fold)
+    return RunKey(spec.id, job.detector, job.selection, job.params_id, job.seed, job.fold)
 
 
 def fold_of(job: RunJob, spec: BenchmarkSpec, dataset: Dataset) -> Fold:
@@ -263,7 +262,7 @@ def identity(job: RunJob, spec: BenchmarkSpec, dataset: Dataset, fold: Fold) -> 
         "detector": job.detector,
         **({"detector_version": version} if version else {}),
         "params": dict(job.params),
-        "params_id": params_id(job.params),
+        "params_id": job.params_id,
         "selection": job.selection,
         "seed": job.seed,
         "fold": fold.index,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from omasgan.store.results import params_id
 
 if TYPE_CHECKING:
     from omasgan.store.files import AnyPath
@@ -48,7 +50,8 @@ class RunJob:
 
     With ``save`` the trained detector and its calibration are saved beside the row. With a
     ``cache`` the training shares beginnings with other runs. ``about`` are more columns of the
-    row.
+    row. ``members`` are the params of an ensemble whose members differ in them; ``params`` are
+    then those of the first.
     """
 
     fold: int
@@ -62,3 +65,14 @@ class RunJob:
     cache: StageCache | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
     checkpoints: CheckpointPolicy = CheckpointPolicy()
+    members: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def params_id(self) -> str:
+        """What stands for all params that are trained."""
+        return id_of(self.params, self.members)
+
+
+def id_of(params: Mapping[str, Any], members: Sequence[Mapping[str, Any]] = ()) -> str:
+    """Return what stands for ``params``, or for those of an ensemble's ``members``."""
+    return params_id({"members": list(members)} if members else params)

@@ -146,6 +146,12 @@ DEVICES: dict[str, Case] = {
     ),
     "trials at once without ray": (sweep_of(backend="local", at_once="2"), "--at-once needs"),
     "stalls without ray": (sweep_of(backend="local", stall_timeout="5"), "--stall-timeout needs"),
+    "no winner": (sweep_of(winner="top-1"), "--winner must be best or top-K"),
+    "more winners than trials": (sweep_of(winner="top-2"), "at least as many --trials, got 1"),
+    "trials of a suite without a pool": (
+        ["paper", "figure-4", "--trials", "3"],
+        "--trials is for suites with a pool of configurations",
+    ),
     "no share": (sweep_of(gpus_per_trial="half"), "must be a number or auto, got 'half'"),
     "negative share": (sweep_of(gpus_per_trial="-1"), "gpus per trial"),
     "share that is no number": (sweep_of(gpus_per_trial="nan"), "gpus per trial"),

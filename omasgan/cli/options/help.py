@@ -13,8 +13,8 @@ PANELS = {
     ),
     "Search": (
         *("trials", "hours", "tune", "space", "selection", "transfer_from", "inner", "sampler"),
-        *("pruner", "seed", "prune_collapsed", "replay", "enqueue", "share_stages"),
-        *("share_until", "storage", "probes"),
+        *("pruner", "seed", "prune_collapsed", "replay", "enqueue", "winner"),
+        *("share_stages", "share_until", "storage", "probes"),
     ),
     "Data": (
         *("folds", "max_folds", "max_train", "max_test", "labelled", "label", "normal"),

@@ -145,3 +145,17 @@ def rule(name: str) -> str:
     if name not in RULES:
         raise unknown("selection rule", name, RULES)
     return name
+
+
+def top(text: str) -> int:
+    """Return how many of a study's trials win.
+
+    >>> top("best"), top("top-5")
+    (1, 5)
+    """
+    match = re.fullmatch(r"top-(\d+)", text)
+    if text == "best":
+        return 1
+    if match is None or int(match[1]) < 2:
+        raise ConfigError(f"--winner must be best or top-K with K of at least 2, got '{text}'")
+    return int(match[1])

@@ -11,9 +11,19 @@ from omasgan import config, detectors
 from omasgan.config import BenchmarkSpec
 from omasgan.data import published
 from omasgan.data.published import Number
+from omasgan.data.selection import SENSITIVITY
 from omasgan.errors import ConfigError
 from omasgan.experiments import ensemble
-from omasgan.experiments.paper.suites import DEFAULTS, Arm, Budget, BudgetName, Drawing, Suite
+from omasgan.experiments.paper import pools
+from omasgan.experiments.paper.suites import (
+    DEFAULTS,
+    Arm,
+    Budget,
+    BudgetName,
+    Drawing,
+    Pool,
+    Suite,
+)
 from omasgan.store.results import RunKey, params_id
 
 RULE = "fixed"
@@ -36,6 +46,7 @@ class Variant:
     settings: str
     varied: Mapping[str, Any]
     members: int | None = None
+    of_pool: bool = False
 
     @property
     def params_id(self) -> str:
@@ -43,7 +54,9 @@ class Variant:
 
     @property
     def rule(self) -> str:
-        """What stands for the selection of its runs."""
+        """What stands for the selection of its runs; those of a pool show how the AUROC moves."""
+        if self.of_pool:
+            return SENSITIVITY
         return RULE if self.members is None else ensemble.rule(self.members)
 
 
@@ -83,6 +96,19 @@ class SuitePlan:
     def trainings(self) -> int:
         return sum(self.trainings_on(benchmark) for benchmark in self.benchmarks)
 
+    @property
+    def judging(self) -> int:
+        """How many trainings the rules of a pool judge its configurations by."""
+        if self.suite.pool is None:
+            return 0
+        of_fold = pools.tasks_of_fold(self.suite.pool)
+        return len(self.benchmarks) * len(self.settings.folds) * len(self.pool) * of_fold
+
+    @property
+    def pool(self) -> list[Variant]:
+        """The configurations from which rules choose."""
+        return [variant for variant in self.variants if variant.of_pool]
+
     def of(self, drawing: Drawing) -> list[Variant]:
         """The variants that a drawing shows."""
         return [v for v in self.variants if not drawing.arms or v.arm in drawing.arms]
@@ -91,17 +117,18 @@ class SuitePlan:
         """The literature's numbers for the variant's detector under the same protocol on the same
         data, from the sources that its arm names.
         """
-        arm = self.suite.arms[variant.arm]
+        arm = self.suite.arms.get(variant.arm)
         return [
             number
             for folds in (False, True)
             for number in published.numbers_of(benchmark.identity(), self.printed, folds=folds)
-            if number.detector == variant.detector and number.source in arm.published
+            if arm and number.detector == variant.detector and number.source in arm.published
         ]
 
 
-def schedule(suite: Suite, budget: BudgetName) -> SuitePlan:
-    """What ``suite`` trains at ``budget``.
+def schedule(suite: Suite, budget: BudgetName, trials: int | None = None) -> SuitePlan:
+    """What ``suite`` trains at ``budget``; ``trials`` are a pool's configurations, by default the
+    budget's.
 
     Raises:
         ConfigError: an unknown benchmark, detector, param or folder of settings, or a source that
@@ -113,6 +140,8 @@ def schedule(suite: Suite, budget: BudgetName) -> SuitePlan:
         for name in suite.benchmarks
     )
     variants = tuple(v for name, arm in suite.arms.items() for v in _variants(name, arm, settings))
+    if suite.pool is not None:
+        variants += tuple(_pooled(suite.pool, settings, trials or settings.trials))
     plan = SuitePlan(suite, budget, benchmarks, variants, tuple(published.read()))
     _check_sources(plan)
     return plan
@@ -133,6 +162,14 @@ def _variants(name: str, arm: Arm, budget: Budget) -> Iterator[Variant]:
             settings=settings,
             varied=varied,
             members=arm.ensemble,
+        )
+
+
+def _pooled(pool: Pool, budget: Budget, n: int) -> Iterator[Variant]:
+    for number, (params, searched) in enumerate(pools.configurations(pool, budget, n)):
+        label = f"configuration {number}" if number else DEFAULTS
+        yield Variant(
+            label, label, pool.detector, params, DEFAULTS, searched if number else {}, of_pool=True
         )
 
 

@@ -16,9 +16,9 @@ BudgetName: TypeAlias = Literal["smoke", "small", "full"]
 BUDGETS: tuple[BudgetName, ...] = get_args(BudgetName)
 Kind: TypeAlias = Literal[
     "folds", "stages", "divergences", "seeds", "benchmarks", "properties",
-    "plane", "boundaries", "evolution", "losses", "grid", "thresholds",
+    "plane", "boundaries", "evolution", "losses", "grid", "thresholds", "regret",
 ]  # fmt: skip
-SAVING: frozenset[Kind] = frozenset({"plane", "boundaries", "evolution", "thresholds"})
+SAVING: frozenset[Kind] = frozenset({"plane", "boundaries", "evolution", "thresholds", "regret"})
 """Drawings that need the trained detectors themselves."""
 DEFAULTS = "defaults"
 
@@ -45,11 +45,31 @@ class Arm(_Table):
     published: tuple[str, ...] = ()
 
 
-class Budget(_Table):
-    """How much is trained: folds, seeds, samples of a fold, and by detector the params that
-    shorten its training.
+class Pool(_Table):
+    """Configurations of one detector, from which each of ``rules`` chooses.
+
+    The first are its defaults, the others are drawn at random from its search space, in which
+    ``space`` replaces params. ``inner`` is the most tasks that ``nested`` judges by, ``top`` how
+    many of the best are an ensemble, and ``stages`` are the scores that are looked at, where the
+    detector has several.
     """
 
+    detector: str
+    stages: tuple[str, ...] = ()
+    space: Mapping[str, Any] = {}
+    rules: tuple[Literal["nested", "proxy"], ...] = ("nested", "proxy")
+    inner: Annotated[int, Field(ge=1)] = 2
+    top: Annotated[int, Field(ge=2)] = 5
+
+
+class Budget(_Table):
+    """How much is trained: folds, seeds, samples of a fold, and by detector the params that
+    shorten its training. A pool has so many ``trials`` as configurations; ``space`` replaces
+    params of its space.
+    """
+
+    trials: Annotated[int, Field(ge=2)] = 30
+    space: Mapping[str, Any] = {}
     folds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
     seeds: tuple[Seed, ...] = Field(min_length=1)
     max_train: Cap = None
@@ -89,6 +109,7 @@ class Suite(_Table):
     about: str
     benchmarks: tuple[str, ...] = ()
     arms: Mapping[str, Arm] = {}
+    pool: Pool | None = None
     budgets: Mapping[BudgetName, Budget]
     drawings: tuple[Drawing, ...] = Field(min_length=1)
     quotes: tuple[Quote, ...] = ()
@@ -97,8 +118,10 @@ class Suite(_Table):
     def _consistent(self) -> Suite:
         if missing := [name for name in BUDGETS if name not in self.budgets]:
             raise ValueError(f"budgets must hold {', '.join(BUDGETS)}, got no '{missing[0]}'")
-        if bool(self.arms) != bool(self.benchmarks):
-            raise ValueError("arms and benchmarks must be given together, or neither")
+        if bool(self.arms or self.pool) != bool(self.benchmarks):
+            raise ValueError("arms (or a pool) and benchmarks must be given together, or neither")
+        if any(drawing.kind == "regret" for drawing in self.drawings) != bool(self.pool):
+            raise ValueError("a pool is drawn as 'regret', and nothing else is")
         for drawing in self.drawings:
             for name in drawing.arms:
                 if name not in self.arms:
@@ -121,7 +144,7 @@ def names() -> list[str]:
     """The shipped suites, in the paper's order, then those of other sources.
 
     >>> names()[:2], names()[-2:]
-    (['figure-3', 'figure-4'], ['boundary', 'waic'])
+    (['figure-3', 'figure-4'], ['selection-regret-vae', 'waic'])
     """
     stems = [path.stem for path in config.paper_suites().glob("*.toml")]
     parts = {stem: stem.partition("-")[::2] for stem in stems}

@@ -13,6 +13,7 @@ from omasgan.data import protocols
 from omasgan.data.datasets import Dataset
 from omasgan.data.protocols import Fold
 from omasgan.experiments import ensemble
+from omasgan.experiments.paper import judging
 from omasgan.experiments.paper.planning import SuitePlan
 from omasgan.experiments.sharing import waves
 from omasgan.experiments.status import recorded
@@ -88,6 +89,10 @@ def train(
             for size, of_size in jobs.items():
                 count = partial(count_all, members=size)
                 rows += ensemble.runs(of_size, size, backend, benchmark, dataset, count)
+            if plan.suite.pool is not None:
+                judging.judge(
+                    plan, benchmark, dataset, store, backend, device=device, on_event=on_event
+                )
             by_key = {RunKey.of(row): row for row in rows}
             parts.append(Part(benchmark, dataset, tuple(folds), by_key))
             rows.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from omasgan import detectors
+from omasgan.data.selection import SENSITIVITY
 from omasgan.experiments.paper.planning import RULE, SuitePlan, Variant
 from omasgan.experiments.paper.suites import DEFAULTS
 from omasgan.experiments.paper.training import Part
@@ -53,6 +54,8 @@ def rule(variants: Iterable[Variant]) -> str:
     """The selection rule, and what it does not say."""
     variants = list(variants)
     texts = [f"Rule {RULE}: params are given, none was selected here."]
+    if any(variant.of_pool for variant in variants):
+        texts = [f"Tested under {SENSITIVITY}: how good a choice is, which no choice has seen."]
     at_defaults = dict.fromkeys(v.detector for v in variants if v.settings == DEFAULTS)
     for name in at_defaults:
         if seen := detectors.load(name).defaults_saw:

@@ -11,7 +11,7 @@ from omasgan import detectors
 from omasgan.detectors.base import Property
 from omasgan.experiments.paper.suites import Kind
 from omasgan.report.page.blocks import Block, Table
-from omasgan.report.paper import auroc_blocks, trained_blocks
+from omasgan.report.paper import auroc_blocks, regret_blocks, trained_blocks
 from omasgan.report.paper.request import Request
 
 Draw: TypeAlias = Callable[[Request], Iterator[Block]]
@@ -61,4 +61,5 @@ KINDS: Mapping[Kind, Draw] = {
     "losses": trained_blocks.losses,
     "grid": trained_blocks.grid,
     "thresholds": trained_blocks.thresholds,
+    "regret": regret_blocks.regrets,
 }

@@ -222,7 +222,7 @@ def _searches(studies: Sequence[StoredStudy]) -> Iterator[str]:
         sweeps.setdefault((study.detector, study.selection), []).append(study)
     for members in sweeps.values():
         won = [
-            f"trial {study.winner['number']} on {study.name}, the best of {len(study.trials)} "
+            f"{study.won} on {study.name}, the best of {len(study.trials)} "
             f"(objective {study.winner['objective']:.3f})"
             for study in members
             if study.winner

@@ -16,7 +16,7 @@ from omasgan.report.page.blocks import Command
 from omasgan.report.results.inputs import Benchmark, StoredStudy
 from omasgan.report.results.runs import entry, is_fixed
 
-SWEEP_FLAGS = ("selection", "inner", "sampler", "pruner", "seed")
+SWEEP_FLAGS = ("selection", "inner", "sampler", "pruner", "seed", "winner")
 
 
 def of_benchmark(
@@ -87,7 +87,7 @@ def _sweep_flags(members: Sequence[StoredStudy]) -> str:
     if about.get("space"):
         values["space"] = f"report/spaces/{_space_id(members[0])}.toml"
     flags = "".join(f" --{k} {v}" for k, v in values.items() if v not in (None, ""))
-    if members[0].selection in ("proxy", "oracle"):
+    if about.get("selection") in ("proxy", "oracle"):
         flags = re.sub(r" --inner \d+", "", flags)
     return flags
 

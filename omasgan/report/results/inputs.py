@@ -68,6 +68,19 @@ class StoredStudy:
         return f"{self.detector} · {self.selection} · {self.name}"
 
     @property
+    def won(self) -> str:
+        """Which trials have won, in words; none if the study has not ended.
+
+        An ensemble's are named best first.
+        """
+        if self.winner is None:
+            return ""
+        members = self.winner.get("members")
+        if not members:
+            return f"trial {self.winner['number']}"
+        return f"trials {', '.join(str(member['number']) for member in members)}"
+
+    @property
     def status(self) -> str:
         """``complete``, or ``running`` also when the driver has died."""
         return str(self.about.get("status", "running"))

@@ -146,7 +146,7 @@ def studies(stored: Sequence[StoredStudy]) -> pd.DataFrame:
                 (t["objective"] for t in study.trials if t["outcome"] == "ok"),
                 default=float("nan"),
             ),
-            "winner": f"trial {study.winner['number']}" if study.winner else "none yet",
+            "winner": study.won or "none yet",
         }
         for study in stored
     ]

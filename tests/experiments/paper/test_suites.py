@@ -29,6 +29,9 @@ COUNTS = {
     "table-3": (4, 12, 12),
     "bdsg": (20, 60, 66),
     "boundary": (18, 18, 18),
+    "selection-regret": (6, 300, 1000),
+    "selection-regret-images": (8, 240, 600),
+    "selection-regret-vae": (6, 200, 300),
     "waic": (24, 24, 72),
 }
 

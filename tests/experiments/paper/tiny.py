@@ -138,6 +138,26 @@ ENSEMBLE = QUICK.replace(
 """A detector, and an ensemble of three of its kind."""
 
 
+POOL = """
+title = "What choosing is worth"
+about = "In no paper."
+benchmarks = ["digits-loo"]
+
+[pool]
+detector = "knn"
+
+[budgets]
+smoke = { trials = 3, folds = [0, 1], seeds = [0], max_train = 100, max_test = 60 }
+small = { folds = [0], seeds = [0] }
+full = { folds = [0], seeds = [0] }
+
+[[drawings]]
+kind = "regret"
+title = "Choosing"
+"""
+"""Nearest neighbours, of which a rule is to choose how many."""
+
+
 def write(folder: Path, text: str = TINY) -> str:
     path = folder / "figure-99.toml"
     path.write_text(text)

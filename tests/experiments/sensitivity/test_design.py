@@ -14,10 +14,22 @@ from omasgan.detectors.omasgan import OMASGAN
 from omasgan.errors import ConfigError
 from omasgan.experiments.sensitivity import design
 from omasgan.experiments.sensitivity.design import SensitivityPlan
-from omasgan.study.space import Space, load_space
+from omasgan.study.space import Space
 
 BASE = check_params(OMASGAN, {})
-SPACE = load_space("omasgan", OMASGAN)
+SPACE = Space.from_dict(
+    {
+        "mu": {"low": 0.1, "high": 100.0, "log": True},
+        "nu": {"low": 0.1, "high": 100.0, "log": True},
+        "zeta": {"low": 0.3, "high": 1.0},
+        "gan_steps": {"low": 200, "high": 800, "step": 100},
+        "detector_steps": {"low": 200, "high": 900, "step": 100},
+        "divergence": {"choices": ["kl-wgan", "gan", "jensen-shannon"]},
+        "penalty": {"low": 0.01, "high": 10.0, "log": True, "when": {"divergence": "gan"}},
+        "form": {"choices": ["deformation", "pixel"]},
+        "radius": {"low": 0.08, "high": 0.4, "log": True, "when": {"form": "deformation"}},
+    }
+)
 SPACES = {"the detector's space": SPACE}
 
 
