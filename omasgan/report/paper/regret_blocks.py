@@ -58,7 +58,8 @@ def _of_stage(request: Request, one: Results, pool: Pool, stage: str) -> Iterato
     yield from _figures(request, one, pool, stage)
     columns = [one.fold_title(fold) for fold in request.plan.settings.folds]
     labels = [variant.label for variant in request.plan.pool]
-    objectives = tuple(
+    choices = pd.DataFrame(regret.chosen(pool), columns).T.rename_axis("rule").reset_index()
+    objectives = (
         Table(
             f"Objectives by {rule}, {what}",
             f"Of each configuration in each fold; no test results. {scope}",
@@ -66,7 +67,8 @@ def _of_stage(request: Request, one: Results, pool: Pool, stage: str) -> Iterato
         )
         for rule, objective in pool.objectives.items()
     )
-    yield Details(f"Every objective, {what}", objectives)
+    by_fold = Table(f"Choices by fold, {what}", f"Test AUROC of each choice. {scope}", choices)
+    yield Details(f"Every choice and objective, {what}", (by_fold, *objectives))
 
 
 def _figures(request: Request, one: Results, pool: Pool, stage: str) -> Iterator[Figure]:

@@ -105,3 +105,7 @@ def test_the_page_has_every_rule_and_what_it_costs(page: Page) -> None:
     for figure in section.figures:
         assert "<svg" in figure.drawn.svg
     assert "Objective against test, score" in tables
+    by_fold = tables["Choices by fold, score"].set_index("rule")
+    np.testing.assert_allclose(by_fold.mean(axis=1), choices["auroc"])
+    objectives = tables["Objectives by nested, score"].set_index("arm")
+    assert objectives.shape == (3, 2) and list(objectives.index) == list(every.index)
