@@ -111,16 +111,15 @@ def images(path: Path) -> list[Encoded]:
     name = image_column(path)
     if name is None:
         raise DataError(f"'{path}' has no column of images; it is a table")
-    cells = _rows(path, [name])[name].to_pylist()
-    found = [
-        Encoded(f"{path}, row {i}", (cell or {}).get("bytes")) for i, cell in enumerate(cells)
-    ]
-    for image in found:
-        if image.content is None:
+    found = []
+    for row, cell in enumerate(_rows(path, [name])[name].to_pylist()):
+        content = (cell or {}).get("bytes")
+        if content is None:
             raise DataError(
-                f"'{image}' (counted from 0) holds no image in the column {name!r}; remove the "
-                "row, or save the data set with the images in it"
+                f"'{path}', row {row} (counted from 0) holds no image in the column {name!r}; "
+                "remove the row, or save the data set with the images in it"
             )
+        found.append(Encoded(f"{path}, row {row}", content))
     return found
 
 
@@ -132,7 +131,7 @@ def frame(path: Path, names: Sequence[str] | None = None) -> pd.DataFrame:
     """
     features = _features(path)
     rows = _rows(path, list(features if names is None else names))
-    found = rows.to_pandas()
+    found: pd.DataFrame = rows.to_pandas()
     for name in set(rows.column_names) & set(class_columns(path)):
         known = dict(enumerate(features[name].get("names") or []))
         found[name] = [known.get(code) for code in rows[name].to_pylist()]

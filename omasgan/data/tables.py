@@ -205,9 +205,10 @@ def _frame_of_file(path: Path, options: Mapping[str, Any]) -> pd.DataFrame:
     try:
         if _is_parquet(path):
             return pd.read_parquet(path).reset_index(drop=True)
-        return pd.read_csv(path, skipinitialspace=True, low_memory=False, **options)
+        frame: pd.DataFrame = pd.read_csv(path, skipinitialspace=True, low_memory=False, **options)
     except Exception as error:  # pandas and pyarrow have many ways to fail
         raise unreadable(path, error) from error
+    return frame
 
 
 def _classes(path: Path, name: str) -> list[str]:

@@ -155,7 +155,7 @@ def parameters(cls: type[Any]) -> dict[str, Parameter]:
             f"{cls.__name__}: the constructor must take seed and device, got no "
             f"{' and no '.join(sorted(missing))}; add seed: int = 0, device: str = 'auto'"
         )
-    annotations = _annotations(cls)
+    annotations = _annotations(cls)  # type: ignore[arg-type]  # a class is hashable
     params = {}
     for argument in arguments:
         name = argument.name

@@ -64,7 +64,7 @@ def at_same_ranks(values: NDArray[Any], held_out: NDArray[Any]) -> NDArray[Any]:
     """
     ranks = np.empty(len(values))
     ranks[values.argsort(kind="stable")] = (np.arange(len(values)) + 0.5) / len(values)
-    return np.quantile(held_out, ranks)
+    return np.asarray(np.quantile(held_out, ranks))
 
 
 def _unit(half: float, whole: float, m: int) -> float:
