@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -21,7 +22,8 @@ class Note:
 @dataclass(frozen=True)
 class EpochEnded:
     """An epoch of a training has ended; ``text`` says which. ``study`` is the folder of a trial's
-    study, None for a run; ``done`` of ``total`` trials or runs have ended.
+    study, None for a run; ``done`` of ``total`` trials or runs have ended. After ``deadline``, in
+    seconds of ``time.monotonic``, none begins.
     """
 
     text: str
@@ -29,17 +31,19 @@ class EpochEnded:
     total: int
     study: AnyPath | None = None
     best: float | None = None
+    deadline: float = math.inf
 
 
 @dataclass(frozen=True)
 class TrialEnded:
-    """A trial has ended; ``best`` is the study's best objective so far."""
+    """A trial has ended; ``best`` is the study's best objective so far, ``deadline`` as above."""
 
     trial: Trial
     study: AnyPath
     done: int
     total: int
     best: float | None
+    deadline: float = math.inf
 
 
 @dataclass(frozen=True)

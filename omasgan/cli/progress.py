@@ -111,11 +111,16 @@ class _Counter:
         return event.total == self._total and event.done >= self._last
 
     def seconds_left(self, event: _Counted) -> float | None:
-        """Return the estimate; None as long as nothing has been done."""
+        """Return the estimate, up to the deadline; None as long as nothing has been done."""
         self._last = event.done
         done = event.done - self._before
-        elapsed = time.monotonic() - self._started
-        return elapsed / done * (event.total - event.done) if done > 0 else None
+        if done <= 0:
+            return None
+        now = time.monotonic()
+        left = (now - self._started) / done * (event.total - event.done)
+        if isinstance(event, EpochEnded | TrialEnded):
+            return min(left, event.deadline - now)
+        return left
 
 
 class _Bars:

@@ -112,14 +112,14 @@ def images(path: Path) -> list[Encoded]:
     if name is None:
         raise DataError(f"'{path}' has no column of images; it is a table")
     found = []
-    for i, cell in enumerate(_rows(path, [name])[name].to_pylist()):
-        where, content = f"{path}, row {i}", (cell or {}).get("bytes")
+    for row, cell in enumerate(_rows(path, [name])[name].to_pylist()):
+        content = (cell or {}).get("bytes")
         if content is None:
             raise DataError(
-                f"'{where}' (counted from 0) holds no image in the column {name!r}; remove the "
-                "row, or save the data set with the images in it"
+                f"'{path}', row {row} (counted from 0) holds no image in the column {name!r}; "
+                "remove the row, or save the data set with the images in it"
             )
-        found.append(Encoded(where, content))
+        found.append(Encoded(f"{path}, row {row}", content))
     return found
 
 

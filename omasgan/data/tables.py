@@ -206,9 +206,9 @@ def _frame_of_file(path: Path, options: Mapping[str, Any]) -> pd.DataFrame:
         if _is_parquet(path):
             return pd.read_parquet(path).reset_index(drop=True)
         frame: pd.DataFrame = pd.read_csv(path, skipinitialspace=True, low_memory=False, **options)
-        return frame
     except Exception as error:  # pandas and pyarrow have many ways to fail
         raise unreadable(path, error) from error
+    return frame
 
 
 def _classes(path: Path, name: str) -> list[str]:

@@ -121,6 +121,7 @@ class TrialLog:
                 self.search.n_trials,
                 self.search.folder,
                 self._best,
+                self.search.deadline,
             )
         )
         if self.search.prune_collapsed and row.has_collapsed:
@@ -155,7 +156,12 @@ class TrialLog:
             self._best = max(trial.objective, self._best or trial.objective)
         self._on_event(
             TrialEnded(
-                trial, self.search.folder, self._n_finished, self.search.n_trials, self._best
+                trial,
+                self.search.folder,
+                self._n_finished,
+                self.search.n_trials,
+                self._best,
+                self.search.deadline,
             )
         )
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -59,8 +60,13 @@ def test_without_a_terminal_every_end_is_one_line(capsys: pytest.CaptureFixture[
         ],
         # Runs that come after others, which took longer.
         [(seconds, run(done, 4)) for seconds in (1000.0, 10.0) for done in (1, 2)],
+        # A study whose hours end before its trials.
+        [
+            (0.0, replace(trial(1, Ending("ok", 0.7)), deadline=180.0)),
+            (60.0, replace(trial(2, Ending("ok", 0.7)), deadline=180.0)),
+        ],
     ],
-    ids=["study", "runs"],
+    ids=["study", "runs", "hours"],
 )
 def test_the_time_left_counts_from_the_start_of_the_work(
     events: list[tuple[float, Event]],

@@ -172,9 +172,9 @@ def with_cells(root: Path, *cells: Any) -> Path:
         (without_features, "dataset_info.json' cannot be read: 'features'"),
         (
             lambda root: with_cells(root, {"bytes": None, "path": "/etc/passwd"}),
-            r"row 0' \(counted from 0\) holds no image in the column 'image'",
+            r"row 0 \(counted from 0\) holds no image in the column 'image'",
         ),
-        (lambda root: with_cells(root, None), r"row 0' .* holds no image"),
+        (lambda root: with_cells(root, None), r"row 0 .* holds no image"),
         (
             lambda root: with_cells(root, {"bytes": b"no image", "path": None}),
             "row 0' is no PNG or JPEG image",
