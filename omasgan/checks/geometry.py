@@ -82,10 +82,19 @@ def _of(fold: int, rows: Iterable[Row]) -> list[Row]:
 def _card(store: Store, fold: int, nearest: list[Row], mixture: list[Row]) -> Card:
     return Card(
         fold,
-        nearer=float(np.mean([_share_nearer(store.scores(RunKey.of(row))) for row in nearest])),
+        nearer=_mean_share_nearer(store, nearest),
         knn=_mean_auroc(store, nearest),
         gmm=_mean_auroc(store, mixture) if mixture else None,
     )
+
+
+def _mean_share_nearer(store: Store, rows: list[Row]) -> float:
+    """Return the mean over the runs; scores that several seeds have in common are read once."""
+    keys = [RunKey.of(row) for row in rows]
+    names = [row.get("scores_sha256") or key.path for row, key in zip(rows, keys, strict=True)]
+    one_of_each = dict(zip(names, keys, strict=True))
+    shares = {name: _share_nearer(store.scores(key)) for name, key in one_of_each.items()}
+    return float(np.mean([shares[name] for name in names]))
 
 
 def _share_nearer(scores: pd.DataFrame) -> float:

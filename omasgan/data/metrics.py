@@ -50,6 +50,26 @@ def fpr95(labels: NDArray[Any], scores: NDArray[Any]) -> float:
     return float(normals[np.argmax(anomalies / anomalies[-1] >= 0.95)] / normals[-1])
 
 
+def roc_curve(
+    labels: NDArray[Any], scores: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return false and true positive rates, both rising from 0 to 1, with a point for each
+    threshold; arguments and errors as ``auroc``.
+    """
+    anomalies, normals = (np.append(0, counts) for counts in _counts(labels, scores))
+    return normals / normals[-1], anomalies / anomalies[-1]
+
+
+def precision_recall_curve(
+    labels: NDArray[Any], scores: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return precision and recall, which rises to 1, with a point for each threshold; arguments
+    and errors as ``auroc``.
+    """
+    anomalies, normals = _counts(labels, scores)
+    return anomalies / (anomalies + normals), anomalies / anomalies[-1]
+
+
 _METRICS: dict[str, Callable[[NDArray[Any], NDArray[Any]], float]] = {
     "auroc": auroc,
     "average_precision": average_precision,

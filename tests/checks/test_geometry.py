@@ -54,6 +54,19 @@ def test_a_card_counts_anomalies_below_the_median_normal(store: Store) -> None:
     assert (first.inverted, second.inverted) == (True, False)
 
 
+def test_scores_that_seeds_have_in_common_are_read_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed, anomaly in enumerate((0.5, 0.5, 90.0, 0.5)):
+        add_scores(store, "knn", [anomaly], seed=seed)
+    read = []
+    scores = Store.scores
+    monkeypatch.setattr(Store, "scores", lambda s, key: read.append(key.seed) or scores(s, key))
+    rows = [row | {"auroc": 0.5} for row in store.results()]
+    (card,) = cards(store, SPEC.id, rows)
+    assert card.nearer == 0.75 and len(read) == 2
+
+
 @pytest.mark.parametrize(
     ("nearer", "knn", "inverted"),
     [(0.5, 0.5, False), (0.51, 0.6, True), (0.4, 0.49, True), (0.0, 1.0, False)],

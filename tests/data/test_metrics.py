@@ -67,6 +67,19 @@ def test_fpr95_by_trying_every_threshold(case: Case) -> None:
     assert metrics.fpr95(labels, scores) == pytest.approx(expected)
 
 
+@given(cases())
+def test_curves_by_trying_every_threshold(case: Case) -> None:
+    labels, scores = case
+    called = [scores >= threshold for threshold in sorted(set(scores), reverse=True)]
+    true, false = (np.array([c[labels == k].mean() for c in called]) for k in (1, 0))
+    rates = metrics.roc_curve(labels, scores)
+    np.testing.assert_allclose(rates, [[0, *false], [0, *true]])
+    assert np.trapezoid(rates[1], rates[0]) == pytest.approx(metrics.auroc(labels, scores))
+    precision, recall = metrics.precision_recall_curve(labels, scores)
+    np.testing.assert_allclose(precision, [labels[c].mean() for c in called])
+    np.testing.assert_allclose(recall, true)
+
+
 def test_perfect_constant_and_worst() -> None:
     labels = np.array([0, 0, 1, 1])
     perfect, constant = np.array([0.0, 0.1, 0.8, 0.9]), np.zeros(4)

@@ -57,7 +57,9 @@ class Drawn:
     def __init__(self, figure: Figure, name: str) -> None:
         """Take ``figure`` over; the ids in its SVG begin with ``name``."""
         self._figure, self._name = figure, name
-        figure.draw_without_rendering()
+        engine = figure.get_layout_engine()
+        if engine is not None:
+            engine.execute(figure)
         # one layout for all formats: savefig would draw each figure twice
         figure.set_layout_engine("none")
         figure.set_dpi(DPI)

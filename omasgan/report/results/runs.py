@@ -124,9 +124,10 @@ def _variants(frame: pd.DataFrame) -> list[str]:
         for params_id, values in params.items():
             short = _variant(params_id, values, differing)
             names[str(benchmark), str(detector), params_id] = short if len(params) > 1 else ""
+    keys = zip(frame["benchmark"], frame["detector"], frame["params_id"], strict=True)
     return [
-        names.get((row["benchmark"], row["detector"], row["params_id"]), "") if fixed else ""
-        for row, fixed in zip(frame.to_dict("records"), is_fixed(frame), strict=True)
+        names.get(key, "") if fixed else ""
+        for key, fixed in zip(keys, is_fixed(frame), strict=True)
     ]
 
 
@@ -150,8 +151,8 @@ def _current(frame: pd.DataFrame, studies: Sequence[StoredStudy]) -> list[bool]:
         if study.winner:
             key = (study.benchmark, study.detector, study.selection)
             winners.setdefault(key, set()).add(study.winner["params_id"])
+    keys = zip(frame["benchmark"], frame["detector"], frame["selection"], strict=True)
     return [
-        row["params_id"]
-        in winners.get((row["benchmark"], row["detector"], row["selection"]), {row["params_id"]})
-        for row in frame.to_dict("records")
+        params_id in winners.get(key, {params_id})
+        for key, params_id in zip(keys, frame["params_id"], strict=True)
     ]

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from omasgan.data import metrics
 from omasgan.report.page.drawing import mark, set_title
 from omasgan.report.page.palette import ANOMALOUS, GREY, LINES, NORMAL, WIDTH
 from omasgan.report.page.plots import COLUMNS
@@ -71,12 +72,10 @@ def precision_recall(curves: Mapping[str, Sequence[Scored]]) -> Figure:
     Args:
         curves: by name, for instance a fold with one scoring for each seed.
     """
-    from sklearn.metrics import average_precision_score
-
     figure = Figure(figsize=(WIDTH, 4.4), layout="constrained")
     axes = figure.subplots()
     for index, (name, scorings) in enumerate(curves.items()):
-        value = float(np.mean([average_precision_score(*scored) for scored in scorings]))
+        value = float(np.mean([metrics.average_precision(*scored) for scored in scorings]))
         (line,) = axes.plot(
             RATES,
             np.mean([_precision(*scored) for scored in scorings], axis=0),
@@ -264,21 +263,13 @@ def _histogram_row(axes: Axes, labels: NDArray[Any], scores: NDArray[Any], botto
 
 def _precision(labels: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64]:
     """The best precision that reaches at least each recall of ``RATES``."""
-    from sklearn.metrics import precision_recall_curve
-
-    precision, recall, _ = precision_recall_curve(labels, scores)
-    # the recall falls, and the last point is no threshold's
-    precision, recall = precision[:-1], recall[:-1]
-    reachable = np.maximum.accumulate(precision)
-    at = np.searchsorted(-recall, -RATES, side="right") - 1
-    best: NDArray[np.float64] = reachable[np.clip(at, 0, None)]
+    precision, recall = metrics.precision_recall_curve(labels, scores)
+    reachable = np.maximum.accumulate(precision[::-1])[::-1]
+    best: NDArray[np.float64] = reachable[np.searchsorted(recall, RATES)]
     return best
 
 
 def _curve(labels: NDArray[Any], scores: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
     """True positive rates at ``RATES``, and the area under the curve itself."""
-    from sklearn.metrics import auc, roc_curve
-
-    false_positives, true_positives, _ = roc_curve(labels, scores)
-    rates: NDArray[np.float64] = np.interp(RATES, false_positives, true_positives)
-    return rates, float(auc(false_positives, true_positives))
+    rates: NDArray[np.float64] = np.interp(RATES, *metrics.roc_curve(labels, scores))
+    return rates, metrics.auroc(labels, scores)
