@@ -14,10 +14,10 @@ def check_detector(detector: str, spec: BenchmarkSpec) -> None:
         ConfigError: it takes none.
     """
     if spec.labelled and not getattr(detectors.load(detector), "takes_anomalies", False):
-        takers = [name for name in detectors.names() if detectors.load(name).takes_anomalies]
+        *others, last = [n for n in detectors.names() if detectors.load(n).takes_anomalies]
         raise ConfigError(
             f"'{detector}' takes no labelled anomalies, and '{spec.name}' has labelled = "
-            f"{spec.labelled}; use {' or '.join(takers)}, or --labelled 0"
+            f"{spec.labelled}; use {', '.join(others)} or {last}, or --labelled 0"
         )
 
 

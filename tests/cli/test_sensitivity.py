@@ -69,8 +69,7 @@ def test_a_training_without_a_score_is_told_and_fails_the_command(
 def test_a_base_outside_the_space_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "far.toml").write_text("mu = 500\n")
-    line = refused(
-        capsys, "digits-loo", "omasgan", "--params", "mu", "--around", str(tmp_path / "far.toml")
-    )
-    assert "mu = 500.0, which is outside the space: 0.1 to 100" in line
+    (tmp_path / "far.toml").write_text("radius = 0.9\n")
+    around = ["--around", str(tmp_path / "far.toml")]
+    line = refused(capsys, "digits-loo", "omasgan", "--params", "radius", *around)
+    assert "radius = 0.9, which is outside the space: 0.08 to 0.4" in line

@@ -208,7 +208,7 @@ LABELS: dict[str, Case] = {
     ),
     "labels for one of several": (
         ["compare", "digits-few-labels", "--detectors", "deep-sad,vae"],
-        "use deep-sad or omasgan, or --labelled 0",
+        "use deep-sad, omasgan or random-forest, or --labelled 0",
     ),
     "labels in a study of params": (
         ["sensitivity", "digits-few-labels", "vae"],
