@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -319,7 +320,10 @@ class Reader:
         for folder, page in WRITES.items():
             if folder in path.read_text():
                 self.read(page, capsys)
-        self._carry_out(path, capsys)
+        folder = Path(path.stem if path.name in IN_AN_EMPTY_FOLDER else ".")
+        folder.mkdir(exist_ok=True)
+        with contextlib.chdir(folder):
+            self._carry_out(path, capsys)
 
     def _carry_out(self, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         names: dict[str, Any] = {}
@@ -344,6 +348,8 @@ class Reader:
 
 WRITES = {"out/demo": ROOT / "README.md", "out/tutorial": DOCS / "report.md"}
 """The pages whose results others use."""
+
+IN_AN_EMPTY_FOLDER = {"tutorial.md"}
 
 PYTHON_ELSEWHERE = {"detectors.md", "own-detector.md", "searching.md", "results.md"}
 """Pages whose Python tests/test_docs.py runs."""
