@@ -113,9 +113,7 @@ def test_hours_and_wall_time_add_up(spec: SweepSpec, small_dataset: Dataset) -> 
     assert found.checkpoints_mb == 8.0 and found.memory_mb == 500.0
 
 
-def test_trials_that_share_stages_are_spared_them(
-    spec: SweepSpec, small_dataset: Dataset
-) -> None:
+def test_trials_that_share_stages_are_spared_them(spec: SweepSpec, small_dataset: Dataset) -> None:
     """Two studies of 40 trials, 13 groups each: 27 trials of two tasks go on from 60 s."""
     work = planning.of_sweep(replace(spec, n_trials=40, seeds=(0,)), small_dataset)
     assert work.sharing is None
