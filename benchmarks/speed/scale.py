@@ -9,12 +9,13 @@ after a fifth of the epochs each, they report about as often as a training of 30
    from one trial to the next.
 
 Then studies that are longer than a sweep here could be, with random objectives: what a suggestion
-costs in them.
+costs in them. With ``--from`` the first sweep goes on with such a study, and sends nothing to
+MLflow, which would first have to hear of its trials.
 
 Judge by the CPU columns where others use the machine, too.
 
     python benchmarks/speed/scale.py [--trials 1000] [--slots 64] [--epochs 50] [--folds 1]
-        [--ray-trials 300] [--histories 1000,3000,10000]
+        [--from 0] [--ray-trials 300] [--histories 1000,3000,10000]
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 from memory import resident_mb
 from numpy.typing import NDArray
 
@@ -54,9 +56,10 @@ from omasgan.report.results.inputs import read_study
 from omasgan.store.files import AnyPath
 from omasgan.store.results import Store
 from omasgan.study.guide import Guide
-from omasgan.study.record import FILE
+from omasgan.study.record import FILE, Journal
+from omasgan.study.samplers import open_study
 from omasgan.study.search import Search
-from omasgan.study.space import load_space
+from omasgan.study.space import Space, load_space
 from omasgan.study.trial_log import TrialLog
 from omasgan.tracking.tracker import Tracker
 from omasgan.training import evaluate
@@ -69,6 +72,7 @@ TRIAL_SECONDS = 30.0
 TASKS = 5
 SIZES = (100, 200, 300, 500, 1000, 2000, 5000, 10000)
 ASKS = 10
+DIFFERENT = 500
 WINDOW = 50
 """Costs at a size are means over so many trials of each study before it."""
 
@@ -129,10 +133,11 @@ class Moment:
 @dataclass(frozen=True)
 class Measured:
     """A sweep: a moment for each trial that ended, how long each took by itself, and what there
-    was of memory and of the record.
+    was of memory and of the record. Each study had ``begun`` trials before.
     """
 
     folds: int
+    begun: int
     moments: list[Moment]
     seconds: list[float]
     peak_mb: float
@@ -140,16 +145,16 @@ class Measured:
 
     def sizes(self) -> list[int]:
         """Return the sizes that each study has come to."""
-        sizes = [size for size in SIZES if WINDOW < size * self.folds <= len(self.moments)]
-        return sizes or [len(self.moments) // self.folds]
+        sizes = [s for s in SIZES if WINDOW < (s - self.begun) * self.folds <= len(self.moments)]
+        return sizes or [self.begun + len(self.moments) // self.folds]
 
     def at(self, size: int) -> Moment:
         """Return the moment at which each study held so many trials."""
-        return self.moments[size * self.folds - 1]
+        return self.moments[(size - self.begun) * self.folds - 1]
 
     def a_trial(self, size: int, kind: str, part: str) -> float:
         """Return the milliseconds that a trial costs when each study holds ``size`` of them."""
-        before = max(1, size - WINDOW)
+        before = max(self.begun + 1, size - WINDOW)
         spent = [getattr(self.at(n), kind)[part] for n in (before, size)]
         return 1000 * float(spent[1] - spent[0]) / ((size - before) * self.folds)
 
@@ -224,7 +229,7 @@ class TimedTracker(Tracker):
 class DriverAlone(LocalBackend):
     """Keeps trials open in this process, and feeds their rows to a driver as Ray Tune does."""
 
-    def __init__(self, slots: int, meter: Meter, tracker: TimedTracker) -> None:
+    def __init__(self, slots: int, meter: Meter, tracker: TimedTracker | None) -> None:
         self._slots, self._meter, self._tracker = slots, meter, tracker
 
     def search(self, searches: Sequence[Search], on_event: OnEvent) -> None:
@@ -249,7 +254,7 @@ class DriverAlone(LocalBackend):
                 end(trial)
                 ended += 1
                 # MLflow hears of one trial at a time: it must not fall behind here.
-                while self._tracker.sent < ended:
+                while self._tracker is not None and self._tracker.sent < ended:
                     time.sleep(1e-4)
         if driver.error is not None:
             raise driver.error
@@ -291,8 +296,12 @@ class OnRay(RayBackend):
         return []
 
 
-def measure(trials: int, slots: int, epochs: int, folds: int, *, on_ray: bool) -> Measured:
-    """Carry out a sweep until each study holds so many trials, while all slots are taken."""
+def measure(
+    trials: int, slots: int, epochs: int, folds: int, *, begun: int = 0, on_ray: bool
+) -> Measured:
+    """Carry out a sweep until each study holds so many trials, while all slots are taken; each
+    study has ``begun`` trials before, of which MLflow does not know.
+    """
     os.environ[EPOCHS] = str(epochs // TASKS)
     benchmark = config.load_benchmark("digits-loo", max_train=100, max_test=60)
     spec = SweepSpec(
@@ -311,23 +320,52 @@ def measure(trials: int, slots: int, epochs: int, folds: int, *, on_ray: bool) -
     meter = Meter()
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         store = Store(Path(folder))
-        tracker = TimedTracker(store, meter)
+        tracker = None if begun else TimedTracker(store, meter)
+        if begun:
+            # In a process of its own, whose memory is not the driver's.
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as writer:
+                writer.submit(fill, store, spec, begun).result()
         backend = OnRay(slots, meter) if on_ray else DriverAlone(slots, meter, tracker)
         with contextlib.closing(backend), Watch(tracker) as watch:
             sweep([spec], store, backend, dataset, on_event=watch)
         ended = [trial for study in map(read_study, store.studies()) for trial in study.ended]
         seconds = [trial.ending.seconds or 0.0 for trial in ended if trial.ending]
         size = sum(Path(study / FILE).stat().st_size for study in store.studies())
-    return Measured(folds, meter.moments, seconds, peak_resident_mb(), size / len(ended))
+    return Measured(folds, begun, meter.moments, seconds, peak_resident_mb(), size / len(ended))
+
+
+def fill(store: Store, spec: SweepSpec, trials: int) -> None:
+    """Write the records of studies that hold so many trials, at random params."""
+    ended = random_trials(spec.space, trials)
+    for fold in spec.folds or ():
+        parts = spec.benchmark.id, spec.detector, spec.rule, f"fold-{fold}"
+        storage = optuna.storages.JournalStorage(Journal(store.study_dir(*parts) / FILE))
+        study = open_study(storage, "/".join(parts), optuna.pruners.NopPruner())
+        study.add_trials(ended)
+
+
+def random_trials(space: Space, trials: int) -> Sequence[optuna.trial.FrozenTrial]:
+    """Return ended trials at random params, with random objectives; ``DIFFERENT`` of them, again
+    and again.
+    """
+    guide, draw = Guide(space, None, sampler="RandomSampler"), random.Random(0)
+    for number in range(min(trials, DIFFERENT)):
+        guide.ask()
+        value = draw.random()
+        for step in range(TASKS):
+            guide.report(number, step, {"unlike": value})
+        ending = Ending("ok", value, stage="unlike", seconds=TRIAL_SECONDS, peak_memory_mb=900.0)
+        guide.tell(number, ending)
+    return [guide.stored()[number % DIFFERENT] for number in range(trials)]
 
 
 def suggestion(trials: int) -> float:
     """Return the milliseconds of CPU that a suggestion takes after so many ended trials."""
-    space, draw = load_space("omasgan", Known), random.Random(0)
+    space = load_space("omasgan", Known)
     with tempfile.TemporaryDirectory() as folder:
-        filling = Guide(space, Path(folder), sampler="RandomSampler")
-        for _ in range(trials):
-            filling.tell(filling.ask().number, Ending("ok", draw.random()))
+        storage = optuna.storages.JournalStorage(Journal(Path(folder) / FILE))
+        study = open_study(storage, "study", optuna.pruners.NopPruner())
+        study.add_trials(random_trials(space, trials))
         guide = Guide(space, Path(folder))
         started = time.thread_time()
         for _ in range(ASKS):
@@ -357,6 +395,7 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=50, help="of a trial")
     parser.add_argument("--folds", type=int, default=1, help="studies, one a fold")
+    parser.add_argument("--from", type=int, default=0, dest="begun", help="trials before")
     parser.add_argument("--ray-trials", type=int, default=300, help="of each study; 0 leaves out")
     parser.add_argument("--histories", default="1000,3000,10000", help="studies' sizes")
     arguments = parser.parse_args()
@@ -366,7 +405,15 @@ def main() -> None:
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, spawn, max_tasks_per_child=1) as pool:
         slots = arguments.slots
-        alone = pool.submit(measure, arguments.trials, slots, epochs, folds, on_ray=False)
+        alone = pool.submit(
+            measure,
+            arguments.trials,
+            slots,
+            epochs,
+            folds,
+            begun=arguments.begun,
+            on_ray=False,
+        )
         print_alone(alone.result(), slots)
         if arguments.ray_trials:
             on_ray = pool.submit(measure, arguments.ray_trials, 1, epochs, folds, on_ray=True)
@@ -421,7 +468,8 @@ def print_ray(measured: Measured) -> None:
 
 def print_memory(measured: Measured) -> None:
     """Print the peak, and what a trial adds."""
-    first, last = min(WINDOW, measured.sizes()[-1] - 1), measured.sizes()[-1]
+    last = measured.sizes()[-1]
+    first = min(measured.begun + WINDOW, last - 1)
     added = measured.at(last).resident_mb - measured.at(first).resident_mb
     kib = 1024 * added / ((last - first) * measured.folds)
     print(f"Memory of the driver: peak {measured.peak_mb:.0f} MiB, {kib:.0f} KiB more a trial.")

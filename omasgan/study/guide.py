@@ -40,6 +40,8 @@ from omasgan.study.samplers import (
 from omasgan.training.trials import OUTCOMES, Ending, Trial
 
 if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
     from omasgan.store.files import AnyPath
     from omasgan.study.groups import Sharing
     from omasgan.study.space import Params, Space
@@ -90,9 +92,12 @@ class Guide:
         self._live: dict[int, optuna.Trial] = {}
         self._resumed: set[int] = set()
         self._ready: set[int] = set()
+        self._distributions: dict[BaseDistribution, BaseDistribution] = {}
         with self._journal.understood() if self._journal else contextlib.nullcontext():
             self._study = open_study(_storage(self._journal), name, make_pruner(pruner))
             self.finished()
+        for stored in self._trials():
+            self._share_distributions(stored)
 
     def enqueue(self, params: Mapping[str, Any], reason: str) -> None:
         """Hand out ``params`` as a new study's first trial, whose record says why; nothing if the
@@ -150,7 +155,17 @@ class Guide:
             if group is not None:
                 trial.set_user_attr(GROUP, group.number)
             self._space.suggest(trial)
+        self._share_distributions(self._trials()[number])
         return trial
+
+    def _share_distributions(self, stored: optuna.trial.FrozenTrial) -> None:
+        """Let a trial refer to the distributions of others, of which it has equal ones of its own:
+        several KB in a long study.
+        """
+        stored.distributions = {
+            name: self._distributions.setdefault(distribution, distribution)
+            for name, distribution in stored.distributions.items()
+        }
 
     def _group_for(self, number: int, sharing: Sharing) -> Group:
         """Return the group of the next trial: the best that waits for one, else a new one.

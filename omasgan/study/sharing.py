@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from omasgan import detectors
-from omasgan.detectors.base import Beginning
+from omasgan.detectors.base import Beginning, IterativeDetector
 from omasgan.errors import ConfigError, unknown
 from omasgan.study.groups import Sharing
 from omasgan.study.probed import largest
@@ -49,10 +49,8 @@ def can_share(detector: str, space: Space) -> bool:
 
 def _beginnings(detector: str, space: Space) -> Sequence[Beginning]:
     known = detectors.load(detector)
-    found: Sequence[Beginning] = known(
-        **detectors.check_params(known, largest(space))
-    ).beginnings()
-    return found
+    largest_one: IterativeDetector = known(**detectors.check_params(known, largest(space)))
+    return largest_one.beginnings()
 
 
 def _with_parents(names: Iterable[str], space: Space) -> set[str]:

@@ -5,10 +5,10 @@ seconds of a step are scaled to all steps of its phase, and the rest (building n
 follows the last step) is taken as measured. Any other detector is trained whole. Scoring is
 measured on some samples and scaled to all.
 
-The memory of a GPU is read from it where there is one. Elsewhere it is estimated: the peak of all
-tensors that are alive at once (weights, gradients, the optimiser's moments, what autograd and
-operations hold), counted exactly in the precision of this machine, and a constant for what CUDA
-itself takes.
+The memory of a GPU is read from it where there is one. Elsewhere it is estimated from all tensors
+that are alive at once (weights, gradients, the optimiser's moments, what autograd and operations
+hold), counted exactly in the precision of this machine, and constants for what CUDA and its
+libraries take. A GPU keeps a recording of each phase, and scores more samples at once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from torch.utils._pytree import tree_iter
 from omasgan import detectors
 from omasgan.detectors.base import IterativeDetector, State
 from omasgan.detectors.neural import NeuralDetector, check_finite
-from omasgan.nn import graphs
+from omasgan.nn import batches, graphs
 from omasgan.nn.memory import Allocated
 from omasgan.training.environment import compute_on_one_thread, has_used_gpu, resolve_device
 from omasgan.training.measuring import CUDA_MB, MB, Measurement, peak_resident_mb
@@ -52,6 +52,9 @@ FIRST_SECONDS = 1.0
 
 WHOLE = 20_000
 """Samples that a detector without steps is trained on at most; its times are then scaled."""
+
+LIBRARIES_MB = 260.0
+"""What cuBLAS and cuDNN take beside the tensors that can be counted; those of an H200 did."""
 
 BLOCKS = 1.25
 """What the caching allocator takes for a byte of tensors, since its blocks are rounded up."""
@@ -133,15 +136,14 @@ def gpu_memory_mb(
 ) -> float:
     """Measure ``Cost.gpu_memory_mb`` alone, in less time; arguments and errors as ``probe``."""
     detector = _builder(detector_name, params, device, seed)()
-    train: Callable[[Any, NDArray[Any]], None] = _fit
+    training: _Training = _Whole()
     if isinstance(detector, NeuralDetector):
         steps = {phase: min(n, FIRST_STEPS) for phase, n in _steps(detector).items()}
-        train = _ShortTraining(steps).run
-    first = _first(detector, train, X[:WHOLE])
+        training = _ShortTraining(steps)
+    seen = X[:WHOLE]
+    first = _first(detector, training, seen)
     if not first.gpu_memory_mb:
         return 0.0
-    # A GPU holds the samples, which nothing estimates elsewhere.
-    seen = X[:WHOLE] if torch.device(detector.device).type == "cuda" else X[:0]
     return first.gpu_memory_mb + (X.nbytes - seen.nbytes) / MB
 
 
@@ -166,7 +168,7 @@ def _by_steps(build: Callable[[], NeuralDetector], X: NDArray[Any], n_score: int
     steps = _steps(detector)
     epochs = Counter(phase for phase, _ in detector._schedule())
     warm_up = _ShortTraining({phase: min(n, FIRST_STEPS) for phase, n in steps.items()})
-    first = _first(build(), warm_up.run, X)
+    first = _first(build(), warm_up, X)
     timed = {
         phase: min(n, max(FIRST_STEPS, int(PHASE_SECONDS / warm_up.step_seconds[phase])))
         for phase, n in steps.items()
@@ -199,12 +201,12 @@ def _whole(build: Callable[[], IterativeDetector], X: NDArray[Any], n_score: int
     n = min(len(X), WHOLE)
     used = X if n == len(X) else X[np.linspace(0, len(X) - 1, n).astype(np.int64)]
     detector = build()
-    first = _first(detector, _fit, used)
+    first = _first(detector, _Whole(), used)
     train_seconds = first.seconds
     if train_seconds < FIRST_SECONDS:
         detector = build()
         elapsed = _timer(detector.device)
-        _fit(detector, used)
+        detector.fit(used)
         train_seconds = elapsed()
     score_seconds, stages = _score(detector, used[: first.n_scored])
     scale = len(X) / len(used)
@@ -230,24 +232,26 @@ class _First:
     gpu_memory_mb: float
 
 
-def _first(
-    detector: IterativeDetector,
-    train: Callable[[Any, NDArray[Any]], None],
-    X: NDArray[Any],
-) -> _First:
+def _first(detector: IterativeDetector, training: _Training, X: NDArray[Any]) -> _First:
     """Train ``detector`` and score some samples, measuring memory."""
     with _gpu_memory(detector.device) as gpu_memory:
         elapsed = _timer(detector.device)
-        train(detector, X)
+        training.run(detector, X, gpu_memory.end_phase)
         seconds = elapsed()
         n = _how_many(detector, X)
-        if n > FEW:
-            detector.stage_scores(X[:n])
-        return _First(seconds, n, gpu_memory())
+        gpu_memory.score(detector, X[:n])
+        return _First(seconds, n, gpu_memory.taken(X))
 
 
-def _fit(detector: IterativeDetector, X: NDArray[Any]) -> None:
-    detector.fit(X)
+class _Training(Protocol):
+    def run(self, detector: Any, X: NDArray[Any], end_phase: Callable[[], None]) -> None: ...
+
+
+class _Whole:
+    """A training as it is, without phases."""
+
+    def run(self, detector: Any, X: NDArray[Any], end_phase: Callable[[], None]) -> None:
+        detector.fit(X)
 
 
 @dataclass
@@ -271,7 +275,12 @@ class _ShortTraining:
         steps = sum(n * self.step_seconds[phase] for phase, n in self.steps.items())
         return steps + sum(self.look_seconds.values())
 
-    def run(self, detector: NeuralDetector, X: NDArray[Any]) -> None:
+    def run(
+        self,
+        detector: NeuralDetector,
+        X: NDArray[Any],
+        end_phase: Callable[[], None] = lambda: None,
+    ) -> None:
         """Train ``detector`` as its ``fit_epochs`` does, in fewer steps; it can then score."""
         detector._begin(list(X.shape[1:]))
         normals = detector._normals(X)
@@ -283,6 +292,7 @@ class _ShortTraining:
             # It ends with the losses as numbers, for which a GPU has to be done.
             losses = detector._train_epoch(phase, n, normals)
             self.step_seconds[phase] = elapsed() / n
+            end_phase()
             elapsed = _timer(detector.device)
             losses |= detector._health(normals, epoch)
             self.look_seconds[phase] = elapsed()
@@ -324,28 +334,85 @@ def _timer(device: str) -> Callable[[], float]:
 
 
 @contextlib.contextmanager
-def _gpu_memory(device: str) -> Iterator[Callable[[], float]]:
-    """Return a context with a function that returns the megabytes of a GPU which it has taken so
-    far, or would have taken.
-    """
+def _gpu_memory(device: str) -> Iterator[_ReadOff | _Estimated]:
+    """Return a context that knows the megabytes of a GPU which are taken in it, or would be."""
     if torch.device(device).type == "cuda":
         # Before the first use of a GPU there is nothing to reset, and it may never be used.
         if has_used_gpu():
             torch.cuda.reset_peak_memory_stats(device)
-        yield lambda: _read_off(device)
+        yield _ReadOff(device)
         return
     with Allocated() as tensors:
-        yield lambda: tensors.peak * BLOCKS / MB + CUDA_MB if tensors.peak else 0.0
+        yield _Estimated(tensors)
 
 
-def _read_off(device: str) -> float:
-    reserved = torch.cuda.max_memory_reserved(device) if has_used_gpu() else 0
-    if not reserved:
-        return 0.0
-    free, total = torch.cuda.mem_get_info(device)
-    # Others may be using the same GPU: their memory does not count.
-    besides = min(total - free - torch.cuda.memory_reserved(device), CUDA_MB * MB)
-    return (reserved + besides) / MB
+class _ReadOff:
+    """The memory that this process has taken of its GPU."""
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+
+    def end_phase(self) -> None:
+        """Do nothing: the GPU sees all."""
+
+    def score(self, trained: IterativeDetector, X: NDArray[Any]) -> None:
+        """Score ``X``, ``FEW`` samples of which were scored before."""
+        if len(X) > FEW:
+            trained.stage_scores(X)
+
+    def taken(self, X: NDArray[Any]) -> float:
+        """Return the megabytes, the samples ``X`` among them; 0 for a GPU that was not used."""
+        reserved = torch.cuda.max_memory_reserved(self._device) if has_used_gpu() else 0
+        if not reserved:
+            return 0.0
+        free, total = torch.cuda.mem_get_info(self._device)
+        # Others may be using the same GPU: their memory does not count.
+        besides = min(total - free - torch.cuda.memory_reserved(self._device), CUDA_MB * MB)
+        return (reserved + besides) / MB
+
+
+class _Estimated:
+    """The memory of a GPU that would be taken, from the ``tensors`` of this machine.
+
+    What a phase's steps need while they run stays taken: their recording has memory of its own.
+    What is done without one (steps before it, the end of a training, scoring) reuses what was
+    freed. Scoring is taken as linear in the samples scored at once.
+    """
+
+    def __init__(self, tensors: Allocated) -> None:
+        self._tensors = tensors
+        self._held, self._recorded, self._passing = 0, 0, 0.0
+
+    def end_phase(self) -> None:
+        """Note what the steps of a phase took."""
+        self._recorded += self._lap()
+
+    def score(self, trained: IterativeDetector, X: NDArray[Any]) -> None:
+        """Score ``X`` in two sizes, to see what a sample more takes."""
+        self._lap()
+        sizes = max(1, len(X) // 2), len(X)
+        peaks = []
+        for n in sizes:
+            trained.stage_scores(X[:n])
+            peaks.append(self._lap())
+        a_sample = (peaks[1] - peaks[0]) / max(1, sizes[1] - sizes[0])
+        more = max(0, batches.SCORING_BATCH["cuda"] - len(X))
+        self._passing = max(self._passing, peaks[1] + a_sample * more)
+
+    def taken(self, X: NDArray[Any]) -> float:
+        """Return the megabytes, the samples ``X`` among them; 0 where no tensor was seen."""
+        tensors = self._held + self._recorded + self._passing
+        if not tensors:
+            return 0.0
+        return (BLOCKS * tensors + X.nbytes) / MB + LIBRARIES_MB + CUDA_MB
+
+    def _lap(self) -> int:
+        """Return what was taken since the last lap at most and freed again."""
+        freed = self._tensors.peak - self._tensors.bytes
+        self._held = max(self._held, self._tensors.bytes)
+        self._passing = max(self._passing, freed)
+        self._tensors.peak = self._tensors.bytes
+        return freed
 
 
 def _nbytes(state: State | list[Any]) -> int:

@@ -209,3 +209,11 @@ def test_a_guide_in_memory_writes_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     advance(Guide(SPACE, None), 3)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_trials_share_equal_distributions(tmp_path: Path) -> None:
+    """Each would have its own, several KB, in the driver of a long study."""
+    advance(make(tmp_path), 3)
+    again = make(tmp_path)
+    advance(again, 3)
+    assert len({id(trial.distributions["lr"]) for trial in again.stored()}) == 1
