@@ -59,7 +59,7 @@ def objectives(
     Raises:
         StoreError: a record cannot be read.
     """
-    by_rule = {
+    by_rule: dict[str, NDArray[np.float64]] = {
         rule: np.full((len(plan.settings.folds), len(plan.pool)), np.nan)
         for rule in _pool(plan).rules
     }

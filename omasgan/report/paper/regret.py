@@ -50,9 +50,9 @@ class Pool:
         """How many configurations there are."""
         return int(self.test.shape[1])
 
-    def ensemble(self, fold: int, members: Sequence[int]) -> float:
+    def ensemble(self, fold: int, members: NDArray[np.int64]) -> float:
         """Return the test AUROC of an ensemble in the ``fold``-th fold, averaged over seeds."""
-        together = self.surprise[fold][list(members)].mean(axis=0)
+        together = self.surprise[fold][members].mean(axis=0)
         return float(np.mean([metrics.auroc(self.labels[fold], of_seed) for of_seed in together]))
 
 
