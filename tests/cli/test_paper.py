@@ -13,7 +13,7 @@ LOCAL = ["--backend", "local", "--device", "cpu", "--tracking-uri", "none"]
 def test_without_names_the_suites_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert omasgan("paper", "--budget", "small") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 15
+    assert len(lines) == 18
     assert lines[1].startswith("figure-4 ") and lines[1].endswith("42 trainings at budget small")
 
 

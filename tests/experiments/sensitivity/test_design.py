@@ -25,7 +25,12 @@ SPACE = Space.from_dict(
         "gan_steps": {"low": 200, "high": 800, "step": 100},
         "detector_steps": {"low": 200, "high": 900, "step": 100},
         "divergence": {"choices": ["kl-wgan", "gan", "jensen-shannon"]},
-        "penalty": {"low": 0.01, "high": 10.0, "log": True, "when": {"divergence": "gan"}},
+        "penalty": {
+            "low": 0.01,
+            "high": 10.0,
+            "log": True,
+            "when": {"divergence": ["gan", "jensen-shannon"]},
+        },
         "form": {"choices": ["deformation", "pixel"]},
         "radius": {"low": 0.08, "high": 0.4, "log": True, "when": {"form": "deformation"}},
     }
