@@ -17,7 +17,6 @@ from omasgan.experiments.sensitivity.design import SensitivityPlan
 from omasgan.study.space import Space
 
 BASE = check_params(OMASGAN, {})
-SATURATED = {"divergence": ["gan", "jensen-shannon"]}
 SPACE = Space.from_dict(
     {
         "mu": {"low": 0.1, "high": 100.0, "log": True},
@@ -26,7 +25,12 @@ SPACE = Space.from_dict(
         "gan_steps": {"low": 200, "high": 800, "step": 100},
         "detector_steps": {"low": 200, "high": 900, "step": 100},
         "divergence": {"choices": ["kl-wgan", "gan", "jensen-shannon"]},
-        "penalty": {"low": 0.01, "high": 10.0, "log": True, "when": SATURATED},
+        "penalty": {
+            "low": 0.01,
+            "high": 10.0,
+            "log": True,
+            "when": {"divergence": ["gan", "jensen-shannon"]},
+        },
         "form": {"choices": ["deformation", "pixel"]},
         "radius": {"low": 0.08, "high": 0.4, "log": True, "when": {"form": "deformation"}},
     }
