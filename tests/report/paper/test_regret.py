@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -109,3 +111,17 @@ def test_the_page_has_every_rule_and_what_it_costs(page: Page) -> None:
     np.testing.assert_allclose(by_fold.mean(axis=1), choices["auroc"])
     objectives = tables["Objectives by nested, score"].set_index("arm")
     assert objectives.shape == (3, 2) and list(objectives.index) == list(every.index)
+
+
+def test_each_of_two_benchmarks_chooses_for_the_other(tmp_path: Path) -> None:
+    both = tiny.POOL.replace('["digits-loo"]', '["digits-loo", "digits-occ"]')
+    text = both.replace('detector = "knn"', 'detector = "knn"\nrules = ["proxy"]')
+    plan, store = tiny.plan(tmp_path, text), Store(tmp_path / "out")
+    parts = training.train(plan, tiny.data(plan), store, LocalBackend(), device="cpu")
+    (section,) = content.page(plan, parts, store, []).sections
+    tables = {table.title: table.frame for table in section.tables}
+    every = tables["AUROC of every arm"].set_index(["benchmark", "arm"])["auroc"]
+    for of, other in (("digits-loo", "digits-occ"), ("digits-occ", "digits-loo")):
+        chosen = tables[f"What each rule chose, {of}, score"].set_index("rule")
+        pick = every[other].idxmax()
+        assert chosen.loc["transfer", "auroc"] == pytest.approx(every[of][pick])
