@@ -128,7 +128,7 @@ def test_samples_lie_in_the_range_of_the_data() -> None:
     for epoch in detector.fit_epochs(X):
         if epoch.phase == "train":
             x = detector._samples()
-            assert x.shape == (64, 64) and x.abs().max() == 1
+            assert x.shape == (detector.batch_size, 64) and x.abs().max() == 1
             norms = detector._fitted["chains"].norm(dim=1)
             torch.testing.assert_close(norms, torch.ones(1000))
             break
