@@ -107,7 +107,7 @@ class PreparedStudy:
                     "different params that there are for it"
                 )
             )
-        done = len(guide.finished())
+        done = guide.n_finished
         if search.is_over and done < min(search.n_trials, guide.limit):
             on_event(
                 Note(
@@ -233,5 +233,5 @@ def _copying(copies: StorageCopies | None, on_event: OnEvent) -> OnEvent:
 
 
 def _changed(search: Search, status: str) -> StudyChanged:
-    done = len(search.guide.finished())
+    done = search.guide.n_finished
     return StudyChanged(search.folder, status, done, search.n_trials)

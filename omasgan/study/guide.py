@@ -277,6 +277,11 @@ class Guide:
         """
         return self.n_asked if self._study.user_attrs.get(EXHAUSTED) else self._n_different
 
+    @property
+    def n_finished(self) -> int:
+        """How many trials have ended."""
+        return sum(stored.state.is_finished() for stored in self._trials())
+
     def finished(self) -> list[Trial]:
         """Return all trials that have ended, by number."""
         return [
@@ -289,7 +294,12 @@ class Guide:
         """Return the ok trial with the highest objective, the first of equals; None if there is
         none.
         """
-        return next(iter(self.ranked()), None)
+        endings = [(s, s.user_attrs.get(ENDING, {})) for s in self._trials()]
+        ok = [(s, ending) for s, ending in endings if ending.get("outcome") == "ok"]
+        if not ok:
+            return None
+        stored, _ = max(ok, key=lambda pair: pair[1]["objective"] or WORST)
+        return trial_of(stored, self._space)
 
     def ranked(self) -> list[Trial]:
         """Return the ok trials, the best first, and the first of equals."""

@@ -55,7 +55,7 @@ class TrialLog:
         self._guide = search.guide
         self._on_event = on_event
         self._last_step = len(search.data.tasks) - 1
-        self._n_finished = len(self._guide.finished())
+        self._n_finished = self._guide.n_finished
         best = self._guide.best()
         self._best = best.objective if best else None
         self._open: dict[int, _Open] = {}
