@@ -147,7 +147,8 @@ def load_benchmark(
     normal: str | None = None,
 ) -> BenchmarkSpec:
     """Return a shipped benchmark by name, another one by the path of its TOML, or one of data of
-    the user's own by their path.
+    the user's own by their path. A folder that bears a shipped name is meant by a path with a
+    slash, such as ``./digits-loo``.
 
     The numbers override those of the TOML. ``label`` and ``normal`` are for data at a path: with
     ``normal`` they are one-vs-rest with that class alone, else leave-one-out.
@@ -158,7 +159,8 @@ def load_benchmark(
     path = Path(name_or_path)
     caps = {"max_folds": max_folds, "max_train": max_train, "max_test": max_test}
     numbers = caps | {"labelled": labelled}
-    if path.is_dir() or is_data_file(path):
+    is_shipped = name_or_path in benchmark_names()
+    if not is_shipped and (path.is_dir() or is_data_file(path)):
         table = _own_benchmark(path, label, normal)
     elif label is not None or normal is not None:
         raise ConfigError(

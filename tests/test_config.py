@@ -118,6 +118,16 @@ def test_bad_caps_from_the_command_line() -> None:
         config.load_benchmark("digits-loo", max_folds=0)
 
 
+def test_a_folder_with_a_shipped_name_hides_no_benchmark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "digits-loo").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert config.load_benchmark("digits-loo").dataset == "digits"
+    for own in ("./digits-loo", "digits-loo/", str(tmp_path / "digits-loo")):
+        assert config.load_benchmark(own).dataset != "digits", own
+
+
 def test_unknown_names_give_the_closest() -> None:
     with pytest.raises(ConfigError, match="unknown benchmark 'digit-loo'; did you mean 'digits-"):
         config.load_benchmark("digit-loo")

@@ -7,6 +7,7 @@ so that ``--help`` is quick; each verb imports what it needs.
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 import shlex
@@ -39,6 +40,9 @@ from omasgan.errors import ConfigError, OmasganError, without_secrets
 INTERRUPTED = 130
 GO_ON = frozenset({"run", "sweep", "compare", "sensitivity", "paper"})
 """Verbs whose interrupted work the same command carries on."""
+
+TRAINING = GO_ON | {"plan", "audit", "fit"}
+"""Verbs that import for seconds before they can say anything."""
 
 # typer carries its own copy of click and exports only this subclass of click's usage errors.
 UsageError: type[Any] = typer.BadParameter.__mro__[1]
@@ -114,8 +118,21 @@ def _app() -> typer.Typer:
     )
     app.callback()(_about)
     for name, verb in VERBS.items():
-        app.command(name, cls=GroupedCommand, epilog=EXAMPLES[name])(flat(verb))
+        announced = _announced(verb) if name in TRAINING else verb
+        app.command(name, cls=GroupedCommand, epilog=EXAMPLES[name])(flat(announced))
     return app
+
+
+def _announced(verb: Callable[..., None]) -> Callable[..., None]:
+    """Return ``verb`` with a first line for who looks on and waits."""
+
+    @functools.wraps(verb)
+    def announced(**options: Any) -> None:
+        if sys.stderr.isatty():
+            print("omasgan: loading", file=sys.stderr, flush=True)
+        verb(**options)
+
+    return announced
 
 
 def _show_version(wanted: bool) -> None:

@@ -52,7 +52,9 @@ def benchmark(
     own.check(data)
     if data.suffix == ".toml":
         raise ConfigError(f"'{data}' is a benchmark already")
-    spec = config.load_benchmark(str(data), label=label, normal=normal)
+    # A folder is data here, whatever its name.
+    path = f"{data}/" if data.is_dir() else str(data)
+    spec = config.load_benchmark(path, label=label, normal=normal)
     dataset = protocols.load_data(spec)
     protocols.folds(spec, dataset)
     print(_toml(spec, dataset), end="")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,17 @@ def test_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_exits_with_0(verb: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert omasgan(*verb, "--help") == 0
     assert "Usage: omasgan" in capsys.readouterr().out
+
+
+def test_who_looks_on_is_told_at_once_that_something_loads(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = ["run", "digits-loo", "knnn"]
+    assert omasgan(*refused) == 2
+    assert "loading" not in capsys.readouterr().err
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert omasgan(*refused) == 2
+    assert capsys.readouterr().err.startswith("omasgan: loading\n")
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
