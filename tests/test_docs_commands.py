@@ -53,6 +53,10 @@ LEFT_OUT = {
     ),
     "paper figure-4 figure-8 --budget small": "it takes minutes",
     "paper --all --budget smoke": "it takes minutes",
+    "paper selection-regret --budget small --out out/regret": "it takes minutes",
+    "paper selection-regret --budget small --trials 12 --out out/regret": "it takes minutes",
+    "paper selection-regret-vae --budget small --out out/regret": "it takes hours",
+    "paper selection-regret-images --budget small --out out/regret": "it needs MNIST, and hours",
 }
 """Commands that no test runs, and why; tests/cli/test_paper.py runs smaller suites."""
 
