@@ -10,8 +10,10 @@ omasgan compare digits-loo --seeds 0,1,2 --out "$out/digits-loo"
 omasgan compare digits-occ --seeds 0,1,2 --out "$out/digits-occ"
 omasgan compare mnist-loo --detectors ocsvm --seeds 0 --out "$out/mnist-loo"
 omasgan compare mnist-loo --seeds 0 "${on_gpu[@]}" --out "$out/mnist-loo"
+omasgan compare fashion-mnist-loo --detectors omasgan,rapp,vae --seeds 0 "${on_gpu[@]}" \
+    --out "$out/fashion-mnist-loo"
 
-for name in digits-loo digits-occ mnist-loo; do
+for name in digits-loo digits-occ mnist-loo fashion-mnist-loo; do
     omasgan report "$out/$name"
     mkdir -p "benchmarks/results/$name"
     cp "$out/$name/report/summary.md" "$out/$name/report/runs.csv" "benchmarks/results/$name/"
