@@ -307,6 +307,8 @@ def shortened(call: Sequence[str]) -> list[str]:
         fewer += ["--max-train", "300", "--max-test", "150"]
     for flag in {"--trials", "--tune", "--ensemble", "--share-stages"} & set(call):
         fewer += [flag, "2"]
+    if "--winner" in call:
+        fewer += ["--winner", "top-2"]
     return fewer
 
 
