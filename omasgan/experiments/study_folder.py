@@ -126,19 +126,19 @@ class StudyFolder:
         """Write down the winner, if there is one, and that the study is complete; with a ``top``
         above 1 so many of the best trials win together.
         """
-        finished = guide.finished()
-        winner = self._winner(guide, detector, len(finished), top)
+        n_finished = guide.n_finished
+        winner = self._winner(guide, detector, n_finished, top)
         if winner is not None:
             # First: what winner.json names is there.
             write_atomic(self.path / WINNER_PARAMS, as_toml(winner.params).encode())
             write_json(self.path / "winner.json", winner.to_row())
         row = find_json(self.path / "study.json") or {}
-        n_trials = max(row.get("n_trials", 0), len(finished))
+        n_trials = max(row.get("n_trials", 0), n_finished)
         write_json(self.path / "study.json", {**row, "n_trials": n_trials, "status": "complete"})
         return winner
 
     def _winner(self, guide: Guide, detector: str, n_trials: int, top: int) -> Winner | None:
-        trials = guide.ranked()[:top]
+        trials = guide.ranked(top)
         if not trials:
             return None
         members = tuple(_member(trial, guide, detector) for trial in trials)
