@@ -1,4 +1,4 @@
-"""How tests call the scripts."""
+"""How tests call the scripts, and import them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
+from types import ModuleType
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
@@ -22,6 +27,17 @@ def call(
     """Run a script of scripts/ to its end."""
     command = [sys.executable, str(SCRIPTS / script), *map(str, arguments)]
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=timeout)
+
+
+def imported(script: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A script as a module, which the end of the test forgets."""
+    loader = SourceFileLoader(script.replace("-", "_"), str(SCRIPTS / script))
+    spec = spec_from_loader(loader.name, loader)
+    assert spec is not None
+    module = module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, loader.name, module)
+    loader.exec_module(module)
+    return module
 
 
 def exports(script: str, folder: Path) -> dict[str, str]:

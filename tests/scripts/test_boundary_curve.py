@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from types import ModuleType
 
@@ -15,7 +13,7 @@ import pytest
 from omasgan.data import datasets
 from omasgan.detectors import parameters
 from omasgan.detectors.omasgan import OMASGAN
-from tests.scripts.shell import SCRIPTS
+from tests.scripts.shell import imported
 
 STEPS = [name for name in parameters(OMASGAN) if name.endswith("_steps")]
 TINY = (*((name, 2) for name in STEPS), ("width", 4), ("detector_width", 4), ("neighbours", 50))
@@ -23,13 +21,7 @@ TINY = (*((name, 2) for name in STEPS), ("width", 4), ("detector_width", 4), ("n
 
 @pytest.fixture
 def curve(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    loader = SourceFileLoader("boundary_curve", str(SCRIPTS / "boundary-curve"))
-    spec = spec_from_loader(loader.name, loader)
-    assert spec is not None
-    module = module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, loader.name, module)
-    loader.exec_module(module)
-    return module
+    return imported("boundary-curve", monkeypatch)
 
 
 def test_every_variant_is_of_params(curve: ModuleType) -> None:

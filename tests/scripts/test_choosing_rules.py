@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.scripts.shell import SCRIPTS
+from tests.scripts.shell import imported
 
 PARAMS = {"components": 2, "whiten": 0.0, "neighbours": 1, "relative": 0.0}
 
 
 @pytest.fixture
 def rules(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    loader = SourceFileLoader("choosing_rules", str(SCRIPTS / "choosing-rules"))
-    spec = spec_from_loader(loader.name, loader)
-    assert spec is not None
-    module = module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, loader.name, module)
-    loader.exec_module(module)
-    return module
+    return imported("choosing-rules", monkeypatch)
 
 
 def blobs(rules: ModuleType) -> Any:
