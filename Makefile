@@ -22,6 +22,9 @@ CURRENT := [ -f $(STAMP) ] && [ ! pyproject.toml -nt $(STAMP) ] && $(PYTHON) -P 
 SPREAD := -n 3 --dist loadfile --no-loadscope-reorder
 QUICK := tests/data tests/nn tests/study tests/checks tests/test_*.py
 
+# The tests start a hundred processes; without bytecode each would compile the package again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: test check test-faults demo docs lint types tests setup
 
 test: lint types tests

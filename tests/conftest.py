@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import gc
 import logging
+import os
 import resource
 import shutil
 import subprocess
@@ -12,10 +15,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 from omasgan.config import BenchmarkSpec, load_benchmark
 from omasgan.data import protocols
@@ -24,6 +30,31 @@ from omasgan.store.files import AnyPath, open_root
 
 settings.register_profile("fast", deadline=None, max_examples=40, derandomize=True)
 settings.load_profile("fast")
+
+
+class OneCluster(LoadFileScheduling):  # type: ignore[misc]
+    """Gives a process whole files, and all that use ``ray_cluster`` to the same one: each process
+    starts a cluster of its own.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "ray" if uses_ray(file) else file
+
+
+@functools.cache
+def uses_ray(file: str) -> bool:
+    return "ray_cluster" in (Path(__file__).parents[1] / file).read_text()
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneCluster | None:
+    return OneCluster(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from walking through all tests and libraries again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,18 +69,25 @@ def _no_tracking_server(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def _new_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def new_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's database without experiments, to be copied: making one takes seconds. All
+    processes of a test run have the same.
+    """
     from omasgan.tracking.client import Mlflow
 
-    folder = tmp_path_factory.mktemp("mlflow")
-    Mlflow.open(f"sqlite:///{folder / 'new.db'}", folder)
+    base = tmp_path_factory.getbasetemp()
+    folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with FileLock(folder / "new.lock"):
+        if not (folder / "new.done").exists():
+            Mlflow.open(f"sqlite:///{folder / 'new.db'}", folder)
+            (folder / "new.done").touch()
     return folder / "new.db"
 
 
 @pytest.fixture
-def mlflow_database(_new_database: Path, tmp_path: Path) -> Path:
-    """MLflow's database, in ``tmp_path`` where a store's own lies: making one takes seconds."""
-    return shutil.copy(_new_database, tmp_path / "mlflow.db")
+def mlflow_database(new_database: Path, tmp_path: Path) -> Path:
+    """MLflow's database, in ``tmp_path`` where a store's own lies."""
+    return shutil.copy(new_database, tmp_path / "mlflow.db")
 
 
 @pytest.fixture(scope="session")

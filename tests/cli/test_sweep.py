@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
 import pytest
 
-from omasgan.cli.options.execution import Execution
 from omasgan.report.results.inputs import read_study
 from omasgan.store.results import Store
 from tests.cli.calls import run, sweep
@@ -96,13 +94,3 @@ def test_checkpoints_stay_as_the_options_say(
     one = ["--trials", "1", "--folds", "0", "--checkpoint-seconds", "0"]
     assert sweep(tmp_path, *one, *options) == 0
     assert sorted(path.name for path in tmp_path.rglob("trials/0000/*.safetensors")) == states
-
-
-@pytest.mark.usefixtures("ray_cluster")
-def test_a_cluster_is_asked_for_as_the_options_say() -> None:
-    with contextlib.closing(Execution(at_once=3, gpus_per_trial="0.25").open("cpu")) as backend:
-        assert backend.capacity == 3
-    with contextlib.closing(
-        Execution(gpus_per_trial="0.5", cpus_per_trial=2).open("cpu")
-    ) as backend:
-        assert backend.capacity == 4

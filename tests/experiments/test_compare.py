@@ -4,12 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from omasgan.backends.local import LocalBackend
 from omasgan.config import BenchmarkSpec
-from omasgan.data import protocols
 from omasgan.data.datasets import Dataset
 from omasgan.errors import ConfigError, StoreError
 from omasgan.experiments.compare import (
@@ -25,7 +23,6 @@ from omasgan.progress import ComparisonChanged, EpochEnded, Event, RunEnded, Tri
 from omasgan.report.results.inputs import read_study
 from omasgan.store.journal import read_json, write_json
 from omasgan.store.results import Store
-from tests.experiments.wire import Watched, is_sent
 
 CURVE = "tests.toy:CurveDetector"
 SLOW = "tests.toy:SlowDetector"
@@ -154,26 +151,6 @@ def test_every_winner_is_frozen_before_the_first_run(
     kinds = [type(event) for event in events if isinstance(event, TrialEnded | RunEnded)]
     n_trials, n_runs = len(YARDSTICKS), 2 * len(YARDSTICKS)
     assert kinds == [TrialEnded] * n_trials + [RunEnded] * n_runs
-
-
-@pytest.mark.usefixtures("ray_cluster")
-def test_no_test_image_is_sent_before_all_winners_are_frozen(
-    spec: CompareSpec, small_dataset: Dataset, tmp_path: Path
-) -> None:
-    from omasgan.backends.ray.backend import RayBackend
-
-    store = Store(tmp_path)
-    backend = Watched(RayBackend(cpus_per_trial=8), store)
-    compare(tuned(spec), store, backend, small_dataset)
-    assert len(store.studies()) == len(YARDSTICKS)
-    assert backend.n_runs == 2 * len(YARDSTICKS)
-    (fold, _) = protocols.folds(spec.benchmark, small_dataset)
-    test, train = small_dataset.test, small_dataset.train
-    assert not is_sent(test.X, backend.wire).any()
-    anomalous = np.isin(train.classes, fold.anomalous_classes)
-    assert not is_sent(train.X[anomalous], backend.wire).any()
-    # The same look finds what is there.
-    assert is_sent(train.X[fold.train], backend.wire).all()
 
 
 def test_another_study_is_refused_before_anything_is_run_or_written(

@@ -165,15 +165,3 @@ def test_what_diverges_is_told_and_left_out(
     assert found.probes == 1 and found.lost == ["too fast"]
     with pytest.raises(ConfigError, match=r"no configuration of .* could be probed: too fast"):
         planning.forecast(work, [{"lr": 9.0}], cluster)
-
-
-@pytest.mark.usefixtures("ray_cluster")
-def test_probes_are_run_on_the_cluster(small_spec: BenchmarkSpec, small_dataset: Dataset) -> None:
-    import ray
-
-    head = ray.get_runtime_context().gcs_address
-    work = planning.of_runs(small_spec, small_dataset, "knn", [0], [0])
-    cluster = planning.join(head, None, 1.0)
-    assert cluster.gpu_mb == 16 * 1024
-    found = planning.forecast(work, [{}], cluster)
-    assert found.at_once == 8 and found.probes == 1

@@ -15,7 +15,7 @@ import pytest
 from omasgan import detectors
 from omasgan.backends.local import LocalBackend
 from omasgan.config import BenchmarkSpec, load_benchmark
-from omasgan.data import protocols, selection
+from omasgan.data import protocols
 from omasgan.data.datasets import Dataset
 from omasgan.data.selection import TRIAL_SEEDS
 from omasgan.errors import BackendError, ConfigError, StoreError
@@ -30,7 +30,6 @@ from omasgan.study.space import Space
 from omasgan.training.jobs import CheckpointPolicy
 from omasgan.training.trials import Trial
 from tests.experiments.staged import StagedDetector
-from tests.experiments.wire import Watched, is_sent
 
 SPACE = Space.from_dict({"lr": {"low": 1e-4, "high": 1.0, "log": True}, "epochs": 2})
 
@@ -534,30 +533,3 @@ def test_transfer_chooses_on_another_benchmark(
     assert {row["fold"] for row in result.rows} == {0, 1}
     with pytest.raises(ConfigError, match="needs another benchmark"):
         sweep([replace(spec, source=None)], Store(tmp_path), LocalBackend(), small_dataset)
-
-
-@pytest.mark.usefixtures("ray_cluster")
-def test_no_test_image_is_sent_before_the_winner_is_frozen(
-    spec: SweepSpec, small_dataset: Dataset, tmp_path: Path
-) -> None:
-    from ray import cloudpickle
-
-    from omasgan.backends.ray.backend import RayBackend
-
-    store = Store(tmp_path)
-    ray_backend = RayBackend(cpus_per_trial=8)
-    backend = Watched(ray_backend, store)
-    spec = replace(spec, folds=(0,), n_trials=1)
-    (winner,) = sweep([spec], store, backend, small_dataset).winners
-    assert winner.study == "fold-0"
-    (fold, _) = protocols.folds(spec.benchmark, small_dataset)
-    test, train = small_dataset.test, small_dataset.train
-    assert not is_sent(test.X, backend.wire).any()
-    anomalous = np.isin(train.classes, fold.anomalous_classes)
-    assert not is_sent(train.X[anomalous], backend.wire).any()
-    # The same look finds what is there.
-    assert is_sent(train.X[fold.train], backend.wire).all()
-    (study,) = selection.studies("oracle", spec.benchmark, small_dataset, [0])
-    search = Search(None, study.data, 1, "x", tmp_path)  # type: ignore[arg-type]
-    with_test = cloudpickle.dumps(ray_backend.payloads([search]))
-    assert is_sent(test.X[fold.test], with_test).all()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -34,9 +35,10 @@ from tests.results import (
 
 
 @pytest.fixture(scope="module")
-def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """One database for all tests: making one takes seconds. Each store has its own id in it."""
-    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+def uri(new_database: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One database for all tests; each store has its own id in it."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    return f"sqlite:///{shutil.copy(new_database, path)}"
 
 
 class Shown:
