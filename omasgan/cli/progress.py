@@ -129,18 +129,19 @@ class _Counter:
 
 
 class _Bars:
-    """One bar for each study, and one for the runs."""
+    """One bar for each study, and one for the runs. What does not fit stands below."""
 
     def __init__(self) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as Live
+        from rich.table import Column
 
         self.live = Live(
             TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
+            BarColumn(bar_width=12),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            TimeElapsedColumn(table_column=Column(no_wrap=True)),
+            TextColumn("{task.fields[note]}", markup=False, table_column=Column()),
         )
         self._ids: dict[str, Any] = {}
 
