@@ -154,7 +154,7 @@ class NamedMethod:
         self._actor, self._method, self._name = weakref.ref(actor), method, name
 
     def remote(self, *args: Any, **kwargs: Any) -> Any:
-        actor = self._actor()
+        actor: Any = self._actor()
         # Past the handle's own attributes, of which this is one.
         method = type(actor).__getattr__(actor, self._method)
         return method.options(name=self._name).remote(*args, **kwargs)
