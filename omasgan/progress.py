@@ -76,5 +76,11 @@ class ComparisonChanged:
     status: str
 
 
+def study_name(folder: AnyPath) -> str:
+    """Return detector, rule and study of ``<benchmark>/<detector>/<rule>/studies/<study>``."""
+    detector, rule, _, study = folder.parts[-4:]
+    return f"{detector} {rule} {study}"
+
+
 Event: TypeAlias = Note | EpochEnded | TrialEnded | RunEnded | StudyChanged | ComparisonChanged
 OnEvent: TypeAlias = Callable[[Event], None]

@@ -33,6 +33,10 @@ HURRY = "TOY_HURRY"
 """With this in the environment nobody sleeps."""
 
 
+CURVE_SPACE = {"lr": {"low": 1e-4, "high": 1.0, "log": True}, "epochs": 2}
+"""What sweeps try of the detectors below."""
+
+
 @dataclass(kw_only=True, eq=False, repr=False)
 class CurveDetector(IterativeDetector):
     """Learns in closed form: best at ``lr`` 0.01, and better with every epoch.

@@ -7,12 +7,17 @@ import sys
 import time
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
-from omasgan.progress import EpochEnded, Event, Note, RunEnded, StudyChanged, TrialEnded
-
-if TYPE_CHECKING:
-    from omasgan.store.files import AnyPath
+from omasgan.progress import (
+    EpochEnded,
+    Event,
+    Note,
+    RunEnded,
+    StudyChanged,
+    TrialEnded,
+    study_name,
+)
 
 _Ended: TypeAlias = EpochEnded | TrialEnded | RunEnded
 _Counted: TypeAlias = _Ended | StudyChanged
@@ -58,7 +63,7 @@ class Progress:
             case Note(text):
                 print(text, flush=True)
             case EpochEnded() | TrialEnded() | StudyChanged():
-                self._show("runs" if event.study is None else _study(event.study), event)
+                self._show("runs" if event.study is None else study_name(event.study), event)
             case RunEnded() if self._is_old(event):
                 self._count_old(event)
             case RunEnded():
@@ -124,18 +129,19 @@ class _Counter:
 
 
 class _Bars:
-    """One bar for each study, and one for the runs."""
+    """One bar for each study, and one for the runs. What does not fit stands below."""
 
     def __init__(self) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as Live
+        from rich.table import Column
 
         self.live = Live(
             TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
+            BarColumn(bar_width=12),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            TimeElapsedColumn(table_column=Column(no_wrap=True)),
+            TextColumn("{task.fields[note]}", markup=False, table_column=Column()),
         )
         self._ids: dict[str, Any] = {}
 
@@ -146,12 +152,6 @@ class _Bars:
         self.live.update(self._ids[name], completed=event.done, total=event.total, note=note)
         if not isinstance(event, EpochEnded) and _result(event)[0] not in ("ok", "pruned"):
             self.live.console.print(_line(name, event, None), markup=False, highlight=False)
-
-
-def _study(folder: AnyPath) -> str:
-    """Return detector, rule and study of ``<benchmark>/<detector>/<rule>/studies/<study>``."""
-    detector, rule, _, study = folder.parts[-4:]
-    return f"{detector} {rule} {study}"
 
 
 def _result(event: TrialEnded | RunEnded) -> tuple[str, float | None, str | None]:

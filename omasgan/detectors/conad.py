@@ -35,9 +35,8 @@ from torch import Tensor, nn
 
 from omasgan.detectors.neural import NeuralDetector, adam
 from omasgan.detectors.ranges import Count, Fraction, NonNegative, Positive, Share, Steps
-from omasgan.detectors.vae import kl_divergence
 from omasgan.errors import ConfigError
-from omasgan.nn import batches, networks
+from omasgan.nn import batches, networks, posteriors
 from omasgan.nn.losses import binary_cross_entropy
 
 
@@ -107,14 +106,14 @@ class ConAD(NeuralDetector):
         x, noise = normals.draw(self.batch_size, self._generator), self._latents(self.batch_size)
         with self._autocast():
             mean, log_variance = self._posterior(x)
-        z = mean + (0.5 * log_variance).exp() * noise
+        z = posteriors.draw(mean, log_variance, noise)
         with self._autocast():
             hypotheses = self._hypotheses(z)
         likelihoods = self._log_likelihoods(x, hypotheses)
         winners = likelihoods.argmax(1)
         counts = shares(winners, self.heads, self.relaxation)
         distortion = -(counts * likelihoods).sum(1).mean()
-        kl = kl_divergence(mean, log_variance).mean()
+        kl = posteriors.kl_divergence(mean, log_variance).mean()
         losses = {"distortion": distortion, "kl": kl, "in_use": in_use(winners, self.heads)}
         if self.adversarial_weight:
             groups = self._groups(hypotheses, winners)

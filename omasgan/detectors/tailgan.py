@@ -49,7 +49,7 @@ from omasgan.detectors.density_boundary import DensityBoundary
 from omasgan.detectors.neural import adam
 from omasgan.detectors.params import Phase
 from omasgan.detectors.ranges import Count, NonNegative, Positive, Steps
-from omasgan.nn import batches, hmc, networks
+from omasgan.nn import batches, hmc, networks, posteriors
 from omasgan.nn.losses import binary_cross_entropy
 
 LEAST_LOG_VARIANCE = -10.0
@@ -228,11 +228,9 @@ class TailGAN(DensityBoundary):
         constant = sigma.log().sum() + rows.shape[1] * math.log(2 * math.pi) / 2
         weights = []
         for noise in self._fitted["draws"]:
-            z = mean + (log_variance / 2).exp() * noise
+            z = posteriors.draw(mean, log_variance, noise)
             error = ((rows - G(z)) / sigma).square().sum(1) / 2
-            # log N(z; 0, I) - log q(z|x): the normalising constants cancel.
-            ratio = (noise.square() + log_variance - z.square()).sum(1) / 2
-            weights.append(ratio - error)
+            weights.append(posteriors.log_ratio(z, noise, log_variance) - error)
         return torch.logsumexp(torch.stack(weights), 0) - math.log(len(weights)) - constant
 
     @torch.no_grad()

@@ -40,7 +40,7 @@ from torch.nn import functional as F
 from omasgan.detectors.neural import NeuralDetector
 from omasgan.detectors.ranges import Count, Positive, Steps
 from omasgan.errors import ConfigError
-from omasgan.nn import batches, maf
+from omasgan.nn import batches, maf, posteriors
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -107,7 +107,7 @@ class VAE(NeuralDetector):
         with self._autocast():
             mean, log_variance = self._posterior(x)
         noise = self._latents(self.batch_size)
-        z = mean + (0.5 * log_variance).exp() * noise
+        z = posteriors.draw(mean, log_variance, noise)
         # In bfloat16 tanh reaches 1, where the Bernoulli likelihood has no gradient.
         with nullcontext() if self.likelihood == "bernoulli" else self._autocast():
             decoded = self._networks["decoder"](z)
@@ -115,7 +115,7 @@ class VAE(NeuralDetector):
         if self.prior_blocks:
             kl = -self._log_ratio(z, noise, log_variance).mean()
         else:
-            kl = kl_divergence(mean, log_variance).mean()
+            kl = posteriors.kl_divergence(mean, log_variance).mean()
         self._update(distortion + kl, *self._trained)
         return {"distortion": distortion, "kl": kl}
 
@@ -135,8 +135,8 @@ class VAE(NeuralDetector):
 
     def _log_ratio(self, z: Tensor, noise: Tensor, log_variance: Tensor) -> Tensor:
         """Return log p(z) - log q(z|x), ``(n,)``, at the z that ``noise`` makes of q(z|x)."""
-        if not self.prior_blocks:  # the normalising constants cancel
-            return (noise.square() + log_variance - z.square()).sum(1) / 2
+        if not self.prior_blocks:
+            return posteriors.log_ratio(z, noise, log_variance)
         constant = self.latent_dim * math.log(2 * math.pi) / 2
         log_q = -(noise.square() + log_variance).sum(1) / 2 - constant
         prior: Any = self._networks["prior"]
@@ -148,7 +148,7 @@ class VAE(NeuralDetector):
         mean, log_variance = self._posterior(x)
         likelihoods, log_ratios = [], []
         for noise in self._noise():
-            z = mean + (0.5 * log_variance).exp() * noise
+            z = posteriors.draw(mean, log_variance, noise)
             likelihoods.append(self._log_likelihood(x, decoder(z)))
             log_ratios.append(self._log_ratio(z, noise, log_variance))
         weights = [a + b for a, b in zip(likelihoods, log_ratios, strict=True)]
@@ -156,7 +156,7 @@ class VAE(NeuralDetector):
         if self.prior_blocks:
             rate = -torch.stack(log_ratios).mean(0)
         else:
-            rate = kl_divergence(mean, log_variance)
+            rate = posteriors.kl_divergence(mean, log_variance)
         return {
             "reconstruction": (x - decoder(mean)).flatten(1).square().sum(1),
             "elbo": rate - torch.stack(likelihoods).mean(0),
@@ -171,9 +171,3 @@ class VAE(NeuralDetector):
         generator = torch.Generator().manual_seed(self._seed_of("importance"))
         noise = torch.randn(self.importance_samples, self.latent_dim, generator=generator)
         return noise.to(self._device)
-
-
-def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Return KL(N(mean, diag(exp(log_variance))) || N(0, I)) of each row, ``(n,)``."""
-    # exp(v) - 1 itself would round away what is left where v is near 0.
-    return (mean.square() + torch.expm1(log_variance) - log_variance).sum(1) / 2

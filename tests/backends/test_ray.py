@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ from omasgan.config import BenchmarkSpec
 from omasgan.data import selection
 from omasgan.data.datasets import Dataset
 from omasgan.errors import BackendError
-from omasgan.progress import Event, Note
+from omasgan.progress import Event, Note, study_name
 from omasgan.store.journal import read_rows
 from omasgan.store.results import Store
 from omasgan.study.guide import Guide
@@ -71,6 +74,25 @@ def data(small_spec: BenchmarkSpec, small_dataset: Dataset) -> selection.TrialDa
     return study.data
 
 
+@pytest.fixture
+def titles() -> Iterator[set[str]]:
+    """What this machine's processes are called, looked at again and again while a test runs."""
+    seen: set[str] = set()
+    is_over = threading.Event()
+
+    def look() -> None:
+        while not is_over.wait(0.5):
+            for path in Path("/proc").glob("[0-9]*/cmdline"):
+                with contextlib.suppress(OSError):
+                    seen.add(path.read_bytes().partition(b"\0")[0].decode())
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    yield seen
+    is_over.set()
+    thread.join()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.usefixtures("ray_cluster")
@@ -104,7 +126,7 @@ def test_workers_are_reused(data: selection.TrialData, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_trial_that_hangs_is_ended_and_repeated(
-    data: selection.TrialData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: selection.TrialData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, titles: set[str]
 ) -> None:
     space = {"place": str(tmp_path / "hung"), "seconds": 0.01, "lr": {"low": 0.01, "high": 0.1}}
     search, calm = (
@@ -115,6 +137,8 @@ def test_a_trial_that_hangs_is_ended_and_repeated(
     (trial,) = search.guide.finished()
     assert (trial.outcome, trial.attempts) == ("ok", 2)
     assert notes_in(events) == [f"trial 0 is repeated: {STALLED}"]
+    # It is named while it hangs.
+    assert f"ray::trial 0 of {study_name(search.folder)}" in titles
     # It comes to the same as one that did not hang.
     monkeypatch.setenv(HURRY, "1")
     LocalBackend().search([calm], events.append)
@@ -125,7 +149,7 @@ def test_a_trial_that_hangs_is_ended_and_repeated(
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_run_that_hangs_is_ended_and_repeated(
-    small_spec: BenchmarkSpec, small_dataset: Dataset, tmp_path: Path
+    small_spec: BenchmarkSpec, small_dataset: Dataset, tmp_path: Path, titles: set[str]
 ) -> None:
     params = {"lr": 0.01, "place": str(tmp_path / "hung")}
     job = RunJob(0, "tests.toy:HangingDetector", params, 0, "fixed", Store(tmp_path))
@@ -135,6 +159,7 @@ def test_a_run_that_hangs_is_ended_and_repeated(
     assert (row["outcome"], (tmp_path / "hung").exists()) == ("ok", True)
     run = "run of tests.toy:HangingDetector, fold 0, seed 0"
     assert notes_in(events) == [f"{run} is repeated: {STALLED}"]
+    assert f"ray::{run}" in titles
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 import time
 from dataclasses import replace
@@ -111,6 +112,18 @@ def test_in_a_terminal_there_are_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     text = terminal.getvalue()
     assert "omasgan nested fold-3" in text and "1/8" in text
     assert "failed, [a] bug" in text
+
+
+def test_in_a_narrow_terminal_nothing_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    with Progress() as progress:
+        progress(EpochEnded("trial 12, class-ankle boot, epoch 1234", 2, 8, STUDY, 0.9809))
+    line, below, *_ = re.sub(r"\x1b\[\d*m", "", terminal.getvalue()).splitlines()
+    assert re.fullmatch(r"omasgan nested fold-3 .+ 2/8 0:00:0\d trial 12, class-ankle.*", line)
+    assert (line + below).split()[-2:] == ["best", "0.9809"]
 
 
 def test_a_note_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:

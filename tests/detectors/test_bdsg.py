@@ -16,6 +16,7 @@ from omasgan.nn.boundary import density_term
 from tests.contracts import test_detector
 from tests.contracts.test_detector import images, vectors
 from tests.detectors.learning import trained_and_untrained
+from tests.detectors.test_density_boundary import assert_surrounds
 
 
 def quick(**params: Any) -> Any:
@@ -84,11 +85,7 @@ def test_the_boundary_of_a_known_gaussian_surrounds_it() -> None:
     X = vectors(2000)
     detector = known(X, [(0.0, 0.0)], boundary_steps=300, boundary_lr=3e-3)
     b = detector.samples(X[:300])["B"]
-    radius = np.linalg.norm(b, axis=1) / detector.sd
-    assert np.median(radius) > 1.5, "half of the data is within 1.18"
-    assert np.quantile(radius, 0.9) < 6
-    angles = np.histogram(np.arctan2(b[:, 1], b[:, 0]), bins=4, range=(-np.pi, np.pi))[0]
-    assert angles.min() > 15
+    assert_surrounds(b, detector.sd)
 
 
 def test_the_boundary_of_two_modes_covers_both() -> None:
@@ -140,29 +137,6 @@ def test_gaussians_are_those_of_the_logits_of_images() -> None:
     assert scores[0] < scores[1]
 
 
-def test_the_boundary_has_no_part_in_the_score() -> None:
-    X = images()
-    without, with_it = (quick(boundary_steps=n).fit(X) for n in (0, 4))
-    assert np.array_equal(without.decision_function(X), with_it.decision_function(X))
-    assert not np.array_equal(without.pictures(3)["B"], with_it.pictures(3)["B"])
-    assert np.array_equal(without.pictures(3)["G"], with_it.pictures(3)["G"])
-
-
-CHANGES = {
-    "distance": 0.0, "scattering": 0.0, "density": "plain", "normalised": False,
-    "boundary_batch": 7, "boundary_reference": 3, "boundary_lr": 0.1,
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", CHANGES)
-def test_every_param_of_the_boundary_counts(name: str) -> None:
-    X = vectors()
-    before, after = (
-        quick(**params).fit(X).samples(X)["B"] for params in ({}, {name: CHANGES[name]})
-    )
-    assert not np.array_equal(before, after)
-
-
 def fitted_to_images() -> tuple[Any, Tensor]:
     X = (images() // 15) * 15  # 18 levels, 0 to 255
     return quick().fit(X), torch.from_numpy(X).float() / 127.5 - 1
@@ -193,13 +167,6 @@ def test_what_the_flow_takes_of_an_image_gives_the_image_back() -> None:
     torch.testing.assert_close(
         detector._from_rows(detector._rows(x, 0.5)[0]), x, atol=1e-4, rtol=0
     )
-
-
-def test_pictures_are_images_in_range_and_there_are_none_of_vectors() -> None:
-    rows = quick().fit(images()).pictures(5)
-    assert set(rows) == {"G", "B"}
-    assert all(x.shape == (5, 1, 8, 8) and np.abs(x).max() <= 1 for x in rows.values())
-    assert quick().fit(vectors()).pictures(5) == {}
 
 
 def test_training_pays() -> None:

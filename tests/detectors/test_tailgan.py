@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from omasgan.detectors.tailgan import TailGAN
-from tests.contracts.test_detector import images, quick, vectors
+from tests.contracts.test_detector import quick, vectors
 from tests.detectors.learning import trained_and_untrained
+from tests.detectors.test_density_boundary import assert_surrounds
 
 A = torch.tensor([[0.5, 0.2], [-0.1, 0.4]])
 B = torch.tensor([0.1, -0.2])
@@ -182,42 +183,7 @@ def test_the_boundary_surrounds_the_data(monkeypatch: pytest.MonkeyPatch) -> Non
         detector._boundary_step(normals)
     with torch.no_grad():
         b = detector._networks["B"](detector._latents(300)).numpy()
-    radius = np.linalg.norm(b, axis=1) / 0.2
-    assert np.median(radius) > 1.5, "half of the data is within 1.18"
-    assert np.quantile(radius, 0.9) < 6
-    angles = np.histogram(np.arctan2(b[:, 1], b[:, 0]), bins=4, range=(-np.pi, np.pi))[0]
-    assert angles.min() > 15
-
-
-def test_the_boundary_has_no_part_in_the_score() -> None:
-    X = images()
-    without, with_it = (quick("tailgan", boundary_steps=n).fit(X) for n in (0, 4))
-    assert np.array_equal(without.decision_function(X), with_it.decision_function(X))
-    before, after = without.pictures(3), with_it.pictures(3)
-    assert np.array_equal(before["G"], after["G"])
-    assert not np.array_equal(before["B"], after["B"])
-
-
-CHANGES = {
-    "distance": 0.0, "scattering": 0.0, "density": "plain", "normalised": False,
-    "boundary_batch": 7, "boundary_reference": 3, "boundary_lr": 0.1,
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", CHANGES)
-def test_every_param_of_the_boundary_counts(name: str) -> None:
-    X = vectors()
-    before, after = (
-        quick("tailgan", **params).fit(X).samples(X)["B"] for params in ({}, {name: CHANGES[name]})
-    )
-    assert not np.array_equal(before, after)
-
-
-def test_pictures_are_images_in_range_and_there_are_none_of_vectors() -> None:
-    rows = quick("tailgan").fit(images()).pictures(5)
-    assert set(rows) == {"G", "B"}
-    assert all(x.shape == (5, 1, 8, 8) and np.abs(x).max() <= 1 for x in rows.values())
-    assert quick("tailgan").fit(vectors()).pictures(5) == {}
+    assert_surrounds(b, 0.2)
 
 
 def test_training_pays() -> None:

@@ -11,17 +11,10 @@ import torch
 from torch import distributions, nn
 
 from omasgan.detectors import parameters
-from omasgan.detectors.vae import VAE, kl_divergence
+from omasgan.detectors.vae import VAE
 from omasgan.errors import ConfigError
 from tests.contracts.test_detector import images, quick, vectors
 from tests.detectors.learning import by_stage
-
-
-def test_kl_is_that_of_torch() -> None:
-    mean, log_variance = torch.randn(2, 50, 3, generator=torch.Generator().manual_seed(0))
-    q = distributions.Normal(mean, (0.5 * log_variance).exp())
-    expected = distributions.kl_divergence(q, distributions.Normal(0.0, 1.0)).sum(1)
-    torch.testing.assert_close(kl_divergence(mean, log_variance), expected)
 
 
 def linear(*rows: tuple[float, float]) -> nn.Linear:

@@ -22,10 +22,9 @@ from omasgan.experiments.sweep import SweepSpec, sweep
 from omasgan.report.results.inputs import read_study
 from omasgan.store.results import Store
 from omasgan.study.space import Space
+from tests.toy import CURVE_SPACE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-
-SPACE = {"lr": {"low": 1e-4, "high": 1.0, "log": True}, "epochs": 2, "seconds": 0.3}
 
 DRIVER = """
 import sys
@@ -50,7 +49,7 @@ def sweep_of(benchmark: BenchmarkSpec) -> SweepSpec:
     return SweepSpec(
         benchmark=benchmark,
         detector="tests.toy:SlowDetector",
-        space=Space.from_dict(SPACE),
+        space=Space.from_dict({**CURVE_SPACE, "seconds": 0.3}),
         rule="proxy",
         n_trials=6,
         folds=(0,),

@@ -20,9 +20,10 @@ from omasgan.experiments.compare import CompareSpec, compare
 from omasgan.experiments.sweep import SweepSpec, sweep
 from omasgan.store.results import Store
 from omasgan.study.search import Search
+from omasgan.study.space import Space
 from tests.experiments.test_compare import PARAMS, YARDSTICKS, tuned
-from tests.experiments.test_sweep import SPACE
 from tests.experiments.wire import Watched, is_sent
+from tests.toy import CURVE_SPACE
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -61,7 +62,8 @@ def test_no_test_image_is_sent_before_the_winner_is_frozen(
 ) -> None:
     store, ray_backend = Store(tmp_path), RayBackend(cpus_per_trial=8)
     backend = Watched(ray_backend, store)
-    spec = SweepSpec(small_spec, "tests.toy:CurveDetector", SPACE, "nested", 1, folds=(0,))
+    space = Space.from_dict(CURVE_SPACE)
+    spec = SweepSpec(small_spec, "tests.toy:CurveDetector", space, "nested", 1, folds=(0,))
     (winner,) = sweep([spec], store, backend, small_dataset).winners
     assert winner.study == "fold-0"
     assert_normals_alone_are_sent(backend, small_spec, small_dataset)

@@ -30,8 +30,7 @@ from omasgan.study.space import Space
 from omasgan.training.jobs import CheckpointPolicy
 from omasgan.training.trials import Trial
 from tests.experiments.staged import StagedDetector
-
-SPACE = Space.from_dict({"lr": {"low": 1e-4, "high": 1.0, "log": True}, "epochs": 2})
+from tests.toy import CURVE_SPACE
 
 
 @pytest.fixture
@@ -39,7 +38,7 @@ def spec(small_spec: BenchmarkSpec) -> SweepSpec:
     return SweepSpec(
         benchmark=small_spec,
         detector="tests.toy:CurveDetector",
-        space=SPACE,
+        space=Space.from_dict(CURVE_SPACE),
         rule="nested",
         n_trials=3,
         inner=2,

@@ -23,8 +23,7 @@ from omasgan.store import saved
 from omasgan.store.journal import read_json
 from omasgan.store.results import RunKey, Store
 from omasgan.study.space import Space
-
-SPACE = Space.from_dict({"lr": {"low": 1e-4, "high": 1.0, "log": True}, "epochs": 2})
+from tests.toy import CURVE_SPACE
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +31,7 @@ def spec(small_spec: BenchmarkSpec) -> SweepSpec:
     return SweepSpec(
         benchmark=small_spec,
         detector="tests.toy:CurveDetector",
-        space=SPACE,
+        space=Space.from_dict(CURVE_SPACE),
         rule="proxy",
         n_trials=4,
         folds=(0,),

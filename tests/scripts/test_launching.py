@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from omasgan.store.journal import read_json
+from omasgan.report.results.inputs import read_study
 from omasgan.store.results import Store
 from tests.official_files import mnist_like
 from tests.scripts.shell import ROOT, VENV, call, exports
@@ -53,8 +53,7 @@ def check(folder: Path) -> None:
     store = Store(folder / "out")
     assert {row["outcome"] for row in store.results()} == {"ok"}
     (study,) = store.studies()
-    trials = [read_json(path) for path in study.glob("trials/*/trial.json")]
-    assert [trial["outcome"] for trial in trials] == ["ok", "ok"]
+    assert [trial.outcome for trial in read_study(study).ended] == ["ok", "ok"]
 
 
 def test_a_sweep_by_address_uses_both_nodes(cluster: dict[str, str], tmp_path: Path) -> None:

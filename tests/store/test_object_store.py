@@ -21,16 +21,15 @@ from omasgan.study.space import Space
 from omasgan.tracking import ui
 from omasgan.training.jobs import RunJob
 from tests.results import add_run, claimed
+from tests.toy import CURVE_SPACE
 from tests.tracking.test_ui import free_port
-
-SPACE = Space.from_dict({"lr": {"low": 1e-4, "high": 1.0, "log": True}, "epochs": 2})
 
 
 def searched(spec: BenchmarkSpec, dataset: Dataset, store: Store, folder: Path) -> Any:
     asked = SweepSpec(
         benchmark=spec,
         detector="tests.toy:CurveDetector",
-        space=SPACE,
+        space=Space.from_dict(CURVE_SPACE),
         rule="nested",
         n_trials=3,
         folds=(0,),

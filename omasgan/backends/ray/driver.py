@@ -21,7 +21,7 @@ from omasgan.backends.ray.attempts import LOOKS, STALLED, WATCH_SECONDS, Attempt
 from omasgan.backends.ray.needs import Need
 from omasgan.backends.ray.nodes import WorkerLocation
 from omasgan.backends.ray.room import Room
-from omasgan.progress import Note, OnEvent
+from omasgan.progress import Note, OnEvent, study_name
 from omasgan.study.trial_log import TrialLog
 
 
@@ -99,6 +99,11 @@ class Driver:
                 "needed": self._need.memory_mb,
             }
         return None
+
+    def name(self, trial_id: str) -> str:
+        """Return what people call a running trial."""
+        running = self._running[trial_id]
+        return f"trial {running.number} of {study_name(running.log.search.folder)}"
 
     def _has_room(self) -> bool:
         room = self._room.trials()

@@ -100,7 +100,7 @@ class Run:
             num_gpus=share,
             max_calls=1 if shares.uses_gpu(self._job.device, share) else 0,
         )(worker.train_run)
-        return task.remote(*self._arguments(), dataset)
+        return task.options(name=str(self)).remote(*self._arguments(), dataset)
 
     def _arguments(self) -> tuple[RunJob, BenchmarkSpec, str]:
         """Return what the process of this attempt is given; it shows the token once it has

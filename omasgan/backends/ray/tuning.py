@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import tempfile
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import ray
 from ray import tune
 from ray.tune.execution import class_cache
+from ray.tune.trainable import wrap_function
 
 from omasgan.backends.ray import worker
 from omasgan.backends.ray.attempts import cause_of_death
@@ -33,6 +35,9 @@ _SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",
 }
 
+WORKERS = "TrialWorker"
+"""What Ray's dashboard calls the class of the processes that train, one trial after the other."""
+
 
 def carry_out(driver: Driver, payloads: Sequence[TrialPayload]) -> None:
     """Execute what ``driver`` suggests until it is finished; workers receive each search's payload
@@ -42,7 +47,9 @@ def carry_out(driver: Driver, payloads: Sequence[TrialPayload]) -> None:
         Exception: what the driver's decisions have raised.
     """
     parts = [ray.put(payload) for payload in payloads]
-    trainable = tune.with_parameters(worker.train_trial, parts=parts)
+    train = tune.with_parameters(worker.train_trial, parts=parts)
+    trainable = wrap_function(tune.with_resources(train, worker.resources))
+    trainable.__name__ = trainable.__qualname__ = WORKERS
     while True:
         try:
             _fit(trainable, driver)
@@ -60,7 +67,7 @@ def carry_out(driver: Driver, payloads: Sequence[TrialPayload]) -> None:
 def _fit(trainable: Any, driver: Driver) -> None:
     with tempfile.TemporaryDirectory() as folder, _quiet(), _plain_processes():
         tune.Tuner(
-            tune.with_resources(trainable, worker.resources),
+            trainable,
             tune_config=tune.TuneConfig(
                 search_alg=Searcher(driver), num_samples=-1, reuse_actors=True
             ),
@@ -118,6 +125,10 @@ class Callback(tune.Callback):  # type: ignore[misc]
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
 
+    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        actor = trial.temporary_state.ray_actor
+        actor.train = NamedMethod(actor, "train", self._driver.name(trial.trial_id))
+
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
         self._driver.watch(trials)
 
@@ -129,6 +140,24 @@ class Callback(tune.Callback):  # type: ignore[misc]
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self._driver.end(trial.trial_id, cause_of_death(trial.get_error()))
+
+
+class NamedMethod:
+    """An actor's method whose calls have a name, which Ray's dashboard and the title of the
+    process show while they last.
+
+    It is made to stand in the actor's handle, where Tune finds it in the place of the method.
+    """
+
+    def __init__(self, actor: Any, method: str, name: str) -> None:
+        # A handle that held itself would end its process late.
+        self._actor, self._method, self._name = weakref.ref(actor), method, name
+
+    def remote(self, *args: Any, **kwargs: Any) -> Any:
+        actor: Any = self._actor()
+        # Past the handle's own attributes, of which this is one.
+        method = type(actor).__getattr__(actor, self._method)
+        return method.options(name=self._name).remote(*args, **kwargs)
 
 
 @contextlib.contextmanager

@@ -234,7 +234,7 @@ def _searches(studies: Sequence[StoredStudy]) -> Iterator[str]:
         name = members[0].name if len(members) == 1 else "*"
         *_, benchmark, detector, rule, _, _ = members[0].folder.parts
         file = "/".join((benchmark, detector, rule, "studies", name, WINNER_PARAMS))
-        where = "" if len(open_) == len(members) else f"; for --params: {file}"
+        where = "" if len(open_) == len(members) else f"; for --params, below --out: {file}"
         yield f"Winner of {members[0].detector} ({rule}): {', '.join(won)}{where}."
 
 

@@ -171,7 +171,7 @@ def _pictures(contents: Contents, folds: pd.DataFrame) -> Iterator[Figure]:
         yield Figure(
             slug(benchmark.id, "time"),
             "AUROC and time",
-            "Mean seconds of a run, and mean AUROC. Red: no entry is both faster and better.",
+            "Mean seconds of a run, and mean AUROC. Orange: no entry is both faster and better.",
             f"{len(costs)} entries by their seconds; {best['entry']} has the best AUROC.",
             partial(_draw_costs, costs),
         )
@@ -231,7 +231,7 @@ def _context(store: Store, contents: Contents, commands: Sequence[Command]) -> I
     cards = geometry.cards(store, benchmark.id, contents.rows)
     is_yardstick = frame["detector"].isin(("knn", "gmm")) & (frame["selection"] == "fixed")
     yardsticks = set(frame[is_yardstick]["entry"])
-    card = Table("Geometry card", captions.GEOMETRY, tables.geometry(cards))
+    card = Table("Geometry card", captions.GEOMETRY, tables.geometry(cards, fold_names(frame)))
     yield _produced(card, commands, [yardsticks] * len(cards))
     means = published.means(frame, benchmark, numbers)
     table = Table("Published numbers", captions.PUBLISHED, means)

@@ -116,11 +116,13 @@ def settings(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def geometry(cards: Sequence[Card]) -> pd.DataFrame:
-    """One row for each fold: where its anomalies are, and whether that makes it ill-posed."""
+def geometry(cards: Sequence[Card], names: Mapping[int, str]) -> pd.DataFrame:
+    """One row for each fold, by its name: where its anomalies are, and whether that makes it
+    ill-posed.
+    """
     return pd.DataFrame(
         {
-            "fold": card.fold,
+            "fold": names[card.fold],
             "nearer": card.nearer,
             "knn": card.knn,
             "gmm": float("nan") if card.gmm is None else card.gmm,

@@ -111,7 +111,7 @@ def test_without_a_test_score_the_search_is_told(tmp_path: Path) -> None:
     assert sentences(runs([]), TEN, [study]) == [
         "No run has given a test score yet.",
         "Winner of omasgan (nested): trial 2 on fold-0, the best of 6 (objective 0.700); for "
-        "--params: toy-loo-v1/omasgan/nested/studies/fold-0/winner.toml.",
+        "--params, below --out: toy-loo-v1/omasgan/nested/studies/fold-0/winner.toml.",
     ]
     going_on = read_study(add_study(store, fold=1, status="running", outcomes=("ok",)))
     assert "none yet on fold-1, 1 trial." in sentences(runs([]), TEN, [going_on])[1]

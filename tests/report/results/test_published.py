@@ -136,7 +136,7 @@ def test_a_report_shows_the_geometry_and_the_literature(tmp_path: Path) -> None:
     (contents,) = content.read(store)
     section = content.section(store, contents, with_scores=False)
     summary = plain.summary(Page("", (), (section,)))
-    assert "| 0 | 0.000 | 0.9" in summary and "| - | ill-posed | 1 |" in summary
+    assert "| fold 0 | 0.000 | 0.9" in summary and "| - | ill-posed | 1 |" in summary
     assert "### Published numbers by fold" in summary
     assert "| omasgan | 0.850 | 0.036 | - | OMASGAN paper, Figures 4 and 5 |" in summary
     assert "1 of 3 folds" in summary
