@@ -65,6 +65,15 @@ def test_its_table_for_a_terminal_fits_80_columns(compared: Section) -> None:
     assert len(re.findall(r"\d\.\d\d", line)) == 11, "nothing is cut off"
 
 
+def test_in_a_terminal_a_title_may_be_wider_than_its_table(compared: Section) -> None:
+    (table,) = (table for table in compared.tables if table.for_terminal)
+    title = "digits-loo-v1-train300-test200: AUROC by fold, in numbers"
+    narrow = replace(table, title=title, shaded=(), frame=table.frame.iloc[:, :2])
+    console = Console(width=80, record=True, file=Path(os.devnull).open("w"))  # noqa: SIM115
+    console.print(plain.terminal(narrow))
+    assert console.export_text().startswith(f"{title}\n")
+
+
 def test_figures_of_scores_are_bounded_and_a_note_says_so(tmp_path: Path) -> None:
     store = claimed(tmp_path)
     for number in range(8):
