@@ -54,6 +54,18 @@ def test_a_comparison_is_ranked_and_tested(compared: Section) -> None:
         assert words in text, words
 
 
+def test_groups_of_as_many_other_folds_are_told_apart(tmp_path: Path) -> None:
+    store = claimed(tmp_path)
+    for fold, names in enumerate((("vae", "pca"), ("ganomaly", "lof"))):
+        for name in names:
+            add_run(store, name, {}, fold=fold, n=40, epochs=0)
+    shown = section(store)
+    html.render(Page("", (), (shown,)))
+    titles = [table.title for table in shown.tables if "tests on" in table.title]
+    expected = [f"Average rank and tests on 1 fold ({fold})" for fold in range(2)]
+    assert titles == expected
+
+
 def test_its_table_for_a_terminal_fits_80_columns(compared: Section) -> None:
     (table,) = (table for table in compared.tables if table.for_terminal)
     for name in list(table.frame)[2:]:
