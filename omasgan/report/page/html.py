@@ -23,7 +23,7 @@ ROOM = "omasgan.report.page"
 SHADES = 10
 """Steps of the scale of a heat map: ``page.css`` has a colour for each, from chance to 1."""
 CHANCE = 0.5
-LONG = 60
+LONG = 32
 """Characters of a text that may take more than one line."""
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 

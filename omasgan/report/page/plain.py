@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Group
 from rich.table import Table as TerminalTable
+from rich.text import Text
 
 from omasgan.report.page import formats
 from omasgan.report.page.blocks import Page, Section, Table
@@ -38,13 +40,10 @@ def markdown(table: Table, section: Section) -> str:
     return _joined(parts)
 
 
-def terminal(table: Table) -> TerminalTable:
+def terminal(table: Table) -> Group:
     """The table for a terminal; many shaded columns have two decimals, so that 80 columns do."""
     is_narrow = len(table.shaded) > NARROW
     rendered = TerminalTable(
-        title=table.title,
-        title_justify="left",
-        title_style="bold",
         box=SIMPLE_HEAD,
         padding=(0, 0) if is_narrow else (0, 1),
         show_edge=not is_narrow,
@@ -60,7 +59,8 @@ def terminal(table: Table) -> TerminalTable:
     short = [is_narrow and column in table.shaded for column in frame.columns]
     for texts in formats.cells(frame):
         rendered.add_row(*map(_shortened, texts, short))
-    return rendered
+    # A title of rich's own is broken where the table ends.
+    return Group(Text(table.title, style="bold"), rendered)
 
 
 def _shortened(text: str, is_short: bool) -> str:

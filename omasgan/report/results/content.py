@@ -141,8 +141,9 @@ def _results(store: Store, contents: Contents, commands: Sequence[Command]) -> I
     yield _by_entry(by_fold, commands)
     yield _detectors(contents, folds, commands)
     yield from _pictures(contents, folds)
-    for group in ranking.groups(frame):
-        yield from _ranks(benchmark, group, commands)
+    groups = ranking.groups(frame)
+    for group in groups:
+        yield from _ranks(benchmark, group, _where(group, groups), commands)
     ledger = optimism.ledger(frame)
     table = Table("Optimism ledger", captions.OPTIMISM, ledger)
     yield _produced(table, commands, ledger.index)
@@ -202,14 +203,22 @@ def _links(contents: Contents) -> dict[str, str]:
     return links
 
 
-def _ranks(benchmark: Benchmark, group: Group, commands: Sequence[Command]) -> Iterator[Block]:
-    """How certain the order of the entries is."""
+def _where(group: Group, groups: Sequence[Group]) -> str:
+    """On how many folds a group was compared; and on which, if another one has as many."""
     count = len(group.folds)
-    where = f"on {count} fold{'' if count == 1 else 's'}"
+    text = f"on {count} fold{'' if count == 1 else 's'}"
+    is_alone = [len(other.folds) for other in groups].count(count) == 1
+    return text if is_alone else f"{text} ({formats.distinct(group.folds)})"
+
+
+def _ranks(
+    benchmark: Benchmark, group: Group, where: str, commands: Sequence[Command]
+) -> Iterator[Block]:
+    """How certain the order of the entries is."""
     scope = f"Folds {formats.distinct(group.folds)}; rules: {', '.join(group.rules)}"
     tests = captions.NO_TESTS
     if group.tested:
-        least = statistics.least_p(group.n_tests, count)
+        least = statistics.least_p(group.n_tests, len(group.folds))
         tests = captions.TESTS.format(n=group.n_tests, least=least)
     ranks = ranking.table(group)
     caption = f"{scope}. {captions.RANKS} {tests}"

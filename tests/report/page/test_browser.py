@@ -15,12 +15,15 @@ from tests.results import add_run
 
 pytestmark = pytest.mark.slow
 PHONE = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+DESKTOP = PHONE | {"width": 1200, "mobile": False}
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = fill(tmp_path_factory.mktemp("out"))
     add_run(store, "gmm", {"n": "<b>"}, fold=1)
+    searched = {"latent_dim": 51, "lr": 0.0005857, "scale": 0.7541, "train_steps": 2000}
+    add_run(store, "vae", searched, fold=1)
     for number in range(4):
         params = {"k": number + 2, "a-long-name-of-a-parameter": "x" * 60}
         add_run(store, "isolation-forest", params, shift=number / 4)
@@ -41,6 +44,18 @@ def test_nothing_is_wider_than_a_phone(browser: Any) -> None:
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 400
     wide = "return [...document.querySelectorAll('.wide')].some(e => e.scrollWidth > 400)"
     assert browser.execute_script(wide), "a wide table scrolls in its box"
+
+
+def test_on_a_desktop_every_table_fits(browser: Any) -> None:
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", DESKTOP)
+    wide = (
+        "return [...document.querySelectorAll('.wide')].filter(e => e.scrollWidth > e.clientWidth)"
+    )
+    try:
+        boxes = browser.execute_script(f"{wide}.map(e => e.getAttribute('aria-labelledby'))")
+    finally:
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+    assert boxes == []
 
 
 def test_a_heading_sorts_by_keyboard(browser: Any) -> None:

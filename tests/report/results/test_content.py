@@ -54,6 +54,18 @@ def test_a_comparison_is_ranked_and_tested(compared: Section) -> None:
         assert words in text, words
 
 
+def test_groups_of_as_many_other_folds_are_told_apart(tmp_path: Path) -> None:
+    store = claimed(tmp_path)
+    for fold, names in enumerate((("vae", "pca"), ("ganomaly", "lof"))):
+        for name in names:
+            add_run(store, name, {}, fold=fold, n=40, epochs=0)
+    shown = section(store)
+    html.render(Page("", (), (shown,)))
+    titles = [table.title for table in shown.tables if "tests on" in table.title]
+    expected = [f"Average rank and tests on 1 fold ({fold})" for fold in range(2)]
+    assert titles == expected
+
+
 def test_its_table_for_a_terminal_fits_80_columns(compared: Section) -> None:
     (table,) = (table for table in compared.tables if table.for_terminal)
     for name in list(table.frame)[2:]:
@@ -63,6 +75,15 @@ def test_its_table_for_a_terminal_fits_80_columns(compared: Section) -> None:
     console.print(plain.terminal(wide))
     (line,) = (x for x in console.export_text().splitlines() if x.startswith("isolation-forest"))
     assert len(re.findall(r"\d\.\d\d", line)) == 11, "nothing is cut off"
+
+
+def test_in_a_terminal_a_title_may_be_wider_than_its_table(compared: Section) -> None:
+    (table,) = (table for table in compared.tables if table.for_terminal)
+    title = "digits-loo-v1-train300-test200: AUROC by fold, in numbers"
+    narrow = replace(table, title=title, shaded=(), frame=table.frame.iloc[:, :2])
+    console = Console(width=80, record=True, file=Path(os.devnull).open("w"))  # noqa: SIM115
+    console.print(plain.terminal(narrow))
+    assert console.export_text().startswith(f"{title}\n")
 
 
 def test_figures_of_scores_are_bounded_and_a_note_says_so(tmp_path: Path) -> None:

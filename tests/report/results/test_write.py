@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, Group
 
 from omasgan.errors import StoreError
 from omasgan.report.results.write import ReportFiles, for_terminal, write_report
@@ -151,7 +150,7 @@ def test_a_terminal_shows_the_tables(store: Store, files: ReportFiles) -> None:
     for words in ("2 detectors were compared", "Winner of omasgan (nested): trial 2 on fold-0"):
         assert words in shown
     *answer, table = files.said
-    assert isinstance(table, Table) and str(table.title) == "toy-loo-v1: AUROC by fold"
+    assert isinstance(table, Group) and str(table.renderables[0]) == "toy-loo-v1: AUROC by fold"
     assert len(answer) == 5, "nothing follows the table, and nothing else comes before it"
 
 
