@@ -39,7 +39,7 @@ ROWS = (
     "CPU of the driver",
     "CPU of the trial's process",
 )
-TRIAL, RUN = b"ray::ImplicitFunc.train", b"ray::train_run"
+TRIAL, RUN = b"ray::trial ", b"ray::run of "
 """What Ray calls a process while it trains a trial, and a final run."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ from omasgan.study.search import Search
 from omasgan.study.space import Space
 from omasgan.study.trial_log import EPOCHS
 from omasgan.training.jobs import RunJob
+from tests.faults.processes import descendants, listening
 from tests.toy import HURRY
 
 pytestmark = pytest.mark.timeout(300)
@@ -177,16 +179,9 @@ def test_what_stalls_again_and_again_is_given_up_and_says_why(
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_cluster_that_is_started_here_listens_on_loopback_only() -> None:
-    psutil = pytest.importorskip("psutil")
-    here = psutil.Process()
-    listening = {
-        connection.laddr.ip
-        for process in [here, *here.children(recursive=True)]
-        for connection in process.net_connections(kind="tcp")
-        if connection.status == psutil.CONN_LISTEN
-    }
-    assert listening
-    assert listening <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+    addresses = listening([os.getpid(), *(process.pid for process in descendants(os.getpid()))])
+    assert addresses
+    assert addresses <= {"127.0.0.1", "::1", "::ffff:127.0.0.1", "::ffff:7f00:1"}
 
 
 HUNGRY_DETECTOR = "tests.toy_network:HungryDetector"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import signal
 import time
@@ -30,7 +31,7 @@ class Process:
     @property
     def trains(self) -> bool:
         """Whether it is a Ray worker with a trial or a final run."""
-        return self.command.startswith(("ray::ImplicitFunc", "ray::train_run"))
+        return self.command.startswith(("ray::trial ", "ray::run of "))
 
 
 def running() -> Iterator[Process]:
@@ -51,6 +52,31 @@ def descendants(*roots: int) -> list[Process]:
     while more := {p.pid for p in found if p.parent in family} - family:
         family |= more
     return [p for p in found if p.pid in family - set(roots)]
+
+
+def listening(pids: Iterable[int]) -> set[str]:
+    """The addresses at which processes accept TCP connections."""
+    mine = set()
+    for pid in pids:
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                mine.add(link.readlink().name)
+    found = set()
+    for line in [*_sockets("tcp"), *_sockets("tcp6")]:
+        _, local, _, state, *_ = fields = line.split()
+        if int(state, 16) == _LISTENS and f"socket:[{fields[9]}]" in mine:
+            words = bytes.fromhex(local.partition(":")[0])
+            # The kernel prints words of four bytes in the order of its own.
+            ordered = b"".join(words[i : i + 4][::-1] for i in range(0, len(words), 4))
+            found.add(str(ipaddress.ip_address(ordered)))
+    return found
+
+
+_LISTENS = 10
+
+
+def _sockets(kind: str) -> list[str]:
+    return Path(f"/proc/net/{kind}").read_text().splitlines()[1:]
 
 
 def kill(pids: Iterable[int], number: int = signal.SIGKILL) -> None:
