@@ -5,13 +5,20 @@ from __future__ import annotations
 import multiprocessing
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from omasgan.detectors.base import Epoch
+from typing import Any, Protocol, TypeVar
 
 
-def shown(detector: Any, epochs: Iterable[Epoch], total: int | None = None) -> Iterator[Epoch]:
+class InPhase(Protocol):
+    """An epoch, as far as a bar shows it."""
+
+    @property
+    def phase(self) -> str: ...
+
+
+E = TypeVar("E", bound=InPhase)
+
+
+def shown(detector: Any, epochs: Iterable[E], total: int | None = None) -> Iterator[E]:
     """Yield ``epochs``, of which there are ``total`` if that is known, and show each one that has
     ended, on stderr; the bar vanishes at the end.
 
