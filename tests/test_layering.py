@@ -51,6 +51,7 @@ NOT_IN = {
 """What a room does without although a floor below might offer it."""
 
 HEAVY = {"torch", "torchvision", "ray", "mlflow", "optuna", "sklearn", "pandas", "matplotlib"}
+HEAVY |= {"numpy", "pydantic"}
 
 
 def room(path: Path) -> str:
