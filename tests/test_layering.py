@@ -108,6 +108,12 @@ def test_what_help_imports_is_light() -> None:
     assert not HEAVY & imported_by(*light)
 
 
+def test_what_a_sweep_imports_before_ray_starts_is_light() -> None:
+    """Params are read without torch; what Tune needs is imported while Ray starts."""
+    before = ("omasgan.cli", "omasgan.experiments.sweep", "omasgan.tracking.tracker")
+    assert not (HEAVY - {"numpy", "optuna", "pydantic"}) & imported_by(*before)
+
+
 def test_what_workers_import_knows_no_cluster_and_no_tracking() -> None:
     of_workers = ("omasgan.training.evaluate", "omasgan.backends.local")
     assert not {"ray", "mlflow"} & imported_by(*of_workers, "omasgan.report.results.write")

@@ -164,6 +164,7 @@ def _run(
     """Train a suite and write its page; the rows of trainings that gave no score."""
     from omasgan.experiments.paper import training
     from omasgan.report.page import files, plain
+    from omasgan.report.page.names import PAGE
     from omasgan.report.paper import content
 
     there = {name: one for name, one in data.items() if not isinstance(one, str)}
@@ -177,5 +178,5 @@ def _run(
     shown = [table for table in tables if table.for_terminal]
     shown = shown or [by_title.get("AUROC", tables[0])]
     print_tables(plain.terminal(table) for table in shown)
-    print(f"The page is {folder / files.PAGE}")
+    print(f"The page is {folder / PAGE}")
     return [row for part in parts for row in part.rows.values() if row["outcome"] != "ok"]

@@ -200,10 +200,11 @@ def _from_sweeps(
 def _write(folder: AnyPath, page: Page, endings: Sequence[str]) -> None:
     """Write the page, and print the beginning of each section."""
     from omasgan.report.page import files, plain
+    from omasgan.report.page.names import PAGE
 
     files.write(folder, files.of_page(page, endings))
     for section in page.sections:
         for paragraph in section.prose:
             print(paragraph)
         print_tables(plain.terminal(table) for table in list(section.tables)[:1])
-    print(f"The page is {folder / files.PAGE}")
+    print(f"The page is {folder / PAGE}")

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from omasgan.report.page import html, latex, plain
 from omasgan.report.page.blocks import Page, Section
+from omasgan.report.page.names import PAGE, SUMMARY
 
 if TYPE_CHECKING:
     from omasgan.report.page.drawing import Drawn
     from omasgan.store.files import AnyPath
 
-PAGE, SUMMARY = "index.html", "summary.md"
 FIGURES: Mapping[str, Callable[[Drawn], bytes]] = {
     "pdf": attrgetter("pdf"),
     "png": attrgetter("png"),

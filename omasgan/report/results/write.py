@@ -13,7 +13,7 @@ from omasgan import __version__
 from omasgan.errors import StoreError
 from omasgan.report.page import files, html, plain
 from omasgan.report.page.blocks import Page, Section
-from omasgan.report.page.files import PAGE
+from omasgan.report.page.names import PAGE
 from omasgan.report.results import content
 from omasgan.report.results.content import Contents
 from omasgan.store.files import AnyPath, find
