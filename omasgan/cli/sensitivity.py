@@ -127,7 +127,7 @@ def sensitivity(  # noqa: PLR0913 - typer reads an option from each
     if from_ is not None:
         if settings.are_given:
             raise ConfigError(
-                "--from trains nothing and takes no other option; leave the others out"
+                "--from trains nothing and takes no option of a training; leave these out"
             )
         name = full_name(detector) if detector else None
         _from_sweeps(from_, benchmark, name, output.endings)
