@@ -18,8 +18,8 @@ FIGURES: Mapping[str, Callable[[Drawn], bytes]] = {
     "pdf": attrgetter("pdf"),
     "png": attrgetter("png"),
 }
-"""By the ending of its file, what makes a figure one. The page holds its figures, and most of a
-report's time would go into such files: they are made for who asks for them."""
+"""By the ending of its file, what makes a figure one. The page holds its figures, and such files
+take almost as long as all the rest of a report: they are made for who asks for them."""
 
 
 def of_page(content: Page, figures: Sequence[str] = ()) -> dict[str, bytes]:
