@@ -14,7 +14,7 @@ omasgan compare fashion-mnist-loo --detectors omasgan,rapp,vae --seeds 0 "${on_g
     --out "$out/fashion-mnist-loo"
 
 for name in digits-loo digits-occ mnist-loo fashion-mnist-loo; do
-    omasgan report "$out/$name"
+    omasgan report "$out/$name" --figures png
     mkdir -p "benchmarks/results/$name"
     cp "$out/$name/report/summary.md" "$out/$name/report/runs.csv" "benchmarks/results/$name/"
     cp "$out/$name"/report/figures/*-boxes.png "$out/$name"/report/figures/*average-ranks*.png \

@@ -51,6 +51,7 @@ NOT_IN = {
 """What a room does without although a floor below might offer it."""
 
 HEAVY = {"torch", "torchvision", "ray", "mlflow", "optuna", "sklearn", "pandas", "matplotlib"}
+HEAVY |= {"numpy", "pydantic"}
 
 
 def room(path: Path) -> str:
@@ -105,6 +106,12 @@ def imported_by(*modules: str) -> set[str]:
 def test_what_help_imports_is_light() -> None:
     light = ("omasgan", "omasgan.cli", "omasgan.errors", "omasgan.detectors")
     assert not HEAVY & imported_by(*light)
+
+
+def test_what_a_sweep_imports_before_ray_starts_is_light() -> None:
+    """Params are read without torch; what Tune needs is imported while Ray starts."""
+    before = ("omasgan.cli", "omasgan.experiments.sweep", "omasgan.tracking.tracker")
+    assert not (HEAVY - {"numpy", "optuna", "pydantic"}) & imported_by(*before)
 
 
 def test_what_workers_import_knows_no_cluster_and_no_tracking() -> None:

@@ -36,6 +36,26 @@ def ray_services() -> Any:
     return services.get_node_ip_address
 
 
+def ray_node() -> Any:
+    from ray._private import node
+
+    from omasgan.backends.ray.cluster import SPARED
+
+    return [getattr(node.Node, name) for name in SPARED]
+
+
+def ray_utils() -> Any:
+    from ray._private import utils
+
+    return utils.get_dashboard_dependency_error
+
+
+def ray_usage() -> Any:
+    from ray.air._internal import usage
+
+    return usage.tag_callbacks
+
+
 def ray_constants() -> Any:
     from ray._private import ray_constants
 
@@ -73,6 +93,15 @@ USED = {
     ),
     "ray._private.services": Use(
         ray_services, "scripts/local-cluster cannot stay on the loopback"
+    ),
+    "ray._private.node": Use(
+        ray_node, "a local cluster starts processes that nobody needs, for two seconds"
+    ),
+    "ray._private.utils": Use(
+        ray_utils, "a local cluster's agent imports what only a dashboard needs, for a second"
+    ),
+    "ray.air._internal.usage": Use(
+        ray_usage, "a search imports MLflow before its first trial, for two seconds"
     ),
     "._trial_id": Use(trial_id, "a trial that its driver has left cannot go on"),
     "torch.utils._python_dispatch.TorchDispatchMode": Use(

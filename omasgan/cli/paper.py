@@ -12,7 +12,7 @@ import typer
 
 from omasgan.cli.options.execution import Execution
 from omasgan.cli.options.groups import DeviceOption
-from omasgan.cli.options.output import Output, at_work, print_pages, print_tables
+from omasgan.cli.options.output import PageOutput, at_work, print_pages, print_tables
 from omasgan.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def paper(  # noqa: PLR0913 - typer reads an option from each
         bool, typer.Option("--download", help="Fetch missing image files into the data root.")
     ] = False,
     execution: Execution,
-    output: Output,
+    output: PageOutput,
     device: DeviceOption = "auto",
 ) -> None:
     """Run the paper's studies, and write a page for each.
@@ -65,7 +65,7 @@ def paper(  # noqa: PLR0913 - typer reads an option from each
 
     if suites and all_:
         raise ConfigError("--all runs all suites; give it or their names, not both")
-    chosen = _budget(budget)
+    chosen, endings = _budget(budget), output.endings
     names = suites or shipped.names()
     plans = [planning.schedule(shipped.load(name), chosen, trials) for name in names]
     if trials is not None and not any(plan.pool for plan in plans):
@@ -86,7 +86,7 @@ def paper(  # noqa: PLR0913 - typer reads an option from each
             row
             for plan in plans
             if _has_data(plan, data)
-            for row in _run(plan, data, store, backend, device, watch)
+            for row in _run(plan, data, store, backend, device, watch, endings)
         ]
     if tracker is not None:
         for plan in plans:
@@ -153,23 +153,30 @@ def _check_data(plan: SuitePlan, data: Data, *, skip: bool) -> None:
 
 
 def _run(
-    plan: SuitePlan, data: Data, store: Store, backend: Backend, device: str, watch: OnEvent
+    plan: SuitePlan,
+    data: Data,
+    store: Store,
+    backend: Backend,
+    device: str,
+    watch: OnEvent,
+    figures: Sequence[str],
 ) -> list[Row]:
     """Train a suite and write its page; the rows of trainings that gave no score."""
     from omasgan.experiments.paper import training
     from omasgan.report.page import files, plain
+    from omasgan.report.page.names import PAGE
     from omasgan.report.paper import content
 
     there = {name: one for name, one in data.items() if not isinstance(one, str)}
     parts = training.train(plan, there, store, backend, device=device, on_event=watch)
     page = content.page(plan, parts, store, list(_missing(plan, data)))
     folder = training.folder(store, plan)
-    files.write(folder, files.of_page(page))
+    files.write(folder, files.of_page(page, figures))
     print(f"{plan.suite.title} (budget {plan.budget})")
     tables = [table for section in page.sections for table in section.tables]
     by_title = {table.title: table for table in tables}
     shown = [table for table in tables if table.for_terminal]
     shown = shown or [by_title.get("AUROC", tables[0])]
     print_tables(plain.terminal(table) for table in shown)
-    print(f"The page is {folder / files.PAGE}")
+    print(f"The page is {folder / PAGE}")
     return [row for part in parts for row in part.rows.values() if row["outcome"] != "ok"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +15,7 @@ from omasgan.cli.options import values
 from omasgan.cli.options.data import Data
 from omasgan.cli.options.execution import Execution
 from omasgan.cli.options.groups import DeviceOption
-from omasgan.cli.options.output import Output, at_work, print_pages, print_tables
+from omasgan.cli.options.output import PageOutput, at_work, print_pages, print_tables
 from omasgan.detectors import full_name
 from omasgan.errors import ConfigError
 
@@ -78,7 +79,7 @@ class Settings:
         from omasgan.experiments.sensitivity import design
         from omasgan.study.space import load_space
 
-        cls = detectors.load(detector)
+        cls = detectors.declared(detector)
         spaces = {} if self.space is None else {"--space": load_space(self.space, cls)}
         if detector in config.resource_names("search_spaces"):
             spaces["the detector's space"] = load_space(detector, cls)
@@ -110,7 +111,7 @@ def sensitivity(  # noqa: PLR0913 - typer reads an option from each
     settings: Settings,
     data: Data,
     execution: Execution,
-    output: Output,
+    output: PageOutput,
     from_: Annotated[
         str | None,
         typer.Option("--from", metavar="DIR", help="Train nothing: analyse the sweeps in DIR."),
@@ -126,9 +127,10 @@ def sensitivity(  # noqa: PLR0913 - typer reads an option from each
     if from_ is not None:
         if settings.are_given:
             raise ConfigError(
-                "--from trains nothing and takes no other option; leave the others out"
+                "--from trains nothing and takes no option of a training; leave these out"
             )
-        _from_sweeps(from_, benchmark, full_name(detector) if detector else None)
+        name = full_name(detector) if detector else None
+        _from_sweeps(from_, benchmark, name, output.endings)
     elif benchmark is None or detector is None:
         raise ConfigError("give BENCHMARK and DETECTOR to train, or --from DIR of a sweep")
     else:
@@ -143,13 +145,14 @@ def _from_trainings(
     settings: Settings,
     data: Data,
     execution: Execution,
-    output: Output,
+    output: PageOutput,
     device: str,
 ) -> None:
     from omasgan.experiments.sensitivity import training
     from omasgan.report.sensitivity import content
     from omasgan.training import labelled
 
+    endings = output.endings
     spec = data.benchmark(benchmark)
     labelled.check_detector(detector, spec)
     chosen = values.integers("--folds", settings.folds)
@@ -165,7 +168,7 @@ def _from_trainings(
     with contextlib.closing(execution.open(device)) as backend, at_work(store, tracker) as watch:
         rows = training.train(study, store, backend, dataset, on_event=watch)
     folder = training.folder(store, spec.id, detector)
-    _write(folder, content.page(study, rows))
+    _write(folder, content.page(study, rows), endings)
     if tracker is not None:
         tracker.page(folder)
     print_pages(store, tracker)
@@ -177,7 +180,9 @@ def _from_trainings(
         raise typer.Exit(1)
 
 
-def _from_sweeps(folder: str, benchmark: str | None, detector: str | None) -> None:
+def _from_sweeps(
+    folder: str, benchmark: str | None, detector: str | None, endings: Sequence[str]
+) -> None:
     import shlex
 
     from omasgan.report.sensitivity.sweeps import content
@@ -189,16 +194,17 @@ def _from_sweeps(folder: str, benchmark: str | None, detector: str | None) -> No
     names = [name for name in (benchmark, detector) if name is not None]
     command = shlex.join(["omasgan", "sensitivity", *names, "--from", "DIR"])
     page = content.page(pools(store, benchmark, detector), command)
-    _write(store.root / "sensitivity" / "sweeps", page)
+    _write(store.root / "sensitivity" / "sweeps", page, endings)
 
 
-def _write(folder: AnyPath, page: Page) -> None:
+def _write(folder: AnyPath, page: Page, endings: Sequence[str]) -> None:
     """Write the page, and print the beginning of each section."""
     from omasgan.report.page import files, plain
+    from omasgan.report.page.names import PAGE
 
-    files.write(folder, files.of_page(page))
+    files.write(folder, files.of_page(page, endings))
     for section in page.sections:
         for paragraph in section.prose:
             print(paragraph)
         print_tables(plain.terminal(table) for table in list(section.tables)[:1])
-    print(f"The page is {folder / files.PAGE}")
+    print(f"The page is {folder / PAGE}")

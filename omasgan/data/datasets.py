@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from omasgan.config import data_name, is_data_path
 from omasgan.data import image_files, own, shifts, synthetic, tabular
 from omasgan.data.splits import Divided
 from omasgan.errors import ConfigError, DataError, unknown
+
+DIGITS = "datasets/data/digits.csv.gz"
+"""A file of scikit-learn's: 64 pixels and a class a line."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,11 +207,13 @@ def _digits() -> Dataset:
     """Return scikit-learn's 1,797 digits, 8x8, 17 grey levels over uint8; a fifth of a class is
     test.
     """
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    X = np.floor(bunch.images * (255 / 16) + 0.5).astype(np.uint8)[:, None]
-    classes = bunch.target.astype(np.int64)
+    # Its ``load_digits`` would do, but scikit-learn takes a second to import.
+    package = find_spec("sklearn")
+    if package is None or package.origin is None:
+        raise DataError("the digits are scikit-learn's, which is missing; install scikit-learn")
+    rows = np.loadtxt(Path(package.origin).parent / DIGITS, delimiter=",")
+    X = np.floor(rows[:, :64] * (255 / 16) + 0.5).astype(np.uint8).reshape(-1, 1, 8, 8)
+    classes = rows[:, 64].astype(np.int64)
     # Its streams are frozen by numpy for good, those of Generator are not.
     draw = np.random.RandomState(20210)
     is_test = np.zeros(len(X), dtype=bool)

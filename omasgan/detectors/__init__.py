@@ -8,13 +8,15 @@ The file ``deep_svdd.py`` is the detector ``deep-svdd``; its one public subclass
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import inspect
 import pkgutil
+import sys
 from pathlib import Path
 from typing import Any
 
-from omasgan.detectors import foreign
+from omasgan.detectors import declarations, foreign
 from omasgan.detectors.foreign import folder_name, full_name, version
 from omasgan.detectors.params import (
     NOT_PARAMS,
@@ -29,9 +31,11 @@ __all__ = [
     "NOT_PARAMS",
     "check_params",
     "check_usable",
+    "declared",
     "folder_name",
     "full_name",
     "load",
+    "module_of",
     "name_of",
     "names",
     "parameters",
@@ -41,8 +45,9 @@ __all__ = [
 ]
 
 PRIVATE = frozenset(
-    {"adapter", "bar", "base", "borrowed", "calibration", "density_boundary", "estimator"}
-    | {"foreign", "inputs", "labels", "neural", "notes", "params", "ranges", "yardstick"}
+    {"adapter", "bar", "base", "borrowed", "calibration", "declarations", "density_boundary"}
+    | {"estimator", "foreign", "inputs", "labels", "neural", "notes", "params", "ranges"}
+    | {"yardstick"}
 )
 """Files in this folder that hold no detector of their own."""
 
@@ -55,6 +60,15 @@ def names() -> list[str]:
     """
     files = (module.name for module in pkgutil.iter_modules(__path__))
     return sorted(name.replace("_", "-") for name in files if name not in PRIVATE)
+
+
+def module_of(name: str) -> str:
+    """Return the module of one of the package's detectors.
+
+    >>> module_of("deep-svdd")
+    'omasgan.detectors.deep_svdd'
+    """
+    return f"{__name__}.{name.replace('-', '_')}"
 
 
 def summary(name: str) -> str:
@@ -79,6 +93,22 @@ def name_of(cls: type[Any]) -> str:
     return foreign.name_of(cls)
 
 
+def declared(name: str) -> type[Any]:
+    """Return a class that has the params of a detector and states what it is, and trains nothing.
+
+    It is made without torch. The detector's own class is returned where it has been imported
+    already, or can't be read without that; one from elsewhere always is.
+
+    Raises:
+        ConfigError: see ``load``.
+    """
+    module = module_of(name)
+    if name in names() and module not in sys.modules:
+        with contextlib.suppress(LookupError):
+            return declarations.stated(module)
+    return load(name)
+
+
 def load(name: str) -> type[Any]:
     """Load the detector class for ``omasgan``, ``package.module:Class`` or ``./file.py:Class``.
 
@@ -91,7 +121,7 @@ def load(name: str) -> type[Any]:
         raise ConfigError(f"detector '{name}' names no class; write {foreign.FORMS}")
     if name not in names():
         raise unknown("detector", name, names())
-    module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+    module = importlib.import_module(module_of(name))
     (cls,) = (
         member
         for member in vars(module).values()

@@ -20,6 +20,7 @@ from omasgan.detectors.neural import NeuralDetector
 from omasgan.detectors.params import Phase
 from omasgan.detectors.ranges import NonNegative, Pairs, Positive, Steps
 from omasgan.nn import batches, boundary
+from omasgan.nn.kinds import DensityKind
 
 SCALE_BATCH = 256
 """Samples whose mean distance is the unit of distances."""
@@ -33,7 +34,7 @@ class DensityBoundary(NeuralDetector):
 
     boundary_steps: Annotated[Steps, Phase("boundary")] = 200
     boundary_lr: Annotated[Positive, Phase("boundary")] = 1e-3
-    density: Annotated[boundary.DensityKind, Phase("boundary")] = "root"
+    density: Annotated[DensityKind, Phase("boundary")] = "root"
     """``plain`` is the mean of p_g; ``root`` that of log p_g, per dimension and in bits, and its
     exponential."""
     distance: Annotated[NonNegative, Phase("boundary")] = 0.3

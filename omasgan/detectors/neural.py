@@ -34,6 +34,7 @@ from omasgan.detectors.ranges import Count, Depth, Pairs
 from omasgan.errors import ConfigError, TrainingDiverged
 from omasgan.nn import batches, graphs, memory, networks, threads
 from omasgan.nn.adam import Adam
+from omasgan.nn.kinds import Precision
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -55,7 +56,7 @@ class NeuralDetector(IterativeDetector):
     """Samples of each kind in a step, drawn with replacement."""
     epoch_steps: Count = 50
     """Steps that make one epoch of the training iterator."""
-    precision: batches.Precision = "auto"
+    precision: Precision = "auto"
     """``auto`` trains in bfloat16 where the chip computes in it; scores are float32."""
     graphs: bool = True
     """Replay training steps as CUDA graphs on a GPU; without, a step is launched piece by piece,

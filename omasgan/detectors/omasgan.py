@@ -74,7 +74,8 @@ from omasgan.nn import (
     penalties,
     tails,
 )
-from omasgan.nn.divergences import Divergence, DivergenceName, abnormality, divergence
+from omasgan.nn.divergences import Divergence, abnormality, divergence
+from omasgan.nn.kinds import DivergenceName
 
 PICTURES = 10
 HEALTH_BATCH = 128

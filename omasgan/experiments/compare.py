@@ -127,7 +127,7 @@ def sweep_specs(spec: CompareSpec) -> list[SweepSpec]:
     """Return the sweeps that give every detector the same number of trials under every rule."""
     if spec.n_trials is None:
         return []
-    spaces = {name: load_space(name, detectors.load(name)) for name in spec.names}
+    spaces = {name: load_space(name, detectors.declared(name)) for name in spec.names}
     sharing = () if spec.share_stages is None else [n for n in spaces if can_share(n, spaces[n])]
     return [
         SweepSpec(
@@ -221,7 +221,7 @@ def _fixed_jobs(
 
 
 def _fixed(name: str, params: Mapping[str, Any]) -> Entry:
-    cls = detectors.load(name)
+    cls = detectors.declared(name)
     chosen = detectors.check_params(cls, params)
     detectors.check_usable(cls, chosen)
     return Entry(name, "fixed", chosen)

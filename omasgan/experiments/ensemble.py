@@ -25,10 +25,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from omasgan.backends.contract import Backend
@@ -43,6 +42,9 @@ from omasgan.store.journal import Row
 from omasgan.store.results import RunKey, Store
 from omasgan.training import evaluate
 from omasgan.training.jobs import RunJob
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_MEMBERS = 1_000
 """The most members of an ensemble: the seeds of members are apart by so much for neighbouring

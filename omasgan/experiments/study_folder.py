@@ -167,5 +167,5 @@ def _member(trial: Trial, guide: Guide, detector: str) -> Member:
     """Return an ok trial with all params, its best stage among them."""
     assert trial.ending is not None and trial.objective is not None
     stage = {STAGE: trial.ending.stage} if guide.space.stages else {}
-    params = detectors.check_params(detectors.load(detector), {**trial.params, **stage})
+    params = detectors.check_params(detectors.declared(detector), {**trial.params, **stage})
     return Member(trial.number, trial.objective, params)

@@ -109,7 +109,7 @@ def check(spec: SweepSpec) -> None:
     _check_top(spec)
     labelled.check_unlabelled(spec.benchmark)
     labelled.check_unlabelled(spec.source)
-    spec.space.check(detectors.load(spec.detector))
+    spec.space.check(detectors.declared(spec.detector))
     selection.check_negatives(spec.rule, spec.space.to_dict())
     rehearse(spec.space, spec.sampler, spec.pruner, spec.sharing)
     if spec.enqueue is not None:
@@ -161,7 +161,7 @@ def _check_enqueued(spec: SweepSpec) -> None:
 
 def enqueued(spec: SweepSpec) -> dict[str, Any]:
     """Return the params of a study's first trial."""
-    return detectors.check_params(detectors.load(spec.detector), {})
+    return detectors.check_params(detectors.declared(spec.detector), {})
 
 
 def studies(spec: SweepSpec, dataset: Dataset, source: Dataset | None) -> list[Study]:

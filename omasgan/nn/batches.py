@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from omasgan.errors import ConfigError
-
-Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
+from omasgan.nn.kinds import Precision
 
 SCORING_BATCH = {"cpu": 512, "cuda": 4096}
 """Samples scored at once, by the type of device: always as many, since a batch of another size

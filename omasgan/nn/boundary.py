@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Self, TypeAlias
+from typing import Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-DensityKind: TypeAlias = Literal["root", "plain"]
+from omasgan.nn.kinds import DensityKind
 
 
 @dataclass(frozen=True)

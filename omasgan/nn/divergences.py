@@ -16,24 +16,13 @@ their tangent at ``LINEAR_FROM``, so that large outputs give large finite losses
 from __future__ import annotations
 
 import math
-from typing import Literal, Protocol, TypeAlias, get_args
+from typing import Protocol, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-DivergenceName: TypeAlias = Literal[
-    "kl-wgan",
-    "wasserstein",
-    "pearson",
-    "kl",
-    "reverse-kl",
-    "jensen-shannon",
-    "gan",
-    "squared-hellinger",
-    "neyman",
-    "total-variation",
-]
+from omasgan.nn.kinds import DivergenceName
 
 LINEAR_FROM = 20.0
 """Exponent from which ``exp`` is continued by its tangent: e^20 is far beyond any useful ratio."""

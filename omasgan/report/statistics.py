@@ -16,6 +16,7 @@ is slightly too small.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -81,7 +82,8 @@ def interval(folds: Folds, n_resamples: int = RESAMPLES, seed: int = 0) -> Inter
     """
     if not folds or min(map(len, folds.values())) < 2:
         return NONE
-    return percentiles(_resampled_means(folds, np.random.default_rng(seed), n_resamples))
+    strata = _strata(folds)
+    return percentiles(_resampled_means(strata, _draws(seed, n_resamples, _sizes(strata))))
 
 
 def over_folds(values: ArrayLike, n_resamples: int = RESAMPLES, seed: int = 0) -> Interval:
@@ -92,7 +94,7 @@ def over_folds(values: ArrayLike, n_resamples: int = RESAMPLES, seed: int = 0) -
     known = known[~np.isnan(known)]
     if len(known) < 2:
         return NONE
-    draws = _draws(np.random.default_rng(seed), n_resamples, len(known))
+    (draws,) = _draws(seed, n_resamples, (len(known),))
     return percentiles(known[draws].mean(axis=1))
 
 
@@ -107,9 +109,10 @@ def difference_interval(
     x, y = ({fold: of[fold] for fold in common} for of in (x, y))
     if not common or min(len(of[fold]) for of in (x, y) for fold in common) < 2:
         return NONE
-    rng = np.random.default_rng(seed)
-    first, second = (_resampled_means(of, rng, n_resamples) for of in (x, y))
-    return percentiles(first - second)
+    first, second = _strata(x), _strata(y)
+    draws = _draws(seed, n_resamples, (*_sizes(first), *_sizes(second)))
+    of_x, of_y = draws[: len(first)], draws[len(first) :]
+    return percentiles(_resampled_means(first, of_x) - _resampled_means(second, of_y))
 
 
 def improvement(x: Folds, y: Folds) -> float:
@@ -132,11 +135,11 @@ def improvement_interval(
     wins = _wins(x, y)
     if min(min(of_fold.shape) for of_fold in wins) < 2:
         return NONE
-    rng = np.random.default_rng(seed)
+    # how often each seed is drawn: the pairs' mean is then two products, not n x n look-ups
+    shares = iter(_shares(seed, n_resamples, tuple(n for of_fold in wins for n in of_fold.shape)))
     means = np.zeros(n_resamples)
     for of_fold in wins:
-        # how often each seed is drawn: the pairs' mean is then two products, not n x n look-ups
-        rows, columns = (_shares(_draws(rng, n_resamples, n), n) for n in of_fold.shape)
+        rows, columns = next(shares), next(shares)
         means += ((rows @ of_fold) * columns).sum(axis=1)
     return percentiles(means / len(wins))
 
@@ -232,14 +235,18 @@ def _strata(folds: Folds) -> list[NDArray[np.float64]]:
     return [np.sort(np.asarray(folds[fold], dtype=np.float64)) for fold in sorted(folds)]
 
 
+def _sizes(strata: Sequence[NDArray[np.float64]]) -> tuple[int, ...]:
+    return tuple(map(len, strata))
+
+
 def _resampled_means(
-    folds: Folds, rng: np.random.Generator, n_resamples: int
+    strata: Sequence[NDArray[np.float64]], draws: Sequence[NDArray[np.int64]]
 ) -> NDArray[np.float64]:
-    """Means over seeds, then folds, ``(n_resamples,)``; seeds are drawn within each fold."""
-    means = np.zeros(n_resamples)
-    for values in _strata(folds):
-        means += values[_draws(rng, n_resamples, len(values))].mean(axis=1)
-    return means / len(folds)
+    """Means over the drawn seeds, then folds, ``(n_resamples,)``."""
+    means = np.zeros(len(draws[0]))
+    for values, drawn in zip(strata, draws, strict=True):
+        means += values[drawn].mean(axis=1)
+    return means / len(strata)
 
 
 def _wins(x: Folds, y: Folds) -> list[NDArray[np.float64]]:
@@ -253,12 +260,24 @@ def _wins(x: Folds, y: Folds) -> list[NDArray[np.float64]]:
     return [(np.sign(a[:, None] - b[None, :]) + 1.0) / 2.0 for a, b in pairs]
 
 
-def _draws(rng: np.random.Generator, n_resamples: int, n: int) -> NDArray[np.int64]:
-    return rng.integers(0, n, size=(n_resamples, n))
+@functools.lru_cache(maxsize=2)
+def _draws(seed: int, n_resamples: int, sizes: tuple[int, ...]) -> Sequence[NDArray[np.int64]]:
+    """For each size n, which of n seeds are drawn with replacement, ``(n_resamples, n)``; the same
+    for all entries that have as many seeds.
+    """
+    rng = np.random.default_rng(seed)
+    return [rng.integers(0, n, size=(n_resamples, n)) for n in sizes]
 
 
-def _shares(draws: NDArray[np.int64], n: int) -> NDArray[np.float64]:
-    """By resample, the share of its draws that each of the n seeds has."""
+@functools.lru_cache(maxsize=1)
+def _shares(seed: int, n_resamples: int, sizes: tuple[int, ...]) -> Sequence[NDArray[np.float64]]:
+    """For each size n, the share of a resample's draws that each of the n seeds has."""
+    return [
+        _share(draws, n) for draws, n in zip(_draws(seed, n_resamples, sizes), sizes, strict=True)
+    ]
+
+
+def _share(draws: NDArray[np.int64], n: int) -> NDArray[np.float64]:
     at = draws + n * np.arange(len(draws))[:, None]
     counts = np.bincount(at.ravel(), minlength=n * len(draws)).reshape(-1, n)
     shares: NDArray[np.float64] = counts / draws.shape[1]

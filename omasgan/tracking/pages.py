@@ -5,7 +5,7 @@ it as an artifact, in an experiment that is named after the verb.
 from __future__ import annotations
 
 from omasgan.detectors import folder_name
-from omasgan.report.page.files import PAGE, SUMMARY
+from omasgan.report.page.names import PAGE, SUMMARY
 from omasgan.store.files import AnyPath, find, read
 from omasgan.store.journal import read_json
 from omasgan.store.results import Store

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from omasgan.report.results.averages import means
 from omasgan.report.results.inputs import StoredStudy, read_study
 from omasgan.store.files import AnyPath
 from omasgan.store.journal import Row
@@ -79,6 +78,8 @@ def _description(studies: Sequence[StoredStudy], rows: Sequence[Row]) -> str:
 
 
 def _table(studies: Sequence[StoredStudy], rows: Sequence[Row]) -> Iterator[str]:
+    from omasgan.report.results.averages import means
+
     yield "| study | trials | winner | best objective | AUROC |"
     yield "| --- | ---: | --- | ---: | ---: |"
     for study in studies:

@@ -21,7 +21,7 @@ from omasgan.errors import (
     StoreError,
     without_secrets,
 )
-from omasgan.report.page.files import PAGE
+from omasgan.report.page.names import PAGE
 from omasgan.store.files import AnyPath
 from omasgan.store.journal import read_json
 from omasgan.store.results import RunKey, Store

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from omasgan.store.results import params_id
-
 if TYPE_CHECKING:
     from omasgan.store.files import AnyPath
     from omasgan.store.results import Store
@@ -75,4 +73,7 @@ class RunJob:
 
 def id_of(params: Mapping[str, Any], members: Sequence[Mapping[str, Any]] = ()) -> str:
     """Return what stands for ``params``, or for those of an ensemble's ``members``."""
+    # imported here, for what it imports would keep the command line's help waiting
+    from omasgan.store.results import params_id
+
     return params_id({"members": list(members)} if members else params)

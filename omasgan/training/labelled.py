@@ -13,8 +13,8 @@ def check_detector(detector: str, spec: BenchmarkSpec) -> None:
     Raises:
         ConfigError: it takes none.
     """
-    if spec.labelled and not getattr(detectors.load(detector), "takes_anomalies", False):
-        *others, last = [n for n in detectors.names() if detectors.load(n).takes_anomalies]
+    if spec.labelled and not getattr(detectors.declared(detector), "takes_anomalies", False):
+        *others, last = [n for n in detectors.names() if detectors.declared(n).takes_anomalies]
         raise ConfigError(
             f"'{detector}' takes no labelled anomalies, and '{spec.name}' has labelled = "
             f"{spec.labelled}; use {', '.join(others)} or {last}, or --labelled 0"

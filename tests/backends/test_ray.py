@@ -184,6 +184,15 @@ def test_a_cluster_that_is_started_here_listens_on_loopback_only() -> None:
     assert addresses <= {"127.0.0.1", "::1", "::ffff:127.0.0.1", "::ffff:7f00:1"}
 
 
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_cluster_that_is_started_here_has_no_process_that_nobody_needs() -> None:
+    psutil = pytest.importorskip("psutil")
+    commands = [" ".join(one.cmdline()) for one in psutil.Process().children(recursive=True)]
+    assert any("raylet" in command for command in commands)
+    for file in ("dashboard/dashboard.py", "autoscaler/_private/monitor.py", "log_monitor.py"):
+        assert not any(file in command for command in commands), file
+
+
 HUNGRY_DETECTOR = "tests.toy_network:HungryDetector"
 HUNGRY = {"train_steps": 40, "width": 8, "lr": {"choices": [1e-3, 0.11]}}
 

@@ -12,6 +12,7 @@ import pytest
 import ray
 from hypothesis import given
 from hypothesis import strategies as st
+from ray.air._internal import usage
 
 from omasgan.backends.ray import cluster, ready
 from omasgan.backends.ray.backend import RayBackend
@@ -80,8 +81,13 @@ def test_runs_go_to_a_process_that_was_prepared_one_call_after_the_other(
 @pytest.mark.timeout(180)
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_trial_asks_for_no_process_but_one_that_ray_has_started_ahead(
-    small_spec: BenchmarkSpec, small_dataset: Dataset, tmp_path: Path
+    small_spec: BenchmarkSpec,
+    small_dataset: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    counted: list[object] = []
+    monkeypatch.setattr(usage, "tag_callbacks", counted.append)
     (study,) = selection.studies("proxy", small_spec, small_dataset, [0])
     (place := tmp_path / "place").mkdir()
     space = {"place": str(place), "n": 1, "lr": {"low": 0.01, "high": 0.1}}
@@ -90,6 +96,9 @@ def test_a_trial_asks_for_no_process_but_one_that_ray_has_started_ahead(
     RayBackend(cpus_per_trial=8).search([search], lambda event: None)
     (note,) = [json.loads(path.read_text()) for path in place.iterdir()]
     assert note["environment of Tune"] is None, "Ray starts none with variables of their own ahead"
+    assert counted == [], "that imports MLflow first"
+    usage.tag_callbacks([])
+    assert counted == [[]], "Ray counts again afterwards"
 
 
 def test_slots_that_fall_free_are_told_once_no_trial_is_left(

@@ -22,7 +22,7 @@ def test_a_suite_from_the_command_to_its_page(
 ) -> None:
     out = tmp_path / "out"
     suite = tiny.write(tmp_path, tiny.QUICK)
-    assert omasgan("paper", suite, *LOCAL, "--out", out) == 0
+    assert omasgan("paper", suite, *LOCAL, "--figures", "pdf", "--out", out) == 0
     folder = out / "paper" / "figure-99-smoke"
     assert str(folder / "index.html") in capsys.readouterr().out
     assert "Capped: smoke, no result" in (folder / "summary.md").read_text()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import uuid
 from pathlib import Path
 
@@ -65,9 +66,11 @@ def test_another_benchmark_under_the_same_id_is_refused(
 
 def test_report_writes_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path, "--seeds", "0") == 0
-    assert omasgan("report", tmp_path) == 0
+    assert omasgan("report", tmp_path, "--figures", "png") == 0
     assert "report/index.html" in capsys.readouterr().out
     assert (tmp_path / "report" / "index.html").stat().st_size > 0
+    assert {path.suffix for path in (tmp_path / "report" / "figures").iterdir()} == {".png"}
+    assert gc.isenabled()
 
 
 def test_results_may_lie_on_an_object_store(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,7 +27,8 @@ def test_a_study_ends_in_a_page_and_its_own_command_makes_it_again(
     (tmp_path / "base.toml").write_text("tail = 0.9\n")
     base = ["--around", str(tmp_path / "base.toml")]
     command = ["sensitivity", "digits-loo", NAME, "--params", "tail,idle", "--budget", "20"]
-    assert main([*command, *base, *SMALL, "--out", str(tmp_path)]) == 0
+    figures = ["--figures", "png"]
+    assert main([*command, *base, *SMALL, *figures, "--out", str(tmp_path)]) == 0
     output = capsys.readouterr()
     assert "20 trainings: 5 settings (one-at-a-time) on folds 0,1 with seeds 0,1" in output.err
     (folder,) = (tmp_path / "sensitivity").iterdir()

@@ -300,6 +300,9 @@ OTHER_VERBS: dict[str, Case] = {
     "report of nothing": (["report", "missing"], "no folder 'missing'"),
     "report of a file": (["report", BAD_TOML], BAD_TOML),
     "sync nowhere": (["report", ".", "--sync-mlflow", "--tracking-uri", "none"], "contradict"),
+    "a page alone with files": (["report", ".", "--html", "--figures", "pdf"], "contradict"),
+    "an unknown kind of figure": (["report", ".", "--figures", "pdf,gif"], "(valid: pdf, png)"),
+    "a suite in no kind of figure": (["paper", "table-1", "--figures", "jpg"], "unknown kind"),
     "ui of nothing": (["ui", "missing"], "no folder 'missing'"),
     "ui of an empty folder": (["ui", "."], "holds no results"),
     "sensitivity of nothing": (["sensitivity"], "give BENCHMARK and DETECTOR"),
@@ -317,6 +320,10 @@ OTHER_VERBS: dict[str, Case] = {
     "sensitivity from sweeps with params": (
         ["sensitivity", "--from", ".", "--params", "mu"],
         "--from trains nothing",
+    ),
+    "sensitivity in an unknown kind of figure": (
+        sensitivity_of("--params", "mu", "--figures", "pfd"),
+        "did you mean 'pdf'",
     ),
     "sensitivity from no sweeps": (["sensitivity", "--from", "."], "holds no trials"),
     "sensitivity from nowhere": (["sensitivity", "--from", "missing"], "no folder 'missing'"),

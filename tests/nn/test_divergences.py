@@ -12,10 +12,10 @@ from scipy import integrate, stats
 
 from omasgan.nn.divergences import (
     F_DIVERGENCES,
-    DivergenceName,
     abnormality,
     divergence,
 )
+from omasgan.nn.kinds import DivergenceName
 
 # P = N(SHIFT, 1), Q = N(0, 1).
 SHIFT = 0.7

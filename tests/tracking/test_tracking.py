@@ -630,7 +630,7 @@ def test_a_report_is_attached_to_what_holds_its_results(
     tracker.attach(report.folder, report.of)
     compared = add_run(store, "knn", {"k": 1})
     add_comparison(store, [compared])
-    report = write_report(store)
+    report = write_report(store, figures=["png"])
     tracker.attach(report.folder, report.of)
     files = {
         key: {item.path for item in tracker_files(tracker, run, "report")}

@@ -15,6 +15,9 @@ from omasgan.errors import BackendError
 
 logger = logging.getLogger(__name__)
 
+SPARED = ("start_api_server", "start_monitor", "start_log_monitor")
+"""What starts processes of Ray's that a local cluster does without."""
+
 
 def connect(
     address: str | None,
@@ -32,7 +35,7 @@ def connect(
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         # Without "local", Ray would join any cluster that happens to run here.
-        with _loopback(), environment(variables or {}):
+        with _loopback(), _alone(), environment(variables or {}):
             ray.init(
                 "local", num_cpus=num_cpus, num_gpus=num_gpus, include_dashboard=False, **quiet
             )
@@ -120,6 +123,27 @@ def _loopback() -> Iterator[None]:
             yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Let Ray start only what a machine by itself needs: no dashboard, no autoscaler and nobody
+    who sends on what processes print. Each of these imports for a second or two, while the first
+    training waits for a core.
+    """
+    from ray._private import node, utils
+
+    parts = {name: getattr(node.Node, name) for name in SPARED}
+    missing = utils.get_dashboard_dependency_error
+    for name in parts:
+        setattr(node.Node, name, lambda *args, **named: None)
+    utils.get_dashboard_dependency_error = lambda: ImportError("no dashboard is wanted")
+    try:
+        yield
+    finally:
+        for name, part in parts.items():
+            setattr(node.Node, name, part)
+        utils.get_dashboard_dependency_error = missing
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.air._internal import usage
 from ray.tune.execution import class_cache
 from ray.tune.trainable import wrap_function
 
@@ -65,7 +66,7 @@ def carry_out(driver: Driver, payloads: Sequence[TrialPayload]) -> None:
 
 
 def _fit(trainable: Any, driver: Driver) -> None:
-    with tempfile.TemporaryDirectory() as folder, _quiet(), _plain_processes():
+    with tempfile.TemporaryDirectory() as folder, _quiet(), _plain_processes(), _uncounted():
         tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
@@ -172,6 +173,19 @@ def _plain_processes() -> Iterator[None]:
         yield
     finally:
         variables.update(before)
+
+
+@contextlib.contextmanager
+def _uncounted() -> Iterator[None]:
+    """Keep Tune from counting kinds of callbacks for Ray's statistics of usage: it would import
+    MLflow for that, two seconds before the first trial.
+    """
+    before = usage.tag_callbacks
+    usage.tag_callbacks = lambda callbacks: False
+    try:
+        yield
+    finally:
+        usage.tag_callbacks = before
 
 
 @contextlib.contextmanager

@@ -104,6 +104,13 @@ ShareStagesOption = Annotated[
         help="Up to K trials share all phases but the last.  [default: none do]",
     ),
 ]
+FiguresOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="pdf,png",
+        help="Write the page's figures as files of these kinds as well.  [default: none]",
+    ),
+]
 TrackingOption = Annotated[
     str | None,
     typer.Option(

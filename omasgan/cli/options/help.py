@@ -25,7 +25,9 @@ PANELS = {
         *("cpus", "gpus", "gpu_memory"),
     ),
     "Checkpoints": ("checkpoint_seconds", "checkpoint_budget", "keep_checkpoints"),
-    "Output and MLflow": ("out", "tracking_uri", "html", "sync_mlflow", "port", "open_"),
+    "Output and MLflow": (
+        *("out", "tracking_uri", "html", "figures", "sync_mlflow", "port", "open_"),
+    ),
 }
 """The options of each group, by the names of their parameters."""
 OTHERS = "Options"

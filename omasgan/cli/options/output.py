@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from omasgan.cli.options.groups import NO_TRACKING, TrackingOption
+from omasgan.cli.options import values
+from omasgan.cli.options.groups import NO_TRACKING, FiguresOption, TrackingOption
 
 if TYPE_CHECKING:
     from omasgan.cli.watch import Watch
@@ -48,6 +49,22 @@ class Output:
         if self.tracking_uri == NO_TRACKING:
             return store, None
         return store, Tracker(self.tracking_uri, store)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageOutput(Output):
+    """The same for a verb that ends with a page."""
+
+    figures: FiguresOption = None
+
+    @property
+    def endings(self) -> list[str]:
+        """The endings of the files that each figure becomes.
+
+        Raises:
+            ConfigError: there is no such kind of file.
+        """
+        return values.figures(self.figures)
 
 
 @contextlib.contextmanager

@@ -80,7 +80,7 @@ class Searching:
         return SweepSpec(
             benchmark,
             detector,
-            load_space(self.space or detector, detectors.load(detector)),
+            load_space(self.space or detector, detectors.declared(detector)),
             self.selection,
             n_trials,
             folds=None if folds is None else tuple(folds),

@@ -21,7 +21,7 @@ def params(detector: str, file: Path | None, assigned: list[str] | None) -> dict
     """
     from omasgan import config, detectors
 
-    cls = detectors.load(detector)
+    cls = detectors.declared(detector)
     from_file = config.load_params(file) if file else {}
     from_texts = detectors.parse_params(cls, assignments(assigned or []))
     chosen = detectors.check_params(cls, from_file | from_texts)
@@ -72,6 +72,23 @@ def detector_names(flag: str, text: str) -> list[str]:
     from omasgan import detectors
 
     return [detectors.full_name(name) for name in names(flag, text)]
+
+
+def figures(text: str | None) -> list[str]:
+    """Return the endings of figures' files in ``pdf,png``, each once.
+
+    Raises:
+        ConfigError: there is no such kind of file.
+    """
+    if text is None:
+        return []
+    from omasgan.report.page.files import FIGURES
+
+    endings = list(dict.fromkeys(names("--figures", text)))
+    for ending in endings:
+        if ending not in FIGURES:
+            raise unknown("kind of figure", ending, FIGURES)
+    return endings
 
 
 def integers(flag: str, text: str | None) -> list[int] | None:

@@ -148,7 +148,7 @@ def schedule(suite: Suite, budget: BudgetName, trials: int | None = None) -> Sui
 
 
 def _variants(name: str, arm: Arm, budget: Budget) -> Iterator[Variant]:
-    cls = detectors.load(arm.detector)
+    cls = detectors.declared(arm.detector)
     settings, params = _settings(arm, budget)
     params |= {**budget.params.get(arm.detector, {}), **arm.params}
     for values in itertools.product(*arm.vary.values()):

@@ -32,7 +32,7 @@ def space_of(pool: Pool, budget: Budget) -> Space:
     stages = {STAGE: {"choices": list(pool.stages)}} if pool.stages else {}
     tables = {**shipped, **pool.space, **budget.space, **stages}
     space = Space.from_dict({**budget.params.get(pool.detector, {}), **tables})
-    space.check(detectors.load(pool.detector))
+    space.check(detectors.declared(pool.detector))
     return space
 
 
@@ -45,7 +45,7 @@ def configurations(pool: Pool, budget: Budget, n: int) -> Iterator[tuple[Params,
     """
     from omasgan.study.guide import Guide  # loads Optuna
 
-    space, detector = space_of(pool, budget), detectors.load(pool.detector)
+    space, detector = space_of(pool, budget), detectors.declared(pool.detector)
     base: dict[str, Any] = {STAGE: pool.stages[0]} if pool.stages else {}
     base |= budget.params.get(pool.detector, {})
     defaults = space.within(detectors.check_params(detector, base))

@@ -78,7 +78,7 @@ class Figure:
 
     @cached_property
     def drawn(self) -> Drawn:
-        """The picture as SVG, PNG and PDF."""
+        """The picture as SVG, PDF and PNG, each drawn when it is asked for."""
         from omasgan.report.page import drawing
 
         return drawing.Drawn(self.draw(), self.name)

@@ -13,7 +13,6 @@ from xml.etree import ElementTree
 import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
@@ -85,6 +84,9 @@ class Drawn:
     @cached_property
     def pdf(self) -> bytes:
         """The bytes of a file, with fonts of the type that journals accept."""
+        # few reports have such files, and what cuts fonts takes long to import
+        from matplotlib.backends.backend_pdf import FigureCanvasPdf
+
         canvas: Any = FigureCanvasPdf(self._figure)
         content = io.BytesIO()
         with matplotlib.rc_context({"pdf.fonttype": 42}):

@@ -58,7 +58,7 @@ def rule(variants: Iterable[Variant]) -> str:
         texts = [f"Tested under {SENSITIVITY}: how good a choice is, which no choice has seen."]
     at_defaults = dict.fromkeys(v.detector for v in variants if v.settings == DEFAULTS)
     for name in at_defaults:
-        if seen := detectors.load(name).defaults_saw:
+        if seen := detectors.declared(name).defaults_saw:
             texts.append(f"The defaults of {name} were found in sight of {seen}.")
     if any(variant.settings != DEFAULTS for variant in variants):
         texts.append("How the authors of printed settings selected them is not always stated.")

@@ -130,7 +130,7 @@ def _auroc_row(one: Results, variant: Variant) -> dict[str, object]:
 
 
 def _own_params(variant: Variant) -> Iterator[str]:
-    defaults = detectors.check_params(detectors.load(variant.detector), {})
+    defaults = detectors.check_params(detectors.declared(variant.detector), {})
     for name, value in variant.params.items():
         if value != defaults[name]:
             yield f"{name} {value if isinstance(value, str) else json.dumps(value)}"

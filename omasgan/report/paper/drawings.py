@@ -37,7 +37,7 @@ def _properties(request: Request) -> Iterator[Block]:
 
 def _properties_of(names: Sequence[str]) -> pd.DataFrame:
     columns: tuple[Property, ...] = get_args(Property)
-    by_detector = {name: detectors.load(name).properties for name in names}
+    by_detector = {name: detectors.declared(name).properties for name in names}
     return pd.DataFrame(
         {
             "detector": name,

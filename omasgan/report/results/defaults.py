@@ -13,7 +13,7 @@ def defaults(detector: str) -> Mapping[str, object]:
     from omasgan import detectors
 
     try:
-        params = detectors.check_params(detectors.load(detector), {})
+        params = detectors.check_params(detectors.declared(detector), {})
     except OmasganError:
         return {}
     as_stored: dict[str, object] = json.loads(json.dumps(params))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -38,8 +38,8 @@ def runs(rows: Iterable[Mapping[str, Any]], studies: Sequence[StoredStudy] = ())
     for metric in METRICS:
         frame[metric] = pd.to_numeric(frame[metric]) if metric in frame else float("nan")
     frame["fold_name"] = [stored_name(row) for row in stored]
-    frame["params"] = [json.dumps(params, sort_keys=True) for params in frame["params"]]
-    frame["device_class"] = [device_class(device) for device in frame["device"]]
+    frame["params"] = [json.dumps(row["params"], sort_keys=True) for row in stored]
+    frame["device_class"] = [device_class(row.get("device")) for row in stored]
     frame["variant"] = _variants(frame)
     frame["current"] = _current(frame, studies)
     frame["entry"] = _entries(frame)
@@ -47,8 +47,8 @@ def runs(rows: Iterable[Mapping[str, Any]], studies: Sequence[StoredStudy] = ())
 
 
 def current(frame: pd.DataFrame) -> pd.DataFrame:
-    """The runs that a report shows."""
-    return frame[frame["current"]]
+    """The runs that a report shows, mostly all: then ``frame`` itself, whose copy takes time."""
+    return frame if frame["current"].all() else frame[frame["current"]]
 
 
 def fold_names(frame: pd.DataFrame) -> dict[int, str]:
@@ -98,11 +98,12 @@ def _entries(frame: pd.DataFrame) -> list[str]:
 
     The rows of other runs may not even know their device: their process can have died.
     """
-    parts = zip(frame["detector"], frame["selection"], frame["variant"], strict=True)
-    keys = list(zip(frame["benchmark"], (entry(*of_run) for of_run in parts), strict=True))
+    parts = _rows(frame, "detector", "selection", "variant")
+    benchmarks = _rows(frame, "benchmark")
+    keys = [(b, entry(*of_run)) for (b,), of_run in zip(benchmarks, parts, strict=True)]
     classes: dict[tuple[str, str], set[str]] = {key: set() for key in keys}
     counts = frame["current"] & (frame["outcome"] == "ok")
-    for key, device, run_counts in zip(keys, frame["device_class"], counts, strict=True):
+    for key, (device,), run_counts in zip(keys, _rows(frame, "device_class"), counts, strict=True):
         if run_counts:
             classes[key].add(device)
     devices = {key: formats.distinct(of_entry, "+") for key, of_entry in classes.items()}
@@ -124,7 +125,7 @@ def _variants(frame: pd.DataFrame) -> list[str]:
         for params_id, values in params.items():
             short = _variant(params_id, values, differing)
             names[str(benchmark), str(detector), params_id] = short if len(params) > 1 else ""
-    keys = zip(frame["benchmark"], frame["detector"], frame["params_id"], strict=True)
+    keys = _rows(frame, "benchmark", "detector", "params_id")
     return [
         names.get(key, "") if fixed else ""
         for key, fixed in zip(keys, is_fixed(frame), strict=True)
@@ -151,8 +152,14 @@ def _current(frame: pd.DataFrame, studies: Sequence[StoredStudy]) -> list[bool]:
         if study.winner:
             key = (study.benchmark, study.detector, study.selection)
             winners.setdefault(key, set()).add(study.winner["params_id"])
-    keys = zip(frame["benchmark"], frame["detector"], frame["selection"], strict=True)
     return [
-        params_id in winners.get(key, {params_id})
-        for key, params_id in zip(keys, frame["params_id"], strict=True)
+        params_id in winners.get((benchmark, detector, selection), {params_id})
+        for benchmark, detector, selection, params_id in _rows(
+            frame, "benchmark", "detector", "selection", "params_id"
+        )
     ]
+
+
+def _rows(frame: pd.DataFrame, *columns: str) -> Iterator[tuple[Any, ...]]:
+    """These values of each run; pandas would take a second for the texts of 10,000."""
+    return zip(*(frame[column].to_numpy(object) for column in columns), strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,7 +13,7 @@ from omasgan import __version__
 from omasgan.errors import StoreError
 from omasgan.report.page import files, html, plain
 from omasgan.report.page.blocks import Page, Section
-from omasgan.report.page.files import PAGE, SUMMARY
+from omasgan.report.page.names import PAGE
 from omasgan.report.results import content
 from omasgan.report.results.content import Contents
 from omasgan.store.files import AnyPath, find
@@ -39,9 +40,12 @@ class ReportFiles:
         return self.folder / PAGE
 
 
-def write_report(store: Store, *, page_only: bool = False) -> ReportFiles:
-    """Write ``<root>/report/``: index.html, summary.md, runs.csv, tables/, figures/, params/ and
-    spaces/; with ``page_only`` the first of them alone.
+def write_report(
+    store: Store, *, page_only: bool = False, figures: Sequence[str] = ()
+) -> ReportFiles:
+    """Write ``<root>/report/``: index.html, summary.md, runs.csv, tables/, params/, spaces/, and
+    figures/ with a file of each of ``figures`` (endings in ``files.FIGURES``); with ``page_only``
+    the first of them alone.
 
     The same results give the same bytes, wherever the store is.
 
@@ -58,8 +62,10 @@ def write_report(store: Store, *, page_only: bool = False) -> ReportFiles:
         of = {section.id: (PAGE,) for section in sections}
     else:
         runs = pd.concat([one.frame for one in benchmarks], ignore_index=True)
-        files.write(folder, {**files.of_page(page), RUNS: runs.to_csv(index=False).encode()})
-        of = {s.id: (PAGE, SUMMARY, RUNS, *files.of_section(s)) for s in sections}
+        whole = files.of_whole(page) | {RUNS: runs.to_csv(index=False).encode()}
+        parts = {section.id: files.of_section(section, figures) for section in sections}
+        files.write(folder, dict(ChainMap(whole, *parts.values())))
+        of = {id: (*whole, *part) for id, part in parts.items()}
     return ReportFiles(folder, of, _for_terminal(sections))
 
 

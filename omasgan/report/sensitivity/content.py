@@ -48,7 +48,7 @@ def page(spec: SensitivitySpec, rows: Sequence[Mapping[str, Any]]) -> Page:
 def _command(spec: SensitivitySpec) -> Command:
     """The command that makes the page again; a base point of its own is a file beside the page."""
     plan, caps = spec.plan, ("max_train", "max_test")
-    base = _own_params(detectors.load(spec.detector), plan.base)
+    base = _own_params(detectors.declared(spec.detector), plan.base)
     flags = {
         "params": ",".join(axis.name for axis in plan.axes),
         "around": BASE if base else None,

@@ -93,7 +93,11 @@ def test_a_table_as_latex(section: Section) -> None:
 
 
 def test_a_section_has_files_with_fixed_names(section: Section) -> None:
-    assert sorted(files.of_section(section)) == [
-        "figures/s-a.pdf", "figures/s-a.png", "figures/s-b.pdf", "figures/s-b.png",
-        "params/a.toml", "tables/s-a-table.md", "tables/s-a-table.tex",
+    names = ["params/a.toml", "tables/s-a-table.md", "tables/s-a-table.tex"]
+    assert sorted(files.of_section(section)) == names
+    written = files.of_section(section, ["png", "pdf"])
+    assert sorted(written) == [
+        "figures/s-a.pdf", "figures/s-a.png", "figures/s-b.pdf", "figures/s-b.png", *names,
     ]  # fmt: skip
+    assert written["figures/s-a.pdf"].startswith(b"%PDF")
+    assert written["figures/s-b.png"].startswith(b"\x89PNG")
