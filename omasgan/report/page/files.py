@@ -58,11 +58,15 @@ def of_section(section: Section, figures: Sequence[str] = ()) -> dict[str, bytes
 
 def write(folder: AnyPath, contents: Mapping[str, bytes]) -> None:
     """Write the files into ``folder``, the page last: all that it refers to is there by then.
+    Figures of an earlier page are deleted, since they show what this one may no longer say.
 
     Raises:
         StoreError: the folder cannot be written.
     """
-    from omasgan.store.files import write_atomic
+    from omasgan.store.files import delete, find, relative, write_atomic
 
+    for old in find(folder, "figures/*"):
+        if relative(old, folder) not in contents:
+            delete(old)
     for name in sorted(contents, key=lambda name: (name == PAGE, name)):
         write_atomic(folder / name, contents[name])

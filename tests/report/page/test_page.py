@@ -8,6 +8,7 @@ from matplotlib.figure import Figure as Drawing
 
 from omasgan.report.page import files, html, latex, plain
 from omasgan.report.page.blocks import Command, Details, Figure, Page, Section, Table
+from omasgan.store.files import AnyPath, find, read, relative
 from tests.report.page.html import read_page
 
 FRAME = pd.DataFrame(
@@ -101,3 +102,12 @@ def test_a_section_has_files_with_fixed_names(section: Section) -> None:
     ]  # fmt: skip
     assert written["figures/s-a.pdf"].startswith(b"%PDF")
     assert written["figures/s-b.png"].startswith(b"\x89PNG")
+
+
+def test_figures_of_an_earlier_page_go(root: AnyPath) -> None:
+    files.write(
+        root, {"figures/old.png": b"old", "figures/same.png": b"old", "tables/t.md": b"old"}
+    )
+    files.write(root, {"figures/same.png": b"new", "index.html": b"new"})
+    left = {relative(path, root): read(path) for path in find(root, "**/*")}
+    assert left == {"figures/same.png": b"new", "index.html": b"new", "tables/t.md": b"old"}
