@@ -8,7 +8,7 @@ the samples of a fold as a detector takes them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -136,12 +136,13 @@ def folds(spec: BenchmarkSpec, dataset: Dataset) -> list[Fold]:
         raise unknown("class", spec.normal, dataset.class_names)
     in_train = set(np.unique(dataset.train.classes).tolist())
     in_test = set(np.unique(dataset.test.classes).tolist())
+    orders = _Orders(*(_orders(s.classes, spec.split_seed) for s in (dataset.train, dataset.test)))
     chosen = []
     for index, normal in _normal_classes(spec, dataset, in_train, in_test):
         anomalous = in_test - normal
         if not (normal & in_train and normal & in_test and anomalous):
             continue
-        chosen.append(_fold(spec, dataset, index, sorted(normal & in_train), sorted(anomalous)))
+        chosen.append(_fold(spec, orders, index, sorted(normal & in_train), sorted(anomalous)))
         if len(chosen) == spec.max_folds:
             break
     if not chosen:
@@ -185,12 +186,20 @@ def _normal_classes(
     return [(0, in_train)]
 
 
+@dataclass(frozen=True)
+class _Orders:
+    """The rows of each class in seeded order."""
+
+    train: Mapping[int, Rows]
+    test: Mapping[int, Rows]
+
+
 def _fold(
-    spec: BenchmarkSpec, dataset: Dataset, index: int, normal: list[int], anomalous: list[int]
+    spec: BenchmarkSpec, orders: _Orders, index: int, normal: list[int], anomalous: list[int]
 ) -> Fold:
-    known = _capped(dataset.train.classes, normal, spec.max_train, spec.split_seed)
+    known = _capped(orders.train, normal, spec.max_train)
     parts = [_divide(rows, spec.validation_fraction) for rows in known]
-    test = _capped(dataset.test.classes, [*normal, *anomalous], spec.max_test, spec.split_seed)
+    test = _capped(orders.test, [*normal, *anomalous], spec.max_test)
     return Fold(
         index,
         train=_frozen([train for train, _ in parts]),
@@ -198,16 +207,17 @@ def _fold(
         test=_frozen(test),
         normal_classes=tuple(normal),
         anomalous_classes=tuple(anomalous),
-        labelled=_labelled(spec, dataset, anomalous),
+        labelled=_labelled(spec, orders, anomalous),
     )
 
 
-def _labelled(spec: BenchmarkSpec, dataset: Dataset, anomalous: list[int]) -> Rows:
+def _labelled(spec: BenchmarkSpec, orders: _Orders, anomalous: list[int]) -> Rows:
     """Return the anomalies that detectors are shown; fewer are the first of more."""
     wanted = spec.labelled or 0
     if not wanted:
         return _frozen([])
-    rows = np.concatenate([_order(dataset.train.classes, c, spec.split_seed) for c in anomalous])
+    none = np.empty(0, np.int64)
+    rows = np.concatenate([orders.train.get(c, none) for c in anomalous])
     if len(rows) < wanted:
         raise ConfigError(
             f"labelled must be at most the {len(rows)} training samples of the anomalous class, "
@@ -216,25 +226,25 @@ def _labelled(spec: BenchmarkSpec, dataset: Dataset, anomalous: list[int]) -> Ro
     return _frozen([rows[:wanted]])
 
 
-def _capped(
-    classes: NDArray[np.int64], wanted: list[int], cap: int | None, seed: int
-) -> list[Rows]:
-    """Return the rows of each wanted class in seeded order, together at most ``cap``, in
-    proportion.
-    """
-    rows = [_order(classes, c, seed) for c in wanted]
+def _capped(orders: Mapping[int, Rows], wanted: list[int], cap: int | None) -> list[Rows]:
+    """Return the rows of each wanted class, together at most ``cap``, in proportion."""
+    none = np.empty(0, np.int64)
+    rows = [orders.get(c, none) for c in wanted]
     if cap is None:
         return rows
     sizes = _proportional([len(r) for r in rows], cap)
     return [r[:size] for r, size in zip(rows, sizes, strict=True)]
 
 
-def _order(classes: NDArray[np.int64], c: int, seed: int) -> Rows:
-    """Return the rows of one class, shuffled; independent of the other classes and thus of the
-    fold.
+def _orders(classes: NDArray[np.int64], seed: int) -> dict[int, Rows]:
+    """Return the rows of each class, shuffled; those of one are independent of the other classes
+    and thus of the fold.
     """
     # RandomState: its stream is frozen by numpy for good, that of Generator is not.
-    return np.random.RandomState([seed, c]).permutation(np.flatnonzero(classes == c))
+    return {
+        c: np.random.RandomState([seed, c]).permutation(np.flatnonzero(classes == c))
+        for c in np.unique(classes).tolist()
+    }
 
 
 def _proportional(sizes: list[int], cap: int) -> list[int]:
