@@ -8,7 +8,7 @@ import pytest
 
 from tests.test_speed import SPEED, run
 
-SMALL = "--pairs 1 --scale 0.02 --width 8 --inner 1 --seconds 4 --tests 1"
+SMALL = "--pairs 1 --scale 0.02 --width 8 --inner 1 --seconds 8 --tests 1"
 
 
 @pytest.mark.slow

@@ -44,6 +44,7 @@ from omasgan.training.trials import Trial
 DETECTOR = "omasgan"
 MAX_TRAIN, MAX_TEST = 3000, 1000
 MOST_TRIALS = 10_000
+PHASES = ("gan", "autoencoder", "boundary", "retrain", "detector")
 ARMS = ("apart", "shared")
 PARTS = (0.5, 1.0)
 """Of the time, after which a winner is chosen."""
@@ -52,7 +53,12 @@ PARTS = (0.5, 1.0)
 def scaled_space(scale: float, width: int) -> Space:
     """Return the shipped space with other lengths; a range of steps keeps its number of values."""
     tables = config.load_toml(config.resource("search_spaces", DETECTOR))
-    for entry in (entry for name, entry in tables.items() if name.endswith("_steps")):
+    lengths = detectors.check_params(detectors.load(DETECTOR), {})
+    for name in (f"{phase}_steps" for phase in PHASES):
+        if name not in tables:
+            tables[name] = max(1, round(lengths[name] * scale))
+            continue
+        entry = tables[name]
         step = max(1, round(entry["step"] * scale))
         entry |= {"low": entry["low"] // entry["step"] * step, "step": step} | {
             "high": entry["high"] // entry["step"] * step
@@ -139,6 +145,11 @@ class Pair:
                 ended = arm.ended(part * self.options.seconds)
                 if time.monotonic() > until:
                     return False
+                if not ended:
+                    raise SystemExit(
+                        f"no trial of '{name}' ended within {part:g} of --seconds "
+                        f"{self.options.seconds:g}; give more"
+                    )
                 best = max(ended, key=lambda trial: trial.objective or 0.0)
                 objective, auroc = best.objective, self._test(best)
                 row = {"trials": len(ended), "objective": objective, "auroc": auroc}

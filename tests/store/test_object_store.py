@@ -90,7 +90,7 @@ def test_the_ui_shows_it(remote: AnyPath, tmp_path: Path, monkeypatch: pytest.Mo
     add_run(store, pictures=True)
     before = files_of(remote)
 
-    def look(address: str) -> None:
+    def look(address: str, _pages: object) -> None:
         with urllib.request.urlopen(address, timeout=10) as answer:
             assert answer.status == 200
         raise KeyboardInterrupt
