@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import itertools
 import os
 import signal
@@ -11,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -106,12 +106,19 @@ def _check_free(port: int) -> None:
 def _wait_until_ready(server: subprocess.Popen[bytes], address: str, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and server.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{address}/health", timeout=2):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
+        if _answers(address):
+            return
+        time.sleep(0.2)
     raise BackendError(f"the MLflow server did not start: {_last_line(log)}")
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/health", timeout=2):
+            return True
+    # While nobody listens there, a socket can be connected with itself, and reads what it wrote.
+    except (OSError, http.client.HTTPException):
+        return False
 
 
 def _last_line(log: Path) -> str:

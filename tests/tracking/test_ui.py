@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 from pathlib import Path
 from subprocess import PIPE
@@ -12,7 +13,7 @@ import pytest
 
 from omasgan.errors import BackendError, StoreError
 from omasgan.store.results import RunKey, Store
-from omasgan.tracking.ui import serve
+from omasgan.tracking.ui import _answers, serve
 
 KEY = RunKey("digits-loo-v1", "knn", "fixed", "0a1b2c3d4e5f", 0, 3)
 MAIN = "import sys; from omasgan.cli import main; sys.exit(main())"
@@ -22,6 +23,21 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def test_a_socket_that_is_connected_with_itself_is_no_server() -> None:
+    """It reads its own request, as if a server had begun its answer with that."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=echo, args=[listening])
+        thread.start()
+        assert not _answers(f"http://127.0.0.1:{listening.getsockname()[1]}")
+        thread.join()
+
+
+def echo(listening: socket.socket) -> None:
+    connection, _ = listening.accept()
+    with connection:
+        connection.sendall(connection.recv(1000))
 
 
 def test_an_empty_store_is_refused(tmp_path: Path) -> None:
