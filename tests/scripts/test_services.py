@@ -83,8 +83,8 @@ def test_a_sweep_with_both_servers(services: Path, tmp_path: Path) -> None:
 
     states = [("COMPLETE",)] * 3
     assert ask(variables, "optuna", "SELECT state::text FROM trials") == states
-    # The study, its trials and its winner.
-    assert ask(variables, "mlflow", "SELECT status FROM runs") == [("FINISHED",)] * 5
+    # The sweep, its study, its trials and its winner.
+    assert ask(variables, "mlflow", "SELECT status FROM runs") == [("FINISHED",)] * 6
     assert list((services / "artifacts").rglob("*.png"))
     assert {row["outcome"] for row in Store(tmp_path / "out").results()} == {"ok"}
 
