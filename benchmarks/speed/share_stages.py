@@ -44,7 +44,6 @@ from omasgan.training.trials import Trial
 DETECTOR = "omasgan"
 MAX_TRAIN, MAX_TEST = 3000, 1000
 MOST_TRIALS = 10_000
-PHASES = ("gan", "autoencoder", "boundary", "retrain", "detector")
 ARMS = ("apart", "shared")
 PARTS = (0.5, 1.0)
 """Of the time, after which a winner is chosen."""
@@ -53,10 +52,11 @@ PARTS = (0.5, 1.0)
 def scaled_space(scale: float, width: int) -> Space:
     """Return the shipped space with other lengths; a range of steps keeps its number of values."""
     tables = config.load_toml(config.resource("search_spaces", DETECTOR))
-    lengths = detectors.check_params(detectors.load(DETECTOR), {})
-    for name in (f"{phase}_steps" for phase in PHASES):
+    for name, param in detectors.parameters(detectors.load(DETECTOR)).items():
+        if name != f"{param.phase}_steps":
+            continue
         if name not in tables:
-            tables[name] = max(1, round(lengths[name] * scale))
+            tables[name] = max(1, round(param.default * scale))
             continue
         entry = tables[name]
         step = max(1, round(entry["step"] * scale))

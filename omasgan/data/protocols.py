@@ -136,7 +136,11 @@ def folds(spec: BenchmarkSpec, dataset: Dataset) -> list[Fold]:
         raise unknown("class", spec.normal, dataset.class_names)
     in_train = set(np.unique(dataset.train.classes).tolist())
     in_test = set(np.unique(dataset.test.classes).tolist())
-    orders = _Orders(*(_orders(s.classes, spec.split_seed) for s in (dataset.train, dataset.test)))
+    train, test = (
+        _orders(split.classes, in_train | in_test, spec.split_seed)
+        for split in (dataset.train, dataset.test)
+    )
+    orders = _Orders(train, test)
     chosen = []
     for index, normal in _normal_classes(spec, dataset, in_train, in_test):
         anomalous = in_test - normal
@@ -216,8 +220,7 @@ def _labelled(spec: BenchmarkSpec, orders: _Orders, anomalous: list[int]) -> Row
     wanted = spec.labelled or 0
     if not wanted:
         return _frozen([])
-    none = np.empty(0, np.int64)
-    rows = np.concatenate([orders.train.get(c, none) for c in anomalous])
+    rows = np.concatenate([orders.train[c] for c in anomalous])
     if len(rows) < wanted:
         raise ConfigError(
             f"labelled must be at most the {len(rows)} training samples of the anomalous class, "
@@ -228,22 +231,21 @@ def _labelled(spec: BenchmarkSpec, orders: _Orders, anomalous: list[int]) -> Row
 
 def _capped(orders: Mapping[int, Rows], wanted: list[int], cap: int | None) -> list[Rows]:
     """Return the rows of each wanted class, together at most ``cap``, in proportion."""
-    none = np.empty(0, np.int64)
-    rows = [orders.get(c, none) for c in wanted]
+    rows = [orders[c] for c in wanted]
     if cap is None:
         return rows
     sizes = _proportional([len(r) for r in rows], cap)
     return [r[:size] for r, size in zip(rows, sizes, strict=True)]
 
 
-def _orders(classes: NDArray[np.int64], seed: int) -> dict[int, Rows]:
-    """Return the rows of each class, shuffled; those of one are independent of the other classes
-    and thus of the fold.
+def _orders(classes: NDArray[np.int64], wanted: Iterable[int], seed: int) -> dict[int, Rows]:
+    """Return the rows of each wanted class, shuffled; those of one are independent of the other
+    classes and thus of the fold.
     """
     # RandomState: its stream is frozen by numpy for good, that of Generator is not.
     return {
         c: np.random.RandomState([seed, c]).permutation(np.flatnonzero(classes == c))
-        for c in np.unique(classes).tolist()
+        for c in wanted
     }
 
 

@@ -68,7 +68,8 @@ def listening(pids: Iterable[int]) -> set[str]:
             words = bytes.fromhex(local.partition(":")[0])
             # The kernel prints words of four bytes in the order of its own.
             ordered = b"".join(words[i : i + 4][::-1] for i in range(0, len(words), 4))
-            found.add(str(ipaddress.ip_address(ordered)))
+            address = ipaddress.ip_address(ordered)
+            found.add(str(getattr(address, "ipv4_mapped", None) or address))
     return found
 
 

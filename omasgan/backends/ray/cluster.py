@@ -116,13 +116,11 @@ def _loopback() -> Iterator[None]:
     """
     from ray._private import ray_constants
 
-    before = ray_constants.ENABLE_RAY_CLUSTER
-    ray_constants.ENABLE_RAY_CLUSTER = False
-    try:
-        with environment({ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0"}):
-            yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
+    with (
+        replaced(ray_constants, ENABLE_RAY_CLUSTER=False),
+        environment({ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0"}),
+    ):
+        yield
 
 
 @contextlib.contextmanager
@@ -133,17 +131,26 @@ def _alone() -> Iterator[None]:
     """
     from ray._private import node, utils
 
-    parts = {name: getattr(node.Node, name) for name in SPARED}
-    missing = utils.get_dashboard_dependency_error
-    for name in parts:
-        setattr(node.Node, name, lambda *args, **named: None)
-    utils.get_dashboard_dependency_error = lambda: ImportError("no dashboard is wanted")
+    spared = dict.fromkeys(SPARED, lambda *args, **named: None)
+    missing = ImportError("no dashboard is wanted")
+    with (
+        replaced(node.Node, **spared),
+        replaced(utils, get_dashboard_dependency_error=lambda: missing),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def replaced(owner: Any, **attributes: Any) -> Iterator[None]:
+    """Give a module or a class other attributes in this context."""
+    before = {name: getattr(owner, name) for name in attributes}
+    for name, value in attributes.items():
+        setattr(owner, name, value)
     try:
         yield
     finally:
-        for name, part in parts.items():
-            setattr(node.Node, name, part)
-        utils.get_dashboard_dependency_error = missing
+        for name, value in before.items():
+            setattr(owner, name, value)
 
 
 @contextlib.contextmanager

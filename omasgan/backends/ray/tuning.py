@@ -17,7 +17,7 @@ from ray.tune.trainable import wrap_function
 
 from omasgan.backends.ray import worker
 from omasgan.backends.ray.attempts import cause_of_death
-from omasgan.backends.ray.cluster import environment
+from omasgan.backends.ray.cluster import environment, replaced
 from omasgan.backends.ray.driver import Driver
 from omasgan.backends.ray.worker import TrialPayload
 
@@ -180,12 +180,8 @@ def _uncounted() -> Iterator[None]:
     """Keep Tune from counting kinds of callbacks for Ray's statistics of usage: it would import
     MLflow for that, two seconds before the first trial.
     """
-    before = usage.tag_callbacks
-    usage.tag_callbacks = lambda callbacks: False
-    try:
+    with replaced(usage, tag_callbacks=lambda callbacks: False):
         yield
-    finally:
-        usage.tag_callbacks = before
 
 
 @contextlib.contextmanager
